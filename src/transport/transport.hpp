@@ -1,0 +1,142 @@
+// The contract between libdsm and a wire. A transport moves bytes between nodes; it knows no page and no lock.
+//
+// Two channels lead to every peer:
+//   messages    send(): delivered exactly once and whole, in ANY order, or the peer is reported down.
+//   one-sided   post(): READ, WRITE, fetch-add and compare-swap on memory that the peer exposed. With
+//               caps().one_sided no code of the peer runs (it may be stopped); otherwise the peer's polling does the work.
+//               With caps().ordered, operations to one peer TAKE EFFECT in posted order: a WRITE posted before a READ is
+//               visible at the peer before the READ copies its first byte (full fence between them where that is shared
+//               memory; also when emulated, also under `faulty`).
+// Nothing is ordered between the two channels, except that a completed operation has happened before any message sent later.
+//
+// Threads: connect() and import_memory() belong to set-up, one thread. send() and post() may be called by any thread at any
+// time, also from inside a trap handler: they take only locks of their own, never wait for a peer, and allocate nothing in the
+// steady state. poll(), recycle() and arm() belong to one thread at a time (the caller's polling lock).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.hpp"
+#include "base/types.hpp"
+#include "base/wire.hpp"
+
+namespace dsm::transport {
+
+struct Caps {
+  const char* name = "";
+  bool one_sided = false;         // operations run no code at the peer
+  bool ordered = false;           // operations to one peer take effect in posted order
+  bool atomics = false;           // fetch_add and compare_swap exist
+  std::size_t message_max = 0;    // bytes of header + body of one send()
+  std::size_t operation_max = 0;  // bytes of one READ or WRITE
+};
+
+// Memory of a peer, from import_memory(). Small, copyable, valid for the life of the transport.
+using RemoteMemory = Id<struct RemoteMemoryTag, std::uint32_t>;
+
+// Chosen by the caller, returned with the completion. Zero asks for none: such an operation is known to have taken effect when
+// a later one to the same peer completes.
+using Cookie = std::uint64_t;
+
+struct Operation {
+  enum class Kind : std::uint8_t { read, write, fetch_add, compare_swap };
+  Kind kind = Kind::read;
+  RemoteMemory memory{};
+  std::uint64_t offset = 0;      // into the exposed memory; of an aligned 64-bit word for the atomics
+  void* local = nullptr;         // READ and atomics store here (atomics: the previous value); WRITE loads from here
+  std::uint64_t size = 0;        // bytes of a READ or WRITE
+  std::uint64_t operand = 0;     // added, or stored when equal
+  std::uint64_t compare = 0;     // compare_swap only
+  Cookie cookie = 0;
+};
+
+struct Event {
+  enum class Kind : std::uint8_t { message, completion, peer_down };
+  Kind kind = Kind::message;
+  NodeId peer{};
+  ByteView bytes;        // message: valid until recycle() of this event
+  Cookie cookie = 0;     // completion
+  Code code = Code::ok;  // completion: ok, or why the operation did not happen (peer_lost, invalid: outside exposed memory)
+  std::uint64_t buffer = 0;  // the transport's own name of the message's buffer
+};
+
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  Transport() = default;
+  Transport(const Transport&) = delete;
+  Transport& operator=(const Transport&) = delete;
+
+  virtual const Caps& caps() const = 0;
+
+  // What peers need in order to reach this node; opaque, any length. Constant after construction.
+  virtual Bytes address() const = 0;
+
+  // Connects to every other node; addresses[i] is node i's address(), this node's own included. Returns when every pair is
+  // connected in both directions, or after Options::connect_timeout_ms with a message that names the peer that is missing.
+  // REQUIRES: called once, by all nodes.
+  virtual Status connect(std::span<const Bytes> addresses) = 0;
+
+  // Lets peers operate on [memory, memory + size) of this process until the transport is destroyed; `fd` is the memfd that
+  // backs it from `fd_offset` (every exposed memory is a shared mapping of a memfd). Returns the key that a peer imports.
+  // Pages that nobody has touched cost nothing.
+  virtual Result<Bytes> expose(std::span<std::byte> memory, int fd, std::uint64_t fd_offset) = 0;
+
+  // Makes a peer's exposed memory addressable. REQUIRES: connected. The key came from that peer's expose().
+  virtual Result<RemoteMemory> import_memory(NodeId peer, ByteView key) = 0;
+
+  // Sends header + body as one message; both are copied before it returns. would_block: the wire is full, poll and try again.
+  // too_large: above caps().message_max. peer_lost: peer_down was or will be reported. To oneself is allowed.
+  virtual Status send(NodeId peer, ByteView header, ByteView body = {}) = 0;
+
+  // Posts operations to one peer, in order, as one batch. Returns how many were accepted: fewer than given when the wire is
+  // full (poll and post the rest). `local` stays the transport's until the completion. To oneself is allowed.
+  virtual std::size_t post(NodeId peer, std::span<const Operation> operations) = 0;
+
+  // Takes up to out.size() events off the wire; returns how many. Never blocks.
+  virtual std::size_t poll(std::span<Event> out) = 0;
+
+  // Gives a message's buffer back. Every message must be recycled, in any order.
+  virtual void recycle(const Event& message) = 0;
+
+  // A descriptor that becomes readable when an armed transport has something to poll.
+  virtual int wait_fd() const = 0;
+
+  // The last one who polls calls this before it sleeps on wait_fd(). False: there is something to poll, do not sleep.
+  // After true, anything that arrives makes wait_fd() readable. poll() disarms.
+  virtual bool arm() = 0;
+};
+
+struct Options {
+  NodeId self{};
+  std::uint32_t nodes = 1;
+  std::string_view job_key;               // authenticates every connection; never printed
+  int connect_timeout_ms = 5000;
+  std::string bind_host;                  // tcp: the address to listen on, empty: loopback (127.0.0.1, or ::1 where there is no IPv4)
+};
+
+// One row a backend (registry.cpp).
+struct Backend {
+  const char* name;
+  const char* summary;                                     // one line for --help
+  Status (*usable)();                                      // ok, or why not here and what would help
+  Result<std::unique_ptr<Transport>> (*open)(const Options&);
+};
+
+std::span<const Backend> backends();
+
+// The named backend, or "best" (the first usable row that reaches every node of one host). An unknown or unusable name is an
+// error that lists what is available, and why the others are not.
+Result<const Backend*> choose(std::string_view name);
+
+// Adapters (see faulty.hpp, traced.hpp): a transport that wraps another. Named in DSM_TRANSPORT by suffix, in order of
+// wrapping: "tcp+faulty+traced".
+Result<std::unique_ptr<Transport>> open(std::string_view name, const Options&);
+
+}  // namespace dsm::transport
