@@ -1,0 +1,207 @@
+// libdsm: one shared memory for the processes of a parallel program.
+//
+//   #include <dsm/dsm.hpp>
+//   int main() {
+//     dsm::Session session;                               // joins the job that dsmrun started, or runs alone
+//     auto counter = dsm::allocate<long>(1);              // the same pointer on every node, zero-filled
+//     dsm::Lock lock;
+//     { std::scoped_lock hold(lock); ++counter[0]; }      // what a lock's holder wrote, its next holder sees
+//     dsm::barrier();                                     // what anyone wrote before, everyone sees after
+//     if (dsm::rank() == 0) std::printf("%ld of %d\n", counter[0], dsm::size());
+//   }
+//
+// A *node* is one process of the job, numbered by its rank; it may have many threads, which share its view of the memory.
+// Memory is *scope consistent* (Iftode, Singh, Li 1996): an acquire of a lock makes visible what was written under that lock
+// before its last release; a barrier makes everything visible to everyone. Writers of different bytes never disturb each other,
+// also within one page. A word that is written under one lock and read under another, or under none, without a barrier between,
+// is a data race and gets no promise.
+//
+// Errors: what the caller can mend (a wrong argument, too little memory, a machine without some ability) throws dsm::Error, whose
+// what() is one line that says what to do. A node that is lost ends every other node with one line that names it.
+//
+// Threads: every function may be called by any thread of a node unless it says *collective*: then it is called once by each node,
+// in the same order everywhere (by whichever thread).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <initializer_list>
+#include <span>
+#include <stdexcept>
+#include <type_traits>
+#include <vector>
+
+#define DSM_API __attribute__((visibility("default")))
+
+namespace dsm {
+
+class DSM_API Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Membership in the job. Collective: constructed once by every node before anything else of this header, destroyed last.
+// The destructor waits for all nodes, so that nobody's memory goes while others still read it.
+class DSM_API Session {
+ public:
+  Session();
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+};
+
+DSM_API int rank() noexcept;                 // this node, 0..size()-1
+DSM_API int size() noexcept;                 // nodes of the job
+DSM_API std::size_t page_size() noexcept;    // bytes of a page, the unit of coherence
+
+// Which node is *home* of each page of a region, that is, keeps its master copy. Accesses by the home are the cheapest.
+class DSM_API Placement {
+ public:
+  static Placement block();                              // size() contiguous shares, as equal as whole pages allow
+  static Placement cyclic(std::size_t pages = 1);        // `pages` to node 0, the next `pages` to node 1, and around
+  static Placement on(int node);                         // all on one node
+  static Placement by(std::function<int(std::size_t page)> home);  // home(page index in the region); the same on every node
+  // Shares of given size: shares[i] bytes to node i, in order; cut at the nearest page. For arrays split by rows or planes.
+  static Placement shares(std::vector<std::size_t> bytes);
+
+ private:
+  friend struct PlacementAccess;
+  enum class Kind { block, cyclic, on, by, shares };
+  Kind kind_ = Kind::block;
+  std::size_t number_ = 0;
+  std::function<int(std::size_t)> home_;
+  std::vector<std::size_t> shares_;
+};
+
+// Collective: `bytes` of shared memory at the same address on every node, page-aligned and zero-filled. Never null.
+DSM_API void* allocate_bytes(std::size_t bytes, const Placement& placement = Placement::block());
+
+// Collective: gives a region back; `memory` is what allocate_bytes() returned. No node may use it afterwards.
+DSM_API void free_bytes(void* memory);
+
+template <typename T>
+std::span<T> allocate(std::size_t count, const Placement& placement = Placement::block()) {
+  static_assert(std::is_trivially_copyable_v<T>, "shared memory starts as zero bytes and moves between processes as bytes");
+  return {static_cast<T*>(allocate_bytes(count * sizeof(T), placement)), count};
+}
+template <typename T>
+void free(std::span<T> memory) {
+  free_bytes(const_cast<std::remove_const_t<T>*>(memory.data()));
+}
+
+// A lock of the whole job, in the shape of std::mutex (std::scoped_lock and std::unique_lock work). One thread of one node
+// holds it at a time; it is handed over fairly. Not recursive. A lock is only its number, so it is cheap to make and to copy.
+class DSM_API Lock {
+ public:
+  Lock();                                  // collective: the next number, the same lock on every node
+  explicit Lock(std::uint64_t number);     // the lock of this number, made by whoever names it; below 2^63, not collective
+  void lock();
+  bool try_lock();                         // true when it was free here or could be had without waiting for another holder
+  void unlock();                           // throws Error when this node does not hold it
+  std::uint64_t number() const noexcept { return number_; }
+
+ private:
+  std::uint64_t number_;
+};
+
+// A barrier of the whole job, in the shape of std::barrier: `threads` threads of each node take part.
+// Collective construction.
+class DSM_API Barrier {
+ public:
+  explicit Barrier(int threads = 1);
+  ~Barrier();
+  Barrier(const Barrier&) = delete;
+  Barrier& operator=(const Barrier&) = delete;
+  void arrive_and_wait();
+
+ private:
+  struct State;
+  State* state_;
+};
+
+// Collective: one thread a node arrives and waits for the others'.
+DSM_API void barrier();
+
+// Collective: `bytes` at `data` become those of node `root` on every node. It is a barrier too.
+DSM_API void broadcast_bytes(void* data, std::size_t bytes, int root = 0);
+
+template <typename T>
+void broadcast(T& value, int root = 0) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  broadcast_bytes(&value, sizeof value, root);
+}
+
+// Collective: every node's `bytes` at `data`, in order of rank, at `all` (size() * bytes). It is a barrier too.
+DSM_API void all_gather_bytes(const void* data, std::size_t bytes, void* all);
+
+// Collective: combine(...combine(combine(v0, v1), v2)..., v(n-1)) in order of rank: the same bits on every node. A barrier too.
+template <typename T, typename Combine = std::plus<>>
+T all_reduce(const T& value, Combine combine = {}) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  const std::size_t n = static_cast<std::size_t>(size());
+  std::vector<std::byte> all(n * sizeof(T));
+  all_gather_bytes(&value, sizeof value, all.data());
+  T result, next;
+  std::memcpy(&result, all.data(), sizeof(T));
+  for (std::size_t i = 1; i < n; ++i) {
+    std::memcpy(&next, all.data() + i * sizeof(T), sizeof(T));
+    result = combine(result, next);
+  }
+  return result;
+}
+
+enum class Intent { read, write };
+
+// System calls do not fault pages in: given an absent page they fail with EFAULT, or stop short without a word. While an Ensured
+// lives, [memory, memory + bytes) is present on this node, and writable if asked, so long as no other thread of the node acquires
+// a lock or passes a barrier.
+class DSM_API Ensured {
+ public:
+  Ensured(Ensured&& other) noexcept;
+  Ensured& operator=(Ensured&&) = delete;
+  ~Ensured();
+
+ private:
+  friend DSM_API Ensured ensure(const void*, std::size_t, Intent);
+  Ensured(std::uint64_t first_page, std::uint64_t pages) : first_page_(first_page), pages_(pages) {}
+  std::uint64_t first_page_;
+  std::uint64_t pages_;
+};
+
+// Throws Error when the range is not shared memory, or holds more foreign pages than half the cache (DSM_CACHE): move such
+// ranges with load() and store(), which work in pieces. Ranges outside the shared memory cost nothing and are left alone.
+[[nodiscard]] DSM_API Ensured ensure(const void* memory, std::size_t bytes, Intent intent);
+
+// Bytes [offset, offset + bytes) of a file into shared memory, and back. Any size. They return the bytes moved, fewer than
+// asked only at the end of the file, and throw Error with the system's reason otherwise.
+DSM_API std::size_t load(int fd, void* memory, std::size_t bytes, std::uint64_t offset);
+DSM_API std::size_t store(int fd, const void* memory, std::size_t bytes, std::uint64_t offset);
+
+// What this node did since it joined; for reports and tests. Counting costs nothing that one could measure.
+struct Statistics {
+  std::uint64_t read_faults = 0;       // traps, by what the access wanted
+  std::uint64_t write_faults = 0;
+  std::uint64_t pages_fetched = 0;
+  std::uint64_t pages_invalidated = 0;
+  std::uint64_t pages_sent_home = 0;   // diffs
+  std::uint64_t chunks_evicted = 0;
+  std::uint64_t messages_sent = 0;
+  std::uint64_t bytes_sent = 0;        // in messages
+  std::uint64_t bytes_read = 0;        // one-sided
+  std::uint64_t locks_taken = 0;
+  std::uint64_t locks_taken_here = 0;  // of these, without a message
+  std::uint64_t barriers = 0;
+  std::uint64_t cache_bytes = 0;       // chunks held for other nodes' pages, and the limit
+  std::uint64_t cache_limit_bytes = 0;
+  std::uint64_t home_bytes = 0;
+};
+DSM_API Statistics statistics();
+
+// "shm", "uffd" and the like: what this run uses, for reports.
+DSM_API const char* transport_name() noexcept;
+DSM_API const char* trap_name() noexcept;
+DSM_API const char* version() noexcept;
+
+}  // namespace dsm
