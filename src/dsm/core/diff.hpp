@@ -1,0 +1,42 @@
+// Twins and diffs: which bytes of a page changed, exactly. Pure functions on bytes. PROTOCOL.md A3.
+//
+// A diff body is, for each changed page: u16 index in the run, u8 form, then either
+//   runs:    u16 count, count x (u16 offset, u16 length), the bytes of all runs;
+//   bitmap:  one bit a byte of the page, the bytes whose bit is set;
+// whichever is shorter. Offsets and lengths are in bytes; pages have at most 32 KiB.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "base/wire.hpp"
+
+namespace dsm::core {
+
+// Appends what changed between `twin` and `page` as page `index` of a run. Returns the number of changed bytes; 0 appends nothing.
+std::size_t append_diff(std::span<const std::byte> page, std::span<const std::byte> twin, std::uint16_t index, Bytes& out);
+
+// Stores exactly the changed bytes of every page in `body` through frame(index) -> std::byte* (page_bytes long).
+// False when the body is malformed or names an index >= pages; what came before the fault has then been stored.
+template <typename Frame>
+bool apply_diff(ByteView body, std::size_t page_bytes, std::uint64_t pages, Frame frame);
+
+namespace detail {
+// One page of a body: advances `in`. `index` is set first; store(nullptr) only checks. False: malformed.
+bool read_page_header(Reader& in, std::uint16_t& index, std::uint8_t& form);
+bool apply_page(Reader& in, std::uint8_t form, std::byte* page, std::size_t page_bytes);
+}  // namespace detail
+
+template <typename Frame>
+bool apply_diff(ByteView body, std::size_t page_bytes, std::uint64_t pages, Frame frame) {
+  Reader in(body);
+  while (in.ok() && in.left() > 0) {
+    std::uint16_t index = 0;
+    std::uint8_t form = 0;
+    if (!detail::read_page_header(in, index, form) || index >= pages) return false;
+    if (!detail::apply_page(in, form, frame(index), page_bytes)) return false;
+  }
+  return in.ok();
+}
+
+}  // namespace dsm::core

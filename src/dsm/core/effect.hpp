@@ -1,0 +1,97 @@
+// What an engine wants done. Effects of one step are carried out in order, after the step, with or without the engine's lock;
+// those that complete later say with which event. Adjacent pages are merged into runs as they are pushed.
+#pragma once
+
+#include <variant>
+#include <vector>
+
+#include "base/types.hpp"
+#include "base/wire.hpp"
+#include "dsm/core/message.hpp"
+
+namespace dsm::core {
+
+struct Send {  // to may be this node: deliver it back as Received
+  NodeId to{};
+  Message message;
+};
+// On the one-sided channel to `home`, in this order: WRITE one mark entry (mark.hpp) into slot `slot` of this node's ring there,
+// READ the run's bytes from the home's frames into this node's. Then Fetched{run}.
+struct Fetch {
+  NodeId home{};
+  PageRun run;
+  std::uint64_t slot = 0;
+  Epoch epoch{};
+};
+// On the one-sided channel: WRITE one mark entry that takes the run's marks back. No completion.
+struct Unmark {
+  NodeId home{};
+  PageRun run;
+  std::uint64_t slot = 0;
+  Epoch epoch{};
+};
+// Full fence; then read every ring up to the first slot not yet written, as Marked events; then MarksDrained{id}.
+struct DrainMarks {
+  std::uint64_t id = 0;
+};
+struct Change {  // the program view of the run, from -> to, for every thread. Then Changed{run}
+  PageRun run;
+  Access from = Access::none;
+  Access to = Access::none;
+};
+struct Twin {  // copy each page to a twin. Done before the next effect
+  PageRun run;
+};
+// Compare each page with its twin (the program view is read-only now), send the changed bytes as Diff messages of at most
+// diff_run_max pages, give the twins back. Pages without a change: DiffHome{run} instead.
+struct SendDiff {
+  NodeId home{};
+  PageRun run;
+};
+struct ApplyDiff {  // store exactly the changed bytes into this node's frames. Done before the next effect
+  PageRun run;
+  ByteView body;    // of the message being handled
+};
+struct Punch {  // give the frames back to the system. Then Punched{run}
+  PageRun run;
+};
+struct Wake {
+  Ticket who{};
+  bool granted = true;
+};
+struct Passed {  // the barrier is complete: what each node contributed, by rank. A Wake for the one who arrived follows, now or later
+  std::vector<Bytes> payloads;
+};
+
+using Effect = std::variant<Send, Fetch, Unmark, DrainMarks, Change, Twin, SendDiff, ApplyDiff, Punch, Wake, Passed>;
+
+const char* name_of(const Effect& effect);
+
+inline constexpr std::uint64_t diff_run_max = 16;   // pages in one Diff message
+inline constexpr std::uint64_t fetch_run_max = 32;  // pages under one mark entry
+
+// The effects of a step. Reused from step to step, so that in the steady state nothing is allocated.
+class Effects {
+ public:
+  void change(PageId page, Access from, Access to);
+  void twin(PageId page);
+  void send_diff(PageId page, NodeId home);
+  void punch(PageRun run) { list_.push_back(Punch{run}); }
+  template <typename E>
+  void push(E effect) {
+    list_.push_back(std::move(effect));
+  }
+
+  void clear() { list_.clear(); }
+  bool empty() const { return list_.empty(); }
+  auto begin() { return list_.begin(); }
+  auto end() { return list_.end(); }
+  const std::vector<Effect>& list() const { return list_; }
+
+ private:
+  template <typename E, typename Same>
+  bool extend(PageId page, Same same);
+  std::vector<Effect> list_;
+};
+
+}  // namespace dsm::core

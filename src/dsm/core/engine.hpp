@@ -1,0 +1,222 @@
+// The engine of one node: decides what every page and lock of the node does next. Pure: no I/O, no clock, no thread, no address;
+// time and everything else arrive as events. A value: it can be copied, compared and hashed, and the same events give the same state.
+//
+//   step(event, effects)   appends what must be done now; what completes later comes back as an event (event.hpp, effect.hpp).
+//
+// Messages between engines may overtake one another; operations on the one-sided channel to one peer may not. One verb a file:
+//   on_fault.cpp    a trapped access: fetch, map, twin                on_release.cpp  publishing: flush, marks, grant
+//   on_acquire.cpp  locks: requests, grants, invalidation             on_barrier.cpp  arrival, exit, watching home pages
+//   on_home.cpp     diffs and marks from others                       on_evict.cpp    the cache's chunks
+//   invariants.cpp  what is true between any two steps
+//
+// Threads: none of its own; the caller serialises. REQUIRES throughout: effects are carried out in order for each step, and events
+// of one Fetch, Change or Punch are given once.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/types.hpp"
+#include "dsm/core/cache.hpp"
+#include "dsm/core/effect.hpp"
+#include "dsm/core/event.hpp"
+#include "dsm/core/home.hpp"
+#include "dsm/core/layout.hpp"
+#include "dsm/core/notices.hpp"
+#include "dsm/core/page.hpp"
+#include "dsm/core/planted.hpp"
+#include "dsm/core/pending.hpp"
+#include "sync/barrier.hpp"
+#include "sync/lock.hpp"
+
+namespace dsm::core {
+
+struct Config {
+  NodeId self{};
+  std::uint32_t nodes = 1;
+  std::uint64_t space_pages = 0;
+  std::uint32_t chunk_pages = 512;      // pages that are cached and evicted together
+  std::uint32_t cache_chunks = 512;     // chunks that may hold other nodes' pages; at least cache_chunks_min
+  std::uint32_t mark_ring_slots = 512;  // entries of one reader's ring at one home
+  std::uint32_t fetch_window = 16;      // pages fetched with a faulting one, when this node had them before
+  Bug bug = Bug::none;                  // tests only
+  bool operator==(const Config&) const = default;
+};
+inline constexpr std::uint32_t cache_chunks_min = 2;  // the edge asks for more (one instruction may touch many pages)
+
+struct Counters {
+  std::uint64_t read_faults = 0, write_faults = 0, fetches = 0, invalidations = 0, diffs = 0, evictions = 0;
+  std::uint64_t locks_taken = 0, locks_taken_here = 0, barriers = 0;
+  bool operator==(const Counters&) const = default;
+};
+
+class Engine {
+ public:
+  explicit Engine(const Config& config);
+
+  void step(const Event& event, Effects& effects);
+
+  // What the edge may ask between steps.
+  const Layout& layout() const { return layout_; }
+  bool holds(LockId lock) const;                 // some thread of this node does
+  Epoch epoch() const { return barrier_.epoch(); }  // barriers passed
+  std::uint32_t cached_chunks() const { return cache_.used(); }
+  const Counters& counters() const { return counters_; }
+  const Config& config() const { return config_; }
+  PageState state_of(PageId page) const;         // for tests and the debugger
+  std::string describe_pages() const;            // one line a page run with something to tell
+  std::string describe_locks() const;
+
+  // The first invariant that does not hold, in words; empty when all do. O(state).
+  std::string broken_invariant() const;
+  std::uint64_t hash() const;
+  bool operator==(const Engine&) const = default;
+
+  // What the simulator compares between nodes.
+  struct MarkAt {
+    PageId page{};
+    NodeId reader{};
+    Epoch epoch{};
+  };
+  std::vector<MarkAt> marks() const;
+  bool has_token(LockId lock) const;
+  std::vector<LockId> known_locks() const;
+
+ private:
+  // A lock as this node knows it: the queue's part, and what travels with the token.
+  struct LockHere {
+    sync::Lock queue;
+    Token token;          // valid while the token is here
+    Seq seen{};           // the last turn whose notices this node has acted on
+    Seq stamp{};          // the log's position when the token came (A1)
+    bool deferred = false;  // the token came from beyond a barrier that this node has not passed
+    bool operator==(const LockHere&) const = default;
+  };
+  struct Waiter {  // a thread that wants a page
+    Ticket who{};
+    PageId page{};
+    Access wanted = Access::read;
+    bool operator==(const Waiter&) const = default;
+  };
+
+  // on_fault.cpp
+  void on(const Fault& e, Effects& out);
+  void on(const Fetched& e, Effects& out);
+  void on(const Changed& e, Effects& out);
+  void serve(PageId page, Effects& out);             // do what the page's waiters need next
+  void fetch(PageId page, Effects& out);
+  void make_readable(PageId page, Effects& out);
+  void make_writable(PageId page, Effects& out);
+  void wake_satisfied(PageId page, Access granted, Effects& out);
+  std::optional<Access> wanted_at(PageId page) const;
+  void retry_absent(Effects& out);
+
+  // on_acquire.cpp
+  void on(const Acquire& e, Effects& out);
+  void on(const TryAcquire& e, Effects& out);
+  void on(const LockRequest& m, NodeId from, Effects& out);
+  void on(const LockForward& m, NodeId from, Effects& out);
+  void on(const LockGrant& m, NodeId from, Effects& out);
+  void enter(LockId id, LockHere& lock, Effects& out);
+  void obey(LockId id, const sync::LockStep& step, Effects& out);
+  void invalidate(const PageSet& pages, Effects& out);
+  void invalidate(Page& page, PageId id, Effects& out);
+  void start_unmap(Page& page, PageId id, Effects& out);
+  LockHere& lock_here(LockId id);
+  NodeId manager_of(LockId id) const;
+  void normalise(Token& token) const;
+
+  // on_release.cpp
+  void on(const Release& e, Effects& out);
+  void on(const DiffHome& e, Effects& out);
+  void on(const DiffAck& m, NodeId from, Effects& out);
+  void on(const MarksDrained& e, Effects& out);
+  void publish(Publication publication, Effects& out);
+  void flush_everything(Effects& out);
+  void start_flush(Page& page, PageId id, Effects& out);
+  void protect_for_flush(Page& page, PageId id, Effects& out);
+  void flushed(Page& page, PageId id, Effects& out);
+  void finish_publications(Effects& out);
+  void grant(const Publication& p, Effects& out);
+  PageSet written(Seq from, Seq to) const;
+  void settle(Effects& out);
+
+  // on_barrier.cpp
+  void on(const Arrive& e, Effects& out);
+  void on(const BarrierRound& m, NodeId from, Effects& out);
+  void contribute(Effects& out);
+  void send_rounds(Effects& out);
+  void exit_barrier(Effects& out);
+  void finish_exit(Effects& out);
+  bool worth_watching(HomePage& page) const;
+
+  // on_home.cpp
+  void on(const Diff& m, NodeId from, Effects& out);
+  void on(const Marked& e, Effects& out);
+  void on(const MarkFlush& m, NodeId from, Effects& out);
+  void on(const MarkCredit& m, NodeId from, Effects& out);
+  void on(const AddRegion& e, Effects& out);
+  void on(const DropRegion& e, Effects& out);
+  void finish_drops(Effects& out);
+  bool reserve_mark(NodeId home, std::uint64_t& slot, Effects& out);
+
+  // on_evict.cpp
+  void on(const Pin& e, Effects& out);
+  void on(const Unpin& e, Effects& out);
+  void on(const Punched& e, Effects& out);
+  bool make_room(PageId page, Effects& out);
+  void evict(Chunk& chunk, Effects& out);
+  void finish_eviction(Chunk& chunk, Effects& out);
+  void page_became_absent(PageId id, Effects& out);
+
+  bool is_home(PageId page) const { return home_of(page) == config_.self; }
+  NodeId home_of(PageId page) const;
+  Page* find_page(PageId page);              // null: another node's page in no chunk of ours
+  const Page* find_page(PageId page) const;
+  HomePage& home_page(PageId page);
+  void set_state(Page& page, PageId id, PageState next);
+  bool planted(Bug bug) const;
+
+  Config config_;
+  Layout layout_;
+  Cache cache_;
+  Homeland homes_;
+  std::vector<Waiter> waiters_;
+  std::vector<PageId> dirty_;                // pages that are, or are being made, writable and are not private; no repeats
+  WriteLog log_;
+  Seq arrived_at_{};                         // the log's position at this node's last arrival at a barrier
+  Pending flushes_;                          // pages between writable and home
+  Pending departures_;                       // pages between valid and unmapped
+  std::vector<Publication> publications_;    // what waits for flushes and marks before it tells others
+  std::uint64_t publications_made_ = 0;
+  std::map<LockId, LockHere> locks_;
+  std::map<LockId, sync::LockQueue> queues_;  // of the locks that this node manages
+  std::vector<LockId> entering_;             // tokens here whose invalidations are under way, with the departure they wait for
+  sync::Barrier barrier_;
+  struct BarrierWait {
+    bool waiting = false;
+    Ticket who{};
+    Bytes payload;
+    bool operator==(const BarrierWait&) const = default;
+  } barrier_wait_;
+  bool exiting_ = false;
+  MarkWindows marks_;
+  struct Drop {
+    RegionId region{};
+    Ticket who{};
+    std::uint64_t punching = 0;
+    bool started = false;
+    bool operator==(const Drop&) const = default;
+  };
+  std::vector<Drop> drops_;
+  Counters counters_;
+};
+
+// Observes transitions, for the coverage table of the tests. Null in production.
+using TransitionHook = void (*)(const char* machine, int from, int to);
+extern thread_local TransitionHook transition_hook;
+
+}  // namespace dsm::core

@@ -1,0 +1,83 @@
+// What an engine is told. Everything that happens to a node reaches its engine as one of these, one at a time.
+#pragma once
+
+#include <variant>
+#include <vector>
+
+#include "base/types.hpp"
+#include "base/wire.hpp"
+#include "dsm/core/layout.hpp"
+#include "dsm/core/message.hpp"
+
+namespace dsm::core {
+
+// ---- from the program's threads; `who` names the thread until the engine says Wake{who} ----
+struct Fault {  // a trapped access, or one that is about to be made. Wake: the access may be (re)tried
+  Ticket who{};
+  PageId page{};
+  Access wanted = Access::read;
+};
+struct Acquire {  // Wake: `who` holds the lock
+  Ticket who{};
+  LockId lock{};
+};
+struct TryAcquire {  // Wake at once: .granted says whether `who` holds it
+  Ticket who{};
+  LockId lock{};
+};
+struct Release {  // REQUIRES: engine.holds(lock). No Wake: a release never waits
+  LockId lock{};
+};
+struct Arrive {  // this node arrives at the barrier; payload is carried to every node. Effects: Passed, then Wake
+  Ticket who{};
+  Bytes payload;
+};
+struct Pin {  // chunks of this run are not evicted until Unpin; pages are then faulted in one by one
+  PageRun run;
+};
+struct Unpin {
+  PageRun run;
+};
+struct AddRegion {  // the same on every node, with a barrier behind it before anyone touches it. Home frames are already there
+  Region region;
+};
+struct DropRegion {  // the same on every node, between two barriers. Wake: frames are punched, the pages may be given out again
+  Ticket who{};
+  RegionId region{};
+};
+
+// ---- completions of effects ----
+struct Fetched {  // all of a Fetch's bytes are in the frames
+  PageRun run;
+};
+struct Changed {  // a Change has taken hold for every thread of the node
+  PageRun run;
+};
+struct DiffHome {  // a SendDiff found nothing to send for these pages (otherwise the home's DiffAck says it)
+  PageRun run;
+};
+struct Punched {  // a Punch is done
+  PageRun run;
+};
+struct MarksDrained {  // everything that was in the rings at the DrainMarks has come as Marked
+  std::uint64_t id = 0;
+};
+
+// ---- from other nodes ----
+struct Marked {  // an entry of this node's mark ring, in ring order for each reader
+  NodeId reader{};
+  PageRun run;
+  Epoch epoch{};  // barriers that the reader had passed
+  bool added = true;
+};
+struct Received {
+  NodeId from{};
+  Message message;
+};
+
+using Event = std::variant<Fault, Acquire, TryAcquire, Release, Arrive, Pin, Unpin, AddRegion, DropRegion, Fetched, Changed,
+                           DiffHome, Punched, MarksDrained, Marked, Received>;
+
+const char* name_of(const Event& event);
+
+}  // namespace dsm::core

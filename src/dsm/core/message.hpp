@@ -1,0 +1,73 @@
+// What engines say to one another. Decoding is total: any bytes give a message or nothing.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "base/types.hpp"
+#include "base/wire.hpp"
+#include "dsm/core/notices.hpp"
+#include "sync/barrier.hpp"
+
+namespace dsm::core {
+
+// What travels with a lock. `recent[0]` holds the notices of the interval after `passed` barriers, `recent[1]` those of the next
+// interval (a node publishes into it between its arrival at a barrier and its exit). Older ones were told by a barrier.
+struct Token {
+  Seq turn{};       // hand-overs between nodes so far
+  Epoch passed{};   // barriers passed by the node that sent it
+  NoticeLog recent[2];
+  bool operator==(const Token&) const = default;
+};
+
+struct LockRequest {
+  LockId lock{};
+  bool operator==(const LockRequest&) const = default;
+};
+struct LockForward {
+  LockId lock{};
+  NodeId successor{};
+  bool operator==(const LockForward&) const = default;
+};
+struct LockGrant {
+  LockId lock{};
+  Token token;
+  bool operator==(const LockGrant&) const = default;
+};
+// The changed bytes of a run of pages (diff.hpp). `body` views the message's bytes.
+struct Diff {
+  PageRun run;
+  ByteView body;
+};
+struct DiffAck {
+  PageRun run;
+  bool operator==(const DiffAck&) const = default;
+};
+struct BarrierRound {
+  Epoch epoch{};
+  std::uint32_t round = 0;
+  std::vector<sync::Contribution> known;
+  bool operator==(const BarrierRound&) const = default;
+};
+// "Your ring for my marks is full: read it", and "I have read so many of your entries".
+struct MarkFlush {
+  bool operator==(const MarkFlush&) const = default;
+};
+struct MarkCredit {
+  std::uint64_t consumed = 0;
+  bool operator==(const MarkCredit&) const = default;
+};
+
+using Message = std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck, BarrierRound, MarkFlush, MarkCredit>;
+
+// Appends one kind byte and the fields. A Diff's body comes last, so that a sender may append it piece by piece.
+void encode(const Message& message, Bytes& out);
+
+// The message in `bytes`; nothing when malformed. A Diff's body views `bytes`.
+std::optional<Message> decode(ByteView bytes);
+
+const char* name_of(const Message& message);
+
+}  // namespace dsm::core
