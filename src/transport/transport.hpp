@@ -6,7 +6,7 @@
 //               caps().one_sided no code of the peer runs (it may be stopped); otherwise the peer's polling does the work.
 //               With caps().ordered, operations to one peer TAKE EFFECT in posted order: a WRITE posted before a READ is
 //               visible at the peer before the READ copies its first byte (full fence between them where that is shared
-//               memory; also when emulated, also under `faulty`).
+//               memory; also when emulated, also under `faulty`), and their completions come in that order.
 // Nothing is ordered between the two channels, except that a completed operation has happened before any message sent later.
 //
 // Threads: connect() and import_memory() belong to set-up, one thread. send() and post() may be called by any thread at any
@@ -41,7 +41,7 @@ struct Caps {
 using RemoteMemory = Id<struct RemoteMemoryTag, std::uint32_t>;
 
 // Chosen by the caller, returned with the completion. Zero asks for none: such an operation is known to have taken effect when
-// a later one to the same peer completes.
+// a later one to the same peer completes. One that failed is reported all the same, with a zero cookie, unless its peer is down.
 using Cookie = std::uint64_t;
 
 struct Operation {
@@ -49,8 +49,8 @@ struct Operation {
   Kind kind = Kind::read;
   RemoteMemory memory{};
   std::uint64_t offset = 0;      // into the exposed memory; of an aligned 64-bit word for the atomics
-  void* local = nullptr;         // READ and atomics store here (atomics: the previous value); WRITE loads from here
-  std::uint64_t size = 0;        // bytes of a READ or WRITE
+  void* local = nullptr;         // READ and atomics store here (atomics: the previous value, or null); WRITE loads from here
+  std::uint64_t size = 0;        // bytes of a READ or WRITE, at most caps().operation_max
   std::uint64_t operand = 0;     // added, or stored when equal
   std::uint64_t compare = 0;     // compare_swap only
   Cookie cookie = 0;
@@ -96,10 +96,12 @@ class Transport {
   virtual Status send(NodeId peer, ByteView header, ByteView body = {}) = 0;
 
   // Posts operations to one peer, in order, as one batch. Returns how many were accepted: fewer than given when the wire is
-  // full (poll and post the rest). `local` stays the transport's until the completion. To oneself is allowed.
+  // full (poll and post the rest). `local` stays the transport's until the completion. To oneself is allowed. To a peer that
+  // is down: accepted, and each completes with peer_lost.
   virtual std::size_t post(NodeId peer, std::span<const Operation> operations) = 0;
 
-  // Takes up to out.size() events off the wire; returns how many. Never blocks.
+  // Takes up to out.size() events off the wire; returns how many. Never blocks. A peer's messages that arrived whole and the
+  // completions of what was posted to it come before its peer_down, which comes once; nothing comes after it.
   virtual std::size_t poll(std::span<Event> out) = 0;
 
   // Gives a message's buffer back. Every message must be recycled, in any order.
@@ -109,7 +111,8 @@ class Transport {
   virtual int wait_fd() const = 0;
 
   // The last one who polls calls this before it sleeps on wait_fd(). False: there is something to poll, do not sleep.
-  // After true, anything that arrives makes wait_fd() readable. poll() disarms.
+  // After true, anything that arrives makes wait_fd() readable, and so does new room after a would_block or a short post().
+  // poll() disarms. wait_fd() may become readable for nothing.
   virtual bool arm() = 0;
 };
 
@@ -125,11 +128,12 @@ struct Options {
 struct Backend {
   const char* name;
   const char* summary;                                     // one line for --help
+  bool joins_nodes;                                        // false: for a job of one node
   Status (*usable)();                                      // ok, or why not here and what would help
   Result<std::unique_ptr<Transport>> (*open)(const Options&);
 };
 
-std::span<const Backend> backends();
+std::span<const Backend* const> backends();
 
 // The named backend, or "best" (the first usable row that reaches every node of one host). An unknown or unusable name is an
 // error that lists what is available, and why the others are not.
@@ -138,5 +142,8 @@ Result<const Backend*> choose(std::string_view name);
 // Adapters (see faulty.hpp, traced.hpp): a transport that wraps another. Named in DSM_TRANSPORT by suffix, in order of
 // wrapping: "tcp+faulty+traced".
 Result<std::unique_ptr<Transport>> open(std::string_view name, const Options&);
+
+// Wraps a transport in the adapters of a suffix: "faulty+traced"; empty: in none.
+Result<std::unique_ptr<Transport>> wrap(std::unique_ptr<Transport>, std::string_view adapters, const Options&);
 
 }  // namespace dsm::transport

@@ -1,0 +1,49 @@
+// Doorbell: wakes the thread that sleeps on an eventfd, and costs one fence while nobody sleeps
+// (PROTOCOL rule 26).
+//
+// The sleeper arms, looks once more for work, and sleeps only if there was none. Whoever brings
+// work publishes it first and rings after. The two fences make one of them see the other. The flag
+// may be in memory shared by processes; a Doorbell is a view of it and of the descriptor, and owns
+// neither. ring(): any thread. arm(), disarm(): the thread that polls.
+#pragma once
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "transport/fence.hpp"
+
+namespace dsm::transport {
+
+class Doorbell {
+ public:
+  Doorbell() = default;
+  Doorbell(std::atomic<std::uint32_t>* armed, int event_fd) : armed_(armed), event_fd_(event_fd) {}
+
+  void ring() const {
+    full_fence();
+    if (armed_->load(std::memory_order_relaxed) == 0) return;
+    if (armed_->exchange(0, std::memory_order_acq_rel) == 0) return;  // someone else rings
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written =
+        ::write(event_fd_, &one, sizeof one);  // full = already readable
+  }
+
+  void arm() const {
+    armed_->store(1, std::memory_order_relaxed);
+    full_fence();
+  }
+
+  void disarm() const {
+    armed_->store(0, std::memory_order_relaxed);
+    std::uint64_t count;
+    [[maybe_unused]] const ssize_t taken = ::read(event_fd_, &count, sizeof count);  // non-blocking
+  }
+
+ private:
+  std::atomic<std::uint32_t>* armed_ = nullptr;
+  int event_fd_ = -1;
+};
+
+}  // namespace dsm::transport
