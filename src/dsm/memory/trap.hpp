@@ -15,6 +15,8 @@
 
 namespace dsm::memory {
 
+class AddressSpace;
+
 enum class TrapKind : std::uint8_t { uffd, mprotect };
 inline constexpr int trap_kinds = 2;
 const char* name(TrapKind);
@@ -39,19 +41,19 @@ inline constexpr int traps_max = 64;
 // The fault path needs this much stack; a smaller alternate signal stack ends the program with a line that says so.
 inline constexpr std::size_t trap_stack_min = 16 * 1024;
 
-// Watches a range of addresses for as long as it lives. Move-only; made and destroyed by one thread at a time.
+// Watches a space for as long as it lives. Move-only; made and destroyed by one thread at a time.
 // The thread that installs, and threads that it starts later, have SIGBUS and SIGSEGV unblocked.
 class Trap {
  public:
-  // REQUIRES: [begin, begin + bytes) overlaps no other watched range.
-  static Result<Trap> install(std::uintptr_t begin, std::size_t bytes, TrapHandler handler, void* context);
+  // REQUIRES: the space outlives the Trap.
+  static Result<Trap> install(const AddressSpace& space, TrapHandler handler, void* context);
 
   Trap(Trap&& other) noexcept : slot_(std::exchange(other.slot_, -1)) {}
   Trap& operator=(Trap&& other) noexcept {
     std::swap(slot_, other.slot_);
     return *this;
   }
-  // REQUIRES: no thread accesses the range any more.
+  // REQUIRES: no thread accesses the space any more.
   ~Trap();
 
  private:

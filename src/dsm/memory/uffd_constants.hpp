@@ -1,0 +1,30 @@
+// <linux/userfaultfd.h> with what kernel headers older than 6.4 lack. The running kernel decides what works. Internal.
+#pragma once
+
+#include <linux/userfaultfd.h>
+
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+#ifndef UFFD_FEATURE_MINOR_SHMEM
+#define UFFD_FEATURE_MINOR_SHMEM (1 << 10)
+#endif
+#ifndef UFFD_FEATURE_WP_HUGETLBFS_SHMEM
+#define UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1 << 12)
+#endif
+#ifndef UFFDIO_REGISTER_MODE_MINOR
+#define UFFDIO_REGISTER_MODE_MINOR (static_cast<__u64>(1) << 2)
+#endif
+#ifndef UFFDIO_CONTINUE
+#define _UFFDIO_CONTINUE (0x07)
+struct uffdio_continue {
+  struct uffdio_range range;
+  __u64 mode;
+  __s64 mapped;
+};
+#define UFFDIO_CONTINUE _IOWR(UFFDIO, _UFFDIO_CONTINUE, struct uffdio_continue)
+#define UFFDIO_CONTINUE_MODE_DONTWAKE (static_cast<__u64>(1) << 0)
+#endif
+#ifndef UFFDIO_CONTINUE_MODE_WP
+#define UFFDIO_CONTINUE_MODE_WP (static_cast<__u64>(1) << 1)
+#endif
