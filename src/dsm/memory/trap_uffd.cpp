@@ -35,9 +35,11 @@ std::size_t page_bytes() {
 }
 
 [[noreturn]] void stop(const char* operation, const std::byte* at, std::size_t bytes, int error) {
-  log_line("%s of %zu bytes of the shared space at %p failed (error %d): the kernel is out of memory, or the page has no frame",
-           operation, bytes, static_cast<const void*>(at), error);
-  std::abort();
+  DSM_CHECK_WITH(error != EFAULT, "a page that is opened has a frame", {"address", reinterpret_cast<std::uintptr_t>(at)},
+                 {"bytes", bytes});
+  log_line("%s %zu bytes of the shared space at %p failed (error %d): this machine is out of memory; use more nodes, or a "
+           "smaller cache", operation, bytes, static_cast<const void*>(at), error);
+  ::_exit(EXIT_FAILURE);
 }
 
 class UffdGuard final : public PageGuard {
