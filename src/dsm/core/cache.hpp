@@ -15,11 +15,10 @@ struct Chunk {
   static constexpr std::uint64_t unused = ~std::uint64_t{0};
   std::uint64_t number = unused;   // first page / chunk_pages
   std::uint64_t last_use = 0;
-  std::uint32_t pins = 0;
   std::uint32_t busy = 0;          // pages that are neither absent nor clean nor dirty
   std::uint32_t present = 0;       // pages that are not absent
+  std::uint32_t punches = 0;       // on their way
   bool evicting = false;
-  bool punching = false;
   std::vector<Page> pages;
   bool operator==(const Chunk&) const = default;
 };
@@ -33,7 +32,6 @@ class Cache {
   const Chunk* find(PageId page) const;
   Chunk* take(PageId page);        // a free slot for the page's chunk; null: none is free. REQUIRES: not there yet
   void give(Chunk& chunk);         // REQUIRES: all its pages are absent
-  Chunk* oldest();                 // that is neither pinned nor being evicted nor waited for; null: none
   void touch(Chunk& chunk) { chunk.last_use = ++clock_; }
   std::uint32_t used() const { return used_; }
   std::uint32_t evicting() const { return evicting_; }

@@ -22,7 +22,7 @@ template <typename Frame>
 bool apply_diff(ByteView body, std::size_t page_bytes, std::uint64_t pages, Frame frame);
 
 namespace detail {
-// One page of a body: advances `in`. `index` is set first; store(nullptr) only checks. False: malformed.
+// One page of a body; both advance `in`. False: malformed.
 bool read_page_header(Reader& in, std::uint16_t& index, std::uint8_t& form);
 bool apply_page(Reader& in, std::uint8_t form, std::byte* page, std::size_t page_bytes);
 }  // namespace detail

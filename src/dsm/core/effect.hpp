@@ -34,7 +34,9 @@ struct Unmark {
 struct DrainMarks {
   std::uint64_t id = 0;
 };
-struct Change {  // the program view of the run, from -> to, for every thread. Then Changed{run}
+// The program view of the run, from -> to, for every thread. Then Changed{run}. `from` is none also when the kernel may have lost a
+// mapping that the engine had made: finding the page mapped as wanted already is then a success.
+struct Change {
   PageRun run;
   Access from = Access::none;
   Access to = Access::none;
@@ -44,6 +46,7 @@ struct Twin {  // copy each page to a twin. Done before the next effect
 };
 // Compare each page with its twin (the program view is read-only now), send the changed bytes as Diff messages of at most
 // diff_run_max pages, give the twins back. Pages without a change: DiffHome{run} instead.
+// (One page is in one SendDiff at a time. A Diff message whose body would be empty is not sent.)
 struct SendDiff {
   NodeId home{};
   PageRun run;
@@ -52,7 +55,7 @@ struct ApplyDiff {  // store exactly the changed bytes into this node's frames. 
   PageRun run;
   ByteView body;    // of the message being handled
 };
-struct Punch {  // give the frames back to the system. Then Punched{run}
+struct Punch {  // the program view allows nothing (if it still does), then the frames go back to the system. Then Punched{run}
   PageRun run;
 };
 struct Wake {

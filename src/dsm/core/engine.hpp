@@ -92,8 +92,12 @@ class Engine {
     Token token;          // valid while the token is here
     Seq seen{};           // the last turn whose notices this node has acted on
     Seq stamp{};          // the log's position when the token came (A1)
-    bool deferred = false;  // the token came from beyond a barrier that this node has not passed
     bool operator==(const LockHere&) const = default;
+  };
+  struct Entering {
+    LockId lock{};
+    std::uint32_t departures_before = 0;  // of departures_
+    bool operator==(const Entering&) const = default;
   };
   struct Waiter {  // a thread that wants a page
     Ticket who{};
@@ -106,12 +110,12 @@ class Engine {
   void on(const Fault& e, Effects& out);
   void on(const Fetched& e, Effects& out);
   void on(const Changed& e, Effects& out);
-  void serve(PageId page, Effects& out);             // do what the page's waiters need next
-  void fetch(PageId page, Effects& out);
-  void make_readable(PageId page, Effects& out);
-  void make_writable(PageId page, Effects& out);
-  void wake_satisfied(PageId page, Access granted, Effects& out);
-  std::optional<Access> wanted_at(PageId page) const;
+  void serve(PageId id, Effects& out);               // do what the page's waiters need next
+  void serve_home(PageId id, Access wanted, Effects& out);
+  void fetch(PageId id, Effects& out);
+  void changed(PageId id, Effects& out);
+  void wake(PageId id, Access granted, Effects& out);
+  Access wanted_at(PageId id) const;                 // none: nobody waits
   void retry_absent(Effects& out);
 
   // on_acquire.cpp
@@ -121,6 +125,7 @@ class Engine {
   void on(const LockForward& m, NodeId from, Effects& out);
   void on(const LockGrant& m, NodeId from, Effects& out);
   void enter(LockId id, LockHere& lock, Effects& out);
+  void finish_entering(Effects& out);
   void obey(LockId id, const sync::LockStep& step, Effects& out);
   void invalidate(const PageSet& pages, Effects& out);
   void invalidate(Page& page, PageId id, Effects& out);
@@ -134,14 +139,17 @@ class Engine {
   void on(const DiffHome& e, Effects& out);
   void on(const DiffAck& m, NodeId from, Effects& out);
   void on(const MarksDrained& e, Effects& out);
-  void publish(Publication publication, Effects& out);
-  void flush_everything(Effects& out);
+  void publish(Publication::Kind kind, LockId lock, Effects& out);
+  void flush_everything(Publication::Kind why, Effects& out);
   void start_flush(Page& page, PageId id, Effects& out);
-  void protect_for_flush(Page& page, PageId id, Effects& out);
-  void flushed(Page& page, PageId id, Effects& out);
-  void finish_publications(Effects& out);
-  void grant(const Publication& p, Effects& out);
+  void protect(Page& page, PageId id, Effects& out);
+  void protected_now(Page& page, PageId id, Effects& out);
+  void flushed(PageRun run, Effects& out);
+  bool finish_publications(Effects& out);
+  void grant(LockId id, Effects& out);
   PageSet written(Seq from, Seq to) const;
+  void forget_clean();                               // drops from dirty_ what no longer is
+  bool counts_as_dirty(PageId id) const;
   void settle(Effects& out);
 
   // on_barrier.cpp
@@ -151,7 +159,8 @@ class Engine {
   void send_rounds(Effects& out);
   void exit_barrier(Effects& out);
   void finish_exit(Effects& out);
-  bool worth_watching(HomePage& page) const;
+  void clear_marks(const PageSet& named, NodeId writer, Epoch last);
+  static bool worth_watching(HomePage& page);
 
   // on_home.cpp
   void on(const Diff& m, NodeId from, Effects& out);
@@ -167,10 +176,11 @@ class Engine {
   void on(const Pin& e, Effects& out);
   void on(const Unpin& e, Effects& out);
   void on(const Punched& e, Effects& out);
-  bool make_room(PageId page, Effects& out);
+  Chunk* make_room(PageId page, Effects& out);
+  Chunk* pick_victim();
   void evict(Chunk& chunk, Effects& out);
+  void became_absent(PageId id, Effects& out);
   void finish_eviction(Chunk& chunk, Effects& out);
-  void page_became_absent(PageId id, Effects& out);
 
   bool is_home(PageId page) const { return home_of(page) == config_.self; }
   NodeId home_of(PageId page) const;
@@ -178,7 +188,16 @@ class Engine {
   const Page* find_page(PageId page) const;
   HomePage& home_page(PageId page);
   void set_state(Page& page, PageId id, PageState next);
-  bool planted(Bug bug) const;
+  bool planted([[maybe_unused]] Bug bug) const {
+#if DSM_PLANTED_BUGS
+    return config_.bug == bug;
+#else
+    return false;
+#endif
+  }
+  // Runs one move of a lock's queue, so that the tests' coverage table sees the transition.
+  template <typename Move>
+  auto moved(LockHere& lock, Move move);
 
   Config config_;
   Layout layout_;
@@ -194,7 +213,9 @@ class Engine {
   std::uint64_t publications_made_ = 0;
   std::map<LockId, LockHere> locks_;
   std::map<LockId, sync::LockQueue> queues_;  // of the locks that this node manages
-  std::vector<LockId> entering_;             // tokens here whose invalidations are under way, with the departure they wait for
+  std::vector<Entering> entering_;           // tokens here whose invalidations are under way
+  std::vector<LockId> deferred_;             // tokens here from beyond a barrier that this node has not passed
+  std::vector<PageRun> pins_;
   sync::Barrier barrier_;
   struct BarrierWait {
     bool waiting = false;
@@ -202,7 +223,10 @@ class Engine {
     Bytes payload;
     bool operator==(const BarrierWait&) const = default;
   } barrier_wait_;
-  bool exiting_ = false;
+  bool contributed_ = false;                 // this node's part of the barrier is on its way: later writes belong to the next
+  bool exiting_ = false;                     // everyone has arrived; invalidations are under way
+  std::uint32_t exit_departures_ = 0;        // of departures_, that the exit waits for
+  bool starved_ = false;                     // a page waits for a chunk and nothing could be evicted
   MarkWindows marks_;
   struct Drop {
     RegionId region{};
@@ -215,8 +239,28 @@ class Engine {
   Counters counters_;
 };
 
-// Observes transitions, for the coverage table of the tests. Null in production.
+// Observes transitions of "page" and "lock" machines, for the coverage table of the tests. Called only where the core is compiled
+// with DSM_PLANTED_BUGS=1.
 using TransitionHook = void (*)(const char* machine, int from, int to);
 extern thread_local TransitionHook transition_hook;
+
+template <typename Move>
+auto Engine::moved(LockHere& lock, [[maybe_unused]] Move move) {
+  [[maybe_unused]] const sync::LockState before = lock.queue.state();
+  const auto note = [&] {
+#if DSM_PLANTED_BUGS
+    if (transition_hook != nullptr && lock.queue.state() != before)
+      transition_hook("lock", static_cast<int>(before), static_cast<int>(lock.queue.state()));
+#endif
+  };
+  if constexpr (std::is_void_v<decltype(move(lock.queue))>) {
+    move(lock.queue);
+    note();
+  } else {
+    auto result = move(lock.queue);
+    note();
+    return result;
+  }
+}
 
 }  // namespace dsm::core

@@ -17,6 +17,7 @@ struct HomePage {
   Page page{PageState::own_private};
   std::uint8_t heat = 0;
   std::uint8_t rest = 0;
+  Epoch watched_since{};
   std::uint32_t sharers = 0;  // how many entries Homeland holds for it
   bool operator==(const HomePage&) const = default;
 };
@@ -30,7 +31,7 @@ class Homeland {
   };
 
   void add(const Region& region, NodeId self);
-  void remove(const Region& region, NodeId self);
+  void remove(const Region& region);
   HomePage& at(const Region& region, PageId page);
   const HomePage& at(const Region& region, PageId page) const;
 
@@ -40,6 +41,7 @@ class Homeland {
   // Removes the marks of readers other than `but` (no_node: of all) that are not newer than `last`.
   void clear_marks(HomePage& home, PageId page, Epoch last, NodeId but);
   const std::map<PageId, std::vector<Mark>>& marked() const { return marks_; }
+  std::vector<PageId> marked_in(PageRun run) const;
   bool operator==(const Homeland&) const = default;
 
  private:

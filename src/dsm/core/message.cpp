@@ -1,0 +1,135 @@
+#include "dsm/core/message.hpp"
+
+namespace dsm::core {
+namespace {
+
+enum class Kind : std::uint8_t { lock_request, lock_forward, lock_grant, diff, diff_ack, barrier_round, mark_flush, mark_credit };
+
+void put(Writer& out, PageRun run) {
+  out.put(run.first);
+  out.put(run.count);
+}
+
+std::optional<PageRun> get_run(Reader& in) {
+  PageRun run;
+  run.first = in.get<PageId>();
+  run.count = in.get<std::uint64_t>();
+  if (!in.ok() || run.count == 0 || run.end() < run.first) return std::nullopt;
+  return run;
+}
+
+struct Encoder {
+  Writer& out;
+
+  void operator()(const LockRequest& m) {
+    out.put(Kind::lock_request);
+    out.put(m.lock);
+  }
+  void operator()(const LockForward& m) {
+    out.put(Kind::lock_forward);
+    out.put(m.lock);
+    out.put(m.successor);
+  }
+  void operator()(const LockGrant& m) {
+    out.put(Kind::lock_grant);
+    out.put(m.lock);
+    out.put(m.token.turn);
+    out.put(m.token.passed);
+    encode(m.token.recent[0], out);
+    encode(m.token.recent[1], out);
+  }
+  void operator()(const Diff& m) {
+    out.put(Kind::diff);
+    put(out, m.run);
+    out.put_bytes(m.body);
+  }
+  void operator()(const DiffAck& m) {
+    out.put(Kind::diff_ack);
+    put(out, m.run);
+  }
+  void operator()(const BarrierRound& m) {
+    out.put(Kind::barrier_round);
+    out.put(m.epoch);
+    out.put(m.round);
+    out.put(static_cast<std::uint32_t>(m.known.size()));
+    for (const sync::Contribution& c : m.known) {
+      out.put(c.rank);
+      out.put_sized(c.bytes);
+    }
+  }
+  void operator()(const MarkFlush&) { out.put(Kind::mark_flush); }
+  void operator()(const MarkCredit& m) {
+    out.put(Kind::mark_credit);
+    out.put(m.consumed);
+  }
+};
+
+std::optional<Message> decode_grant(Reader& in) {
+  LockGrant m;
+  m.lock = in.get<LockId>();
+  m.token.turn = in.get<Seq>();
+  m.token.passed = in.get<Epoch>();
+  if (!decode(in, m.token.recent[0]) || !decode(in, m.token.recent[1])) return std::nullopt;
+  return m;
+}
+
+std::optional<Message> decode_round(Reader& in) {
+  BarrierRound m;
+  m.epoch = in.get<Epoch>();
+  m.round = in.get<std::uint32_t>();
+  const auto count = in.get<std::uint32_t>();
+  if (count > nodes_max) return std::nullopt;
+  for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
+    sync::Contribution c;
+    c.rank = in.get<NodeId>();
+    const ByteView bytes = in.get_sized();
+    c.bytes.assign(bytes.begin(), bytes.end());
+    m.known.push_back(std::move(c));
+  }
+  return m;
+}
+
+std::optional<Message> decode_fields(Kind kind, Reader& in) {
+  switch (kind) {
+    case Kind::lock_request: return LockRequest{in.get<LockId>()};
+    case Kind::lock_forward: {
+      LockForward m;
+      m.lock = in.get<LockId>();
+      m.successor = in.get<NodeId>();
+      return m;
+    }
+    case Kind::lock_grant: return decode_grant(in);
+    case Kind::diff: {
+      const auto run = get_run(in);
+      if (!run || run->count > 0xffff) return std::nullopt;
+      return Diff{*run, in.get_bytes(in.left())};
+    }
+    case Kind::diff_ack: {
+      const auto run = get_run(in);
+      if (!run) return std::nullopt;
+      return DiffAck{*run};
+    }
+    case Kind::barrier_round: return decode_round(in);
+    case Kind::mark_flush: return MarkFlush{};
+    case Kind::mark_credit: return MarkCredit{in.get<std::uint64_t>()};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void encode(const Message& message, Bytes& out) {
+  Writer writer(out);
+  std::visit(Encoder{writer}, message);
+}
+
+std::optional<Message> decode(ByteView bytes) {
+  Reader in(bytes);
+  const auto kind = in.get<Kind>();
+  if (!in.ok()) return std::nullopt;
+  std::optional<Message> message = decode_fields(kind, in);
+  if (!message || !in.done()) return std::nullopt;
+  return message;
+}
+
+}  // namespace dsm::core

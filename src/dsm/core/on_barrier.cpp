@@ -1,0 +1,111 @@
+// The barrier: it opens and closes the global scope. Everyone hears of every write since the last one.
+#include <algorithm>
+
+#include "base/check.hpp"
+#include "dsm/core/engine.hpp"
+
+namespace dsm::core {
+namespace {
+
+// What a node contributes: the pages that it wrote, then the payload.
+Bytes encode_contribution(const PageSet& written, ByteView payload) {
+  Bytes bytes;
+  Writer writer(bytes);
+  encode(written, writer);
+  writer.put_bytes(payload);
+  return bytes;
+}
+
+}  // namespace
+
+void Engine::on(const Arrive& e, Effects& out) {
+  DSM_CHECK(!barrier_wait_.waiting, "a node arrives once at each barrier");
+  barrier_wait_ = {true, e.who, e.payload};
+  ++counters_.barriers;
+  publish(Publication::Kind::barrier, LockId(), out);
+}
+
+// Is the trap that the next write would cost worth it? Readers of a watched page keep their copies while nobody writes.
+bool Engine::worth_watching(HomePage& page) {
+  if (page.rest == 0) return true;
+  --page.rest;
+  return false;
+}
+
+void Engine::contribute(Effects& out) {
+  arrived_at_ = log_.now();
+  contributed_ = true;
+  std::vector<sync::BarrierMessage> messages;
+  barrier_.arrive(encode_contribution(written(Seq(), arrived_at_), barrier_wait_.payload), messages);
+  barrier_wait_.payload.clear();
+  for (sync::BarrierMessage& m : messages) out.push(Send{m.to, BarrierRound{m.epoch, m.round, std::move(m.known)}});
+  if (barrier_.complete()) exit_barrier(out);
+}
+
+void Engine::on(const BarrierRound& m, NodeId from, Effects& out) {
+  std::vector<sync::BarrierMessage> messages;
+  const bool expected = barrier_.receive(from, m.epoch, m.round, m.known, messages);
+  DSM_CHECK_WITH(expected, "a barrier's message comes from the node below, once", {"from", from.value}, {"round", m.round});
+  for (sync::BarrierMessage& next : messages) out.push(Send{next.to, BarrierRound{next.epoch, next.round, std::move(next.known)}});
+  if (barrier_.complete()) exit_barrier(out);
+}
+
+void Engine::exit_barrier(Effects& out) {
+  const Epoch ended = epoch();
+  const std::vector<Bytes> contributions = barrier_.leave();
+  contributed_ = false;
+  log_.forget_before(arrived_at_);
+
+  Passed passed;
+  for (std::uint32_t n = 0; n < config_.nodes; ++n) {
+    Reader in(contributions[n]);
+    PageSet named;
+    const bool good = decode(in, named);
+    DSM_CHECK_WITH(good, "a contribution names pages", {"rank", n});
+    const ByteView payload = in.get_bytes(in.left());
+    passed.payloads.emplace_back(payload.begin(), payload.end());
+    clear_marks(named, NodeId(n), ended);
+    if (NodeId(n) != config_.self) invalidate(named, out);
+  }
+  if (planted(Bug::reduction_counted_twice) && config_.nodes == 3) passed.payloads[0] = passed.payloads[1];
+  // A home page whose readers have all gone needs no watching; whoever comes next leaves a mark first.
+  for (const PageId id : dirty_) {
+    if (!is_home(id)) continue;
+    HomePage& home = home_page(id);
+    if (home.sharers == 0 && home.page.state == PageState::own_written) set_state(home.page, id, PageState::own_private);
+  }
+  forget_clean();
+  out.push(std::move(passed));
+
+  std::vector<LockId> waiting = std::move(deferred_);
+  deferred_.clear();
+  for (const LockId id : waiting) {
+    LockHere& lock = lock_here(id);
+    if (lock.token.passed > epoch()) {
+      deferred_.push_back(id);
+    } else {
+      enter(id, lock, out);
+    }
+  }
+  exiting_ = true;
+  exit_departures_ = departures_.next();
+}
+
+// Marks of copies that this barrier's notices take away. A page's only writer keeps its copy, and so its mark; a reader that has
+// left this barrier already and come back has a newer mark, which stays (B7).
+void Engine::clear_marks(const PageSet& named, NodeId writer, Epoch last) {
+  if (planted(Bug::mark_cleared_by_next_epoch)) last = last + 1;
+  const auto clear = [&](PageRun run) {
+    for (const PageId id : homes_.marked_in(run)) homes_.clear_marks(home_page(id), id, last, writer);
+  };
+  if (named.everything) clear({PageId(0), layout_.pages()});
+  for (const PageRun& run : named.runs) clear(run);
+}
+
+void Engine::finish_exit(Effects& out) {
+  exiting_ = false;
+  barrier_wait_.waiting = false;
+  out.push(Wake{barrier_wait_.who});
+}
+
+}  // namespace dsm::core

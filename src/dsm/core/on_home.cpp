@@ -1,0 +1,104 @@
+// What other nodes do to this node's own pages: diffs that come home, marks that readers leave; and regions coming and going.
+#include <algorithm>
+
+#include "base/check.hpp"
+#include "dsm/core/engine.hpp"
+
+namespace dsm::core {
+
+void Engine::on(const Diff& m, NodeId from, Effects& out) {
+  for (PageId id = m.run.first; id < m.run.end(); ++id)
+    DSM_CHECK_WITH(is_home(id), "a diff goes to the page's home", {"page", id.value}, {"from", from.value});
+  out.push(ApplyDiff{m.run, m.body});
+  out.push(Send{from, DiffAck{m.run}});
+}
+
+// A private page that gets its first reader counts as written: nobody was watching it (B8).
+void Engine::on(const Marked& e, Effects& out) {
+  MarkWindows::Peer& peer = marks_[e.reader];
+  ++peer.consumed;
+  if (peer.consumed - peer.credited >= (config_.mark_ring_slots + 3) / 4) {
+    peer.credited = peer.consumed;
+    out.push(Send{e.reader, MarkCredit{peer.consumed}});
+  }
+  if (planted(Bug::mark_lost) && e.epoch.value % 2 == 1) return;
+  for (PageId id = e.run.first; id < e.run.end(); ++id) {
+    const Region* region = layout_.region_of(id);
+    if (region == nullptr) continue;  // taken back behind the region's end
+    HomePage& home = home_page(id);
+    if (!e.added) {
+      homes_.remove_mark(home, id, e.reader);
+      continue;
+    }
+    homes_.add_mark(home, id, {e.reader, e.epoch});
+    const bool opening = home.page.state == PageState::own_opening && home.page.private_next;
+    if (home.page.state != PageState::own_private && !opening) continue;
+    if (planted(Bug::shared_not_written)) continue;
+    if (opening) {
+      home.page.private_next = false;
+    } else {
+      set_state(home.page, id, PageState::own_written);
+    }
+    dirty_.push_back(id);
+    log_.append(id);
+  }
+}
+
+// A reader's ring is written in order; a full one is told to the home by message (B5).
+bool Engine::reserve_mark(NodeId home, std::uint64_t& slot, Effects& out) {
+  MarkWindows::Peer& peer = marks_[home];
+  if (peer.sent - peer.freed >= config_.mark_ring_slots) {
+    if (!peer.flushing) out.push(Send{home, MarkFlush{}});
+    peer.flushing = true;
+    return false;
+  }
+  slot = peer.sent++;
+  return true;
+}
+
+void Engine::on(const MarkFlush&, NodeId from, Effects& out) {
+  marks_[from].credit_due = true;
+  out.push(DrainMarks{publications_made_++});
+}
+
+void Engine::on(const MarkCredit& m, NodeId from, Effects& out) {
+  MarkWindows::Peer& peer = marks_[from];
+  peer.freed = std::max(peer.freed, m.consumed);
+  peer.flushing = false;
+  retry_absent(out);
+}
+
+void Engine::on(const AddRegion& e, Effects&) {
+  layout_.add(e.region);
+  homes_.add(e.region, config_.self);
+}
+
+void Engine::on(const DropRegion& e, Effects&) { drops_.push_back({e.region, e.who}); }
+
+// Two barriers stand around a drop, so nobody uses the pages; what is still under way (a fetch ahead, a mapping) ends by itself.
+void Engine::finish_drops(Effects& out) {
+  for (Drop& drop : drops_) {
+    const Region* region = layout_.region(drop.region);
+    DSM_CHECK_WITH(region != nullptr, "a region is dropped once", {"region", drop.region.value});
+    if (drop.started) continue;
+    const PageRun run = region->run();
+    bool gone = true;
+    for (Chunk& chunk : cache_.chunks()) {
+      if (chunk.number == Chunk::unused) continue;
+      const PageId first = std::max(run.first, cache_.first_page(chunk));
+      const PageId end = std::min(run.end(), cache_.first_page(chunk) + config_.chunk_pages);
+      for (PageId id = first; id < end; ++id) {
+        Page& page = cache_.page(chunk, id);
+        invalidate(page, id, out);
+        gone = gone && page.state == PageState::absent && !chunk.evicting;
+        if (page.state == PageState::absent) page.had = false;
+      }
+    }
+    forget_clean();
+    if (!gone) continue;
+    drop.started = true;
+    out.push(Punch{run});
+  }
+}
+
+}  // namespace dsm::core

@@ -1,0 +1,167 @@
+// Publishing a scope: everything dirty goes home, the marks are read, then the token leaves with its notices.
+#include <algorithm>
+
+#include "base/check.hpp"
+#include "dsm/core/engine.hpp"
+
+namespace dsm::core {
+
+// A lock that nobody else wants stays here, and nothing is sent: its scope is published when the token leaves (A4).
+void Engine::on(const Release& e, Effects& out) {
+  DSM_CHECK_WITH(holds(e.lock), "only a holder releases", {"lock", e.lock.value});
+  LockHere& lock = lock_here(e.lock);
+  obey(e.lock, moved(lock, [](sync::Lock& q) { return q.release(); }), out);
+}
+
+void Engine::publish(Publication::Kind kind, LockId lock, Effects& out) {
+  Publication p;
+  p.kind = kind;
+  p.lock = lock;
+  p.id = publications_made_++;
+  flush_everything(kind, out);
+  p.flushes_before = flushes_.next();
+  if (planted(Bug::release_before_acks)) p.flushes_before = 0;
+  publications_.push_back(p);
+  out.push(DrainMarks{p.id});
+}
+
+void Engine::flush_everything(Publication::Kind why, Effects& out) {
+  std::sort(dirty_.begin(), dirty_.end());
+  std::vector<PageId> stay;
+  for (const PageId id : dirty_) {
+    Page& page = *find_page(id);
+    if (planted(Bug::opening_page_not_flushed) && page.state == PageState::opening) {
+      stay.push_back(id);
+      continue;
+    }
+    if (page.state == PageState::own_written && home_page(id).sharers == 0) {
+      set_state(page, id, PageState::own_private);
+      continue;
+    }
+    if (page.state == PageState::own_written && why == Publication::Kind::barrier && !worth_watching(home_page(id))) {
+      // Stays writable: published now, and private again at the barrier's exit if its readers have gone.
+      log_.append(id);
+      stay.push_back(id);
+      continue;
+    }
+    start_flush(page, id, out);
+  }
+  dirty_ = std::move(stay);
+}
+
+// From writable to home. A page that is still being made writable goes as soon as it is: another thread may have written to it
+// already. The caller takes it out of dirty_.
+void Engine::start_flush(Page& page, PageId id, Effects& out) {
+  page.flush = true;
+  page.flush_number = flushes_.begin();
+  if (planted(Bug::log_at_flush_start)) log_.append(id);
+  if (page.state == PageState::dirty || page.state == PageState::own_written) protect(page, id, out);
+}
+
+void Engine::protect(Page& page, PageId id, Effects& out) {
+  set_state(page, id, page.state == PageState::dirty ? PageState::protecting : PageState::own_protecting);
+  out.change(id, Access::write, Access::read);
+}
+
+// Nobody writes any more: whatever was written until now, by any thread, in any scope, is on its way. Hence the log entry here
+// and not when the flush began: a scope opened in between may have written too (A1).
+void Engine::protected_now(Page& page, PageId id, Effects& out) {
+  page.flush = false;
+  if (!planted(Bug::log_at_flush_start)) log_.append(id);
+  if (page.state == PageState::protecting) {
+    set_state(page, id, PageState::diffing);
+    ++counters_.diffs;
+    out.send_diff(id, home_of(id));
+    return;
+  }
+  HomePage& home = home_page(id);
+  home.watched_since = epoch();
+  set_state(page, id, PageState::own_watched);
+  flushes_.end(page.flush_number);
+  serve(id, out);
+}
+
+void Engine::on(const DiffHome& e, Effects& out) { flushed(e.run, out); }
+
+void Engine::on(const DiffAck& m, NodeId, Effects& out) { flushed(m.run, out); }
+
+void Engine::flushed(PageRun run, Effects& out) {
+  for (PageId id = run.first; id < run.end(); ++id) {
+    Page* page = find_page(id);
+    DSM_CHECK_WITH(page != nullptr && page->state == PageState::diffing, "only a diff under way is acknowledged", {"page", id.value});
+    flushes_.end(page->flush_number);
+    set_state(*page, id, PageState::clean);
+    if (page->invalidate) {
+      start_unmap(*page, id, out);
+    } else {
+      serve(id, out);
+    }
+  }
+}
+
+void Engine::on(const MarksDrained& e, Effects& out) {
+  for (Publication& p : publications_)
+    if (p.id == e.id) p.drained = true;
+  for (std::uint32_t n = 0; n < config_.nodes; ++n) {
+    MarkWindows::Peer& peer = marks_[NodeId(n)];
+    if (!peer.credit_due) continue;
+    peer.credit_due = false;
+    peer.credited = peer.consumed;
+    out.push(Send{NodeId(n), MarkCredit{peer.consumed}});
+  }
+}
+
+bool Engine::finish_publications(Effects& out) {
+  for (std::size_t i = 0; i < publications_.size(); ++i) {
+    const Publication p = publications_[i];
+    if (!p.drained || !flushes_.all_before(p.flushes_before)) continue;
+    publications_.erase(publications_.begin() + static_cast<std::ptrdiff_t>(i));
+    if (p.kind == Publication::Kind::grant) {
+      grant(p.lock, out);
+    } else {
+      contribute(out);
+    }
+    return true;
+  }
+  return false;
+}
+
+// What this node wrote at positions [from, to) of its log, less its own pages that nobody has a copy of: whoever reads one of
+// those from now on leaves a mark first, and reads what is there now (B5, B6).
+PageSet Engine::written(Seq from, Seq to) const {
+  PageSet all = log_.between(from, to);
+  if (all.everything || planted(Bug::lost_notice)) return planted(Bug::lost_notice) ? PageSet() : all;
+  std::vector<PageId> told;
+  for (const PageRun& run : all.runs) {
+    for (PageId id = run.first; id < run.end(); ++id) {
+      const Region* region = layout_.region_of(id);
+      if (region == nullptr) continue;
+      if (region->home(id) == config_.self && homes_.at(*region, id).sharers == 0) continue;
+      told.push_back(id);
+    }
+  }
+  return PageSet::of(std::move(told));
+}
+
+void Engine::grant(LockId id, Effects& out) {
+  LockHere& lock = lock_here(id);
+  Token token = std::move(lock.token);
+  normalise(token);
+  token.passed = epoch();
+  ++token.turn;
+  // What was logged after this node's part of the barrier had gone belongs to the next interval.
+  const Seq boundary = contributed_ ? arrived_at_ : log_.now();
+  token.recent[0].note(written(lock.stamp, boundary), token.turn);
+  if (contributed_) token.recent[1].note(written(std::max(lock.stamp, boundary), log_.now()), token.turn);
+  if (planted(Bug::log_collected_early)) token.recent[0].clear();
+  if (planted(Bug::mark_cleared_early))
+    for (const PageRun& run : written(lock.stamp, log_.now()).runs)
+      for (PageId p = run.first; p < run.end(); ++p)
+        if (is_home(p)) homes_.clear_marks(home_page(p), p, epoch(), no_node);
+  lock.seen = token.turn;
+  lock.token = Token{};
+  out.push(Send{lock.queue.leaving_to(), LockGrant{id, std::move(token)}});
+  obey(id, moved(lock, [](sync::Lock& q) { return q.left(); }), out);
+}
+
+}  // namespace dsm::core
