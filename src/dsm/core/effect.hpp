@@ -15,7 +15,8 @@ struct Send {  // to may be this node: deliver it back as Received
   NodeId to{};
   Message message;
 };
-// On the one-sided channel to `home`, in this order: WRITE one mark entry (mark.hpp) into slot `slot` of this node's ring there,
+// On the one-sided channel to `home`, after the Fetch or Unmark of every lower slot there has been posted (a home reads its rings
+// up to the first slot not yet written), in this order: WRITE one mark entry (mark.hpp) into slot `slot` of this node's ring there,
 // READ the run's bytes from the home's frames into this node's. Then Fetched{run}.
 struct Fetch {
   NodeId home{};
@@ -23,7 +24,7 @@ struct Fetch {
   std::uint64_t slot = 0;
   Epoch epoch{};
 };
-// On the one-sided channel: WRITE one mark entry that takes the run's marks back. No completion.
+// On the one-sided channel, in the order of slots too: WRITE one mark entry that takes the run's marks back. No completion.
 struct Unmark {
   NodeId home{};
   PageRun run;
@@ -62,7 +63,7 @@ struct Wake {
   Ticket who{};
   bool granted = true;
 };
-struct Passed {  // the barrier is complete: what each node contributed, by rank. A Wake for the one who arrived follows, now or later
+struct Passed {  // the barrier is behind us: what each node contributed, by rank. The Wake for the one who arrived comes next
   std::vector<Bytes> payloads;
 };
 

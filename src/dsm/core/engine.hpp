@@ -224,6 +224,7 @@ class Engine {
     bool operator==(const BarrierWait&) const = default;
   } barrier_wait_;
   bool contributed_ = false;                 // this node's part of the barrier is on its way: later writes belong to the next
+  std::vector<Bytes> passed_;                // what the nodes carried through the barrier that is being left
   bool exiting_ = false;                     // everyone has arrived; invalidations are under way
   std::uint32_t exit_departures_ = 0;        // of departures_, that the exit waits for
   bool starved_ = false;                     // a page waits for a chunk and nothing could be evicted

@@ -28,7 +28,7 @@ struct TryAcquire {  // Wake at once: .granted says whether `who` holds it
 struct Release {  // REQUIRES: engine.holds(lock). No Wake: a release never waits
   LockId lock{};
 };
-struct Arrive {  // this node arrives at the barrier; payload is carried to every node. Effects: Passed, then Wake
+struct Arrive {  // this node arrives at the barrier; payload is carried to every node. Effects at the exit: Passed, Wake
   Ticket who{};
   Bytes payload;
 };

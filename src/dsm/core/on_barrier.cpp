@@ -1,5 +1,5 @@
 // The barrier: it opens and closes the global scope. Everyone hears of every write since the last one.
-#include <algorithm>
+#include <utility>
 
 #include "base/check.hpp"
 #include "dsm/core/engine.hpp"
@@ -56,18 +56,18 @@ void Engine::exit_barrier(Effects& out) {
   contributed_ = false;
   log_.forget_before(arrived_at_);
 
-  Passed passed;
+  passed_.clear();
   for (std::uint32_t n = 0; n < config_.nodes; ++n) {
     Reader in(contributions[n]);
     PageSet named;
     const bool good = decode(in, named);
     DSM_CHECK_WITH(good, "a contribution names pages", {"rank", n});
     const ByteView payload = in.get_bytes(in.left());
-    passed.payloads.emplace_back(payload.begin(), payload.end());
+    passed_.emplace_back(payload.begin(), payload.end());
     clear_marks(named, NodeId(n), ended);
     if (NodeId(n) != config_.self) invalidate(named, out);
   }
-  if (planted(Bug::reduction_counted_twice) && config_.nodes == 3) passed.payloads[0] = passed.payloads[1];
+  if (planted(Bug::reduction_counted_twice) && config_.nodes == 3) passed_[0] = passed_[1];
   // A home page whose readers have all gone needs no watching; whoever comes next leaves a mark first.
   for (const PageId id : dirty_) {
     if (!is_home(id)) continue;
@@ -75,7 +75,6 @@ void Engine::exit_barrier(Effects& out) {
     if (home.sharers == 0 && home.page.state == PageState::own_written) set_state(home.page, id, PageState::own_private);
   }
   forget_clean();
-  out.push(std::move(passed));
 
   std::vector<LockId> waiting = std::move(deferred_);
   deferred_.clear();
@@ -105,6 +104,7 @@ void Engine::clear_marks(const PageSet& named, NodeId writer, Epoch last) {
 void Engine::finish_exit(Effects& out) {
   exiting_ = false;
   barrier_wait_.waiting = false;
+  out.push(Passed{std::exchange(passed_, {})});
   out.push(Wake{barrier_wait_.who});
 }
 
