@@ -3,6 +3,7 @@
 
 #include "transport/faulty.hpp"
 #include "transport/loopback.hpp"
+#include "transport/shm.hpp"
 #include "transport/traced.hpp"
 #include "transport/transport.hpp"
 
@@ -11,6 +12,7 @@ namespace {
 
 // In order of preference.
 constexpr const Backend* rows[] = {
+    &shm_backend,
     &loopback_backend,
 };
 

@@ -40,7 +40,8 @@ struct History {
 
 enum class Reader { marks_then_reads, reads_then_marks };
 
-// The home may be so many stores ahead of what the reader's tries account for: neither leaves the other behind.
+// The home may be so many stores ahead of what the reader's tries account for: neither leaves the
+// other behind.
 constexpr std::uint64_t home_stores_a_try = 64;
 constexpr std::uint64_t head_start = 16;
 
@@ -65,7 +66,8 @@ History race(Job& job, std::size_t tries, Reader order) {
       }
       value.store(j++, std::memory_order_relaxed);
       full_fence();
-      history.marks_seen.push_back(static_cast<std::uint32_t>(mark.load(std::memory_order_relaxed)));
+      history.marks_seen.push_back(
+          static_cast<std::uint32_t>(mark.load(std::memory_order_relaxed)));
     }
   });
   std::thread home_polls([&] {
@@ -106,7 +108,8 @@ History race(Job& job, std::size_t tries, Reader order) {
   return history;
 }
 
-// Where the two run on one processor they meet only at its time slices: try again until they have met.
+// Where the two run on one processor they meet only at its time slices: try again until they have
+// met.
 constexpr double patience_seconds = 30;
 
 std::size_t tries_of(const Wire& wire) {

@@ -6,10 +6,10 @@
 namespace dsm::transport {
 
 inline constexpr Wire wires[] = {
-    {"loopback", ""},
-    {"loopback", "traced"},
-    {"loopback", "faulty"},
-    {"loopback", "faulty+traced"},
+    // clang-format off
+    {"loopback", ""}, {"loopback", "traced"}, {"loopback", "faulty"}, {"loopback", "faulty+traced"},
+    {"shm", ""},      {"shm", "traced"},      {"shm", "faulty"},      {"shm", "faulty+traced"},
+    // clang-format on
 };
 
 inline std::string wire_name(const testing::TestParamInfo<Wire>& info) {
