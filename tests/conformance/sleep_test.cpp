@@ -113,6 +113,7 @@ TEST_P(Sleep, RoomWakesASenderThatWasRefused) {
     });
     std::size_t received = 0;
     const double end = now_seconds() + 60;
+    while (refused == 0 && now_seconds() < end) std::this_thread::yield();
     while (received < total && !failed && now_seconds() < end) {
       // Let the sender fall asleep now and then.
       if (received % 500 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
