@@ -80,8 +80,8 @@ Bytes Handshake::prove(Role role) const {
   writer.put_bytes(role == role_ ? my_hello_ : peer_hello_);
   writer.put_bytes(role == role_ ? peer_hello_ : my_hello_);
   Bytes proof(proof_bytes);
-  crypto_auth(reinterpret_cast<unsigned char*>(proof.data()), reinterpret_cast<const unsigned char*>(text.data()), text.size(),
-              key_.data());
+  crypto_auth(reinterpret_cast<unsigned char*>(proof.data()),
+              reinterpret_cast<const unsigned char*>(text.data()), text.size(), key_.data());
   return proof;
 }
 

@@ -4,6 +4,7 @@
 #include "transport/faulty.hpp"
 #include "transport/loopback.hpp"
 #include "transport/shm.hpp"
+#include "transport/tcp.hpp"
 #include "transport/traced.hpp"
 #include "transport/transport.hpp"
 
@@ -13,6 +14,7 @@ namespace {
 // In order of preference.
 constexpr const Backend* rows[] = {
     &shm_backend,
+    &tcp_backend,
     &loopback_backend,
 };
 

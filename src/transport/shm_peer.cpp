@@ -241,7 +241,8 @@ bool ShmPeer::receive(Event& event) {
                      file_size(file.get()) >= large.size;
   auto mapped =
       sound ? Mapping::of(file.get(), large.size, 0) : Result<Mapping>(Status(Code::invalid, ""));
-  if (!mapped.ok()) return distrust();  // or no memory to hear it: it is lost to this node either way
+  if (!mapped.ok())
+    return distrust();  // or no memory to hear it: it is lost to this node either way
   event.bytes = mapped->release();
   event.buffer = buffer_is_mapped;
   return true;

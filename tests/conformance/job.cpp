@@ -12,7 +12,7 @@ namespace dsm::transport {
 
 std::string Wire::name() const {
   std::string text = backend;
-  if (*host != '\0') text += std::string(host).find(':') == std::string::npos ? "_v4" : "_v6";
+  if (*host != 0) text += std::string(host).find(":") == std::string::npos ? "_v4" : "_v6";
   if (*adapters != '\0') text += std::string("_") + adapters;
   for (char& c : text)
     if (c == '+') c = '_';

@@ -9,6 +9,8 @@ inline constexpr Wire wires[] = {
     // clang-format off
     {"loopback", ""}, {"loopback", "traced"}, {"loopback", "faulty"}, {"loopback", "faulty+traced"},
     {"shm", ""},      {"shm", "traced"},      {"shm", "faulty"},      {"shm", "faulty+traced"},
+    {"tcp", ""},      {"tcp", "traced"},      {"tcp", "faulty"},      {"tcp", "faulty+traced"},
+    {"tcp", "", "::1"},
     // clang-format on
 };
 
