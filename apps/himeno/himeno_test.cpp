@@ -1,7 +1,10 @@
 // That a divided run equals a whole one, and that every check of a result can fail.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
+#include <cstdio>
+#include <fstream>
 #include <limits>
 #include <vector>
 
@@ -117,6 +120,34 @@ TEST(Residual, OfAShortRunIsNotVerified) {
   for (int i = 0; i < 2; ++i) monitor.iteration(6.7e-03);
   EXPECT_FALSE(result_of(monitor).verified());
   EXPECT_FALSE(result_of(monitor).failed());
+}
+
+TEST(Json, HasTheResultOfAWholeRun) {
+  Options options = options_for_xs();
+  options.iterations = 10;
+  options.verify = true;
+  options.json = testing::TempDir() + "himeno-test-" + std::to_string(getpid()) + ".json";
+  Sequential version(xs());
+  Result result;
+  result.version = "sequential";
+  EXPECT_EQ(run(version, options, result, true), 0);
+  std::ifstream file(options.json);
+  const nlohmann::json json = nlohmann::json::parse(file, nullptr, false);
+  std::remove(options.json.c_str());
+  ASSERT_TRUE(json.is_object());
+  EXPECT_EQ(json["iterations"], 10);
+  EXPECT_TRUE(json["passed"]);
+  EXPECT_GT(json["mflops"], 0);
+  EXPECT_EQ(json["residuals"].size(), 2U);
+  EXPECT_EQ(json["comparison"]["different"], 0);
+}
+
+TEST(Json, ThatCannotBeWrittenIsAFailure) {
+  Options options = options_for_xs();
+  options.iterations = 3;
+  options.json = "/no/such/directory/himeno.json";
+  Sequential version(xs());
+  EXPECT_EQ(run(version, options, Result{}, true), 1);
 }
 
 TEST(Options, RefuseWhatMakesNoSense) {

@@ -87,7 +87,7 @@ inline void timed_run(Version& version, long count, Monitor* monitor) {
 // in exactly one process. Returns the status to exit with: non-zero, in the process that speaks,
 // when something that was verified is wrong.
 inline int run(Version& version, const Options& options, Result result, bool speaks,
-               const nlohmann::json& extra = {}) {
+               const nlohmann::json& extra = nlohmann::json::object()) {
   constexpr long calibration_iterations = 3;
   Monitor own_monitor(options);
   Monitor* monitor = speaks ? &own_monitor : nullptr;
