@@ -1,0 +1,94 @@
+// Locks, barriers and the collectives that are barriers too.
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+
+#include "dsm/api/current.hpp"
+
+namespace dsm {
+namespace {
+
+// Locks made without a number count from here, so that they meet no lock that a program numbers.
+constexpr std::uint64_t first_own_lock = std::uint64_t{1} << 63;
+std::atomic<std::uint64_t> next_lock{first_own_lock};
+
+}  // namespace
+
+Lock::Lock() : number_(next_lock.fetch_add(1)) {}
+
+Lock::Lock(std::uint64_t number) : number_(number) {
+  if (number >= first_own_lock) throw Error("a lock's number lies below 2^63, not " + std::to_string(number));
+}
+
+void Lock::lock() { api::current("Lock::lock()").driver().lock(LockId(number_)); }
+
+bool Lock::try_lock() { return api::current("Lock::try_lock()").driver().try_lock(LockId(number_)); }
+
+void Lock::unlock() {
+  Node& node = api::current("Lock::unlock()");
+  if (!node.driver().unlock(LockId(number_)))
+    throw Error("Lock::unlock(): no thread of node " + std::to_string(node.self().value) + " holds lock " + std::to_string(number_));
+}
+
+void barrier() { api::collective(api::Collective::barrier, 0, {}); }
+
+// The last of the node's threads passes the job's barrier for all of them.
+struct Barrier::State {
+  explicit State(int n) : threads(n) {}
+  const int threads;
+  std::mutex mutex;
+  std::condition_variable passed;
+  int arrived = 0;
+  std::uint64_t round = 0;
+};
+
+Barrier::Barrier(int threads) : state_(nullptr) {
+  if (threads < 1) throw Error("a Barrier needs at least one thread of each node, not " + std::to_string(threads));
+  state_ = new State(threads);
+}
+
+Barrier::~Barrier() { delete state_; }
+
+void Barrier::arrive_and_wait() {
+  std::unique_lock hold(state_->mutex);
+  const std::uint64_t round = state_->round;
+  if (++state_->arrived < state_->threads) {
+    state_->passed.wait(hold, [&] { return state_->round != round; });
+    return;
+  }
+  hold.unlock();
+  api::collective(api::Collective::barrier, 1, {});
+  hold.lock();
+  state_->arrived = 0;
+  ++state_->round;
+  hold.unlock();
+  state_->passed.notify_all();
+}
+
+// The bytes are read and written here as the program would, before and after the runtime's part: they may be shared memory.
+void broadcast_bytes(void* data, std::size_t bytes, int root) {
+  Node& node = api::current("broadcast()");
+  if (root < 0 || root >= size())
+    throw Error("broadcast() from node " + std::to_string(root) + "; this job has nodes 0 to " + std::to_string(size() - 1));
+  Bytes mine;
+  const bool sends = node.self().value == static_cast<std::uint32_t>(root);
+  if (sends) mine.assign(static_cast<const std::byte*>(data), static_cast<const std::byte*>(data) + bytes);
+  const std::uint64_t detail = bytes << 12 | static_cast<std::uint64_t>(root);
+  static_assert(nodes_max <= 1u << 12);
+  const std::vector<Bytes> all = api::collective(api::Collective::broadcast, detail, mine);
+  if (!sends && bytes > 0) std::memcpy(data, all[static_cast<std::size_t>(root)].data(), bytes);
+}
+
+void all_gather_bytes(const void* data, std::size_t bytes, void* all) {
+  const auto* from = static_cast<const std::byte*>(data);
+  const Bytes mine(from, from + bytes);
+  const std::vector<Bytes> given = api::collective(api::Collective::all_gather, bytes, mine);
+  auto* to = static_cast<std::byte*>(all);
+  for (const Bytes& one : given) {
+    if (bytes > 0) std::memcpy(to, one.data(), bytes);
+    to += bytes;
+  }
+}
+
+}  // namespace dsm

@@ -1,0 +1,143 @@
+#include "dsm/driver.hpp"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "base/check.hpp"
+#include "dsm/debug.hpp"
+#include "dsm/memory/in_runtime.hpp"
+
+namespace dsm {
+
+using memory::InRuntime;
+
+Driver::Driver(const core::Config& config, Parts parts) : parts_(std::move(parts)), engine_(config), outbox_(parts_.wire) {
+  MutexLock hold(engine_mutex_);
+  for (std::size_t i = 0; i < works_usual; ++i) {
+    works_.push_back(std::make_unique<Work>());
+    idle_works_.push_back(works_.back().get());
+  }
+  debug_watch(&engine_);
+}
+
+Driver::~Driver() {
+  debug_watch(nullptr);
+  stopping_.store(true);
+  if (service_.joinable()) {
+    const std::uint64_t one = 1;
+    const ssize_t written = ::write(stop_fd_, &one, sizeof one);
+    DSM_CHECK(written == sizeof one, "an event descriptor takes a count");
+    service_.join();
+  }
+  if (stop_fd_ >= 0) ::close(stop_fd_);
+}
+
+void Driver::closing() { closing_.store(true); }
+
+Driver::Work* Driver::take_work() {
+  if (idle_works_.empty()) {
+    works_.push_back(std::make_unique<Work>());
+    return works_.back().get();
+  }
+  Work* work = idle_works_.back();
+  idle_works_.pop_back();
+  return work;
+}
+
+void Driver::give_work(Work* work) {
+  MutexLock hold(engine_mutex_);
+  idle_works_.push_back(work);
+}
+
+void Driver::tell(const core::Event& event) {
+  Work* work = nullptr;
+  {
+    MutexLock hold(engine_mutex_);
+    work = take_work();
+    engine_.step(event, work->effects);
+  }
+  act(*work);
+  give_work(work);
+}
+
+// Effects of a step in their order; then their completions are steps, and so on until nothing is left to do at once.
+void Driver::act(Work& work) {
+  for (;;) {
+    for (core::Effect& effect : work.effects) std::visit([&](auto& e) { carry_out(e, work); }, effect);
+    work.effects.clear();
+    if (work.events.empty()) return;
+    MutexLock hold(engine_mutex_);
+    for (const core::Event& event : work.events) engine_.step(event, work.effects);
+    work.events.clear();
+  }
+}
+
+bool Driver::ask(const core::Event& event, Ticket who) {
+  tell(event);
+  Waiters::Place& place = waiters_.at(who);
+  if (!place.done()) wait(place);
+  const bool granted = place.was_granted();
+  waiters_.give(who);
+  return granted;
+}
+
+bool Driver::fault(PageId page, Access wanted) {
+  const InRuntime here;
+  if (!look([&](const core::Engine& engine) { return engine.layout().region_of(page) != nullptr; })) return false;
+  const Ticket who = waiters_.take({"for page", page.value, true});
+  ask(core::Fault{who, page, wanted}, who);
+  return true;
+}
+
+void Driver::lock(LockId lock) {
+  const InRuntime here;
+  const Ticket who = waiters_.take({"for lock", lock.value, true});
+  ask(core::Acquire{who, lock}, who);
+}
+
+bool Driver::try_lock(LockId lock) {
+  const InRuntime here;
+  const Ticket who = waiters_.take({"for lock", lock.value, true});
+  return ask(core::TryAcquire{who, lock}, who);
+}
+
+bool Driver::unlock(LockId lock) {
+  const InRuntime here;
+  if (!look([&](const core::Engine& engine) { return engine.holds(lock); })) return false;
+  tell(core::Release{lock});
+  return true;
+}
+
+std::vector<Bytes> Driver::barrier(Bytes payload, const char* what) {
+  const InRuntime here;
+  const Ticket who = waiters_.take({what, 0, false});
+  ask(core::Arrive{who, std::move(payload)}, who);
+  return std::exchange(passed_, {});
+}
+
+void Driver::pin(PageRun run) {
+  const InRuntime here;
+  tell(core::Pin{run});
+}
+
+void Driver::unpin(PageRun run) {
+  const InRuntime here;
+  tell(core::Unpin{run});
+}
+
+void Driver::add_region(const core::Region& region) {
+  const InRuntime here;
+  tell(core::AddRegion{region});
+}
+
+void Driver::drop_region(RegionId region) {
+  const InRuntime here;
+  const Ticket who = waiters_.take({"for the end of region", region.value, true});
+  ask(core::DropRegion{who, region}, who);
+}
+
+Traffic Driver::traffic() const { return {outbox_.messages(), outbox_.bytes(), parts_.lanes.bytes_read()}; }
+
+}  // namespace dsm

@@ -1,0 +1,142 @@
+// The driver: feeds the engine with what happens and carries out what it decides. The only place where engine, memory, traps and
+// transport meet.
+//
+// Threads. Every public call may be made by any thread, fault() in a trap. There are two locks: *polling* (who takes events off the
+// wire) and *engine* (who steps it), taken in this order. Effects are carried out without the engine's lock; the engine keeps what
+// they touch busy until it hears of their end. Progress is made by whoever waits, and by a service thread when nobody does.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/mutex.hpp"
+#include "base/types.hpp"
+#include "dsm/core/engine.hpp"
+#include "dsm/lanes.hpp"
+#include "dsm/mark_rings.hpp"
+#include "dsm/memory/address_space.hpp"
+#include "dsm/outbox.hpp"
+#include "dsm/patience.hpp"
+#include "dsm/twins.hpp"
+#include "dsm/waiters.hpp"
+#include "transport/transport.hpp"
+
+namespace dsm {
+
+struct Traffic {
+  std::uint64_t messages_sent = 0, bytes_sent = 0, bytes_read = 0;
+};
+
+class Driver {
+ public:
+  // What the driver borrows for its life, and what it calls when the job cannot go on (which does not return).
+  struct Parts {
+    NodeId self;
+    transport::Transport& wire;
+    memory::AddressSpace& space;
+    MarkRings& rings;
+    Lanes& lanes;
+    Twins& twins;
+    Patience::Policy patience;
+    std::function<void(NodeId lost, const Doing& doing)> on_lost;  // a peer is down
+    std::function<void()> on_news;                                 // `news_fd` is readable
+    int news_fd = -1;
+  };
+  Driver(const core::Config& config, Parts parts);
+  ~Driver();  // REQUIRES: no thread is in any call
+  Driver(const Driver&) = delete;
+  Driver& operator=(const Driver&) = delete;
+
+  void start();    // the service thread
+  void closing();  // from now on a peer that goes is no loss
+
+  // False: no region covers the page. Otherwise returns when the access may be tried again.
+  bool fault(PageId page, Access wanted);
+
+  void lock(LockId lock);
+  bool try_lock(LockId lock);
+  bool unlock(LockId lock);  // false: this node does not hold it
+
+  // Passes a barrier; what every node gave, by rank. One thread of the node at a time.
+  std::vector<Bytes> barrier(Bytes payload, const char* what);
+
+  void pin(PageRun run);
+  void unpin(PageRun run);
+  void add_region(const core::Region& region);
+  void drop_region(RegionId region);
+
+  // A look at the engine between two steps.
+  template <typename Look>
+  auto look(Look look) const {
+    MutexLock hold(engine_mutex_);
+    return look(static_cast<const core::Engine&>(engine_));
+  }
+  Traffic traffic() const;
+
+ private:
+  // What carrying out one step needs; reused, so that in the steady state nothing is allocated.
+  struct Work {
+    core::Effects effects;
+    std::vector<core::Event> events;  // completions, to be stepped when the effects are done
+    Bytes message;
+  };
+
+  void tell(const core::Event& event);                     // step, then act
+  bool ask(const core::Event& event, Ticket who);          // tell, then wait until `who` is woken; whether it was granted
+  Work* take_work() DSM_REQUIRES(engine_mutex_);
+  void give_work(Work* work);
+  void act(Work& work);
+
+  // driver_act.cpp: one for each effect.
+  void carry_out(core::Send& e, Work& work);
+  void carry_out(core::Fetch& e, Work& work);
+  void carry_out(core::Unmark& e, Work& work);
+  void carry_out(core::DrainMarks& e, Work& work);
+  void carry_out(core::Change& e, Work& work);
+  void carry_out(core::Twin& e, Work& work);
+  void carry_out(core::SendDiff& e, Work& work);
+  void carry_out(core::ApplyDiff& e, Work& work);
+  void carry_out(core::Punch& e, Work& work);
+  void carry_out(core::Wake& e, Work& work);
+  void carry_out(core::Passed& e, Work& work);
+
+  // driver_wait.cpp
+  void wait(Waiters::Place& place);
+  bool progress();
+  bool progress_locked() DSM_REQUIRES(poll_mutex_);
+  void handle(const transport::Event& event) DSM_REQUIRES(poll_mutex_);
+  void stop_polling();
+  void arm();
+  void serve();
+
+  static constexpr std::size_t events_at_once = 32;
+  static constexpr std::size_t works_usual = 32;
+
+  Parts parts_;
+  mutable Mutex engine_mutex_;
+  core::Engine engine_ DSM_GUARDED_BY(engine_mutex_);
+  std::vector<std::unique_ptr<Work>> works_ DSM_GUARDED_BY(engine_mutex_);
+  std::vector<Work*> idle_works_ DSM_GUARDED_BY(engine_mutex_);
+
+  Mutex poll_mutex_;
+  Mutex drain_mutex_;  // taken before engine_mutex_: entries of a ring are told in their order
+  Outbox outbox_;
+  Waiters waiters_;
+  std::vector<Bytes> passed_;                    // of the barrier; handed to its waiter by its wake
+  std::atomic<std::uint32_t> polling_{0};        // threads that wait and poll
+  std::atomic<std::uint32_t> service_parked_{0}; // the service thread waits until nobody polls
+  std::atomic<bool> closing_{false};
+  std::atomic<bool> stopping_{false};
+  int stop_fd_ = -1;
+  std::thread service_;
+};
+
+}  // namespace dsm

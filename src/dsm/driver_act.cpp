@@ -1,0 +1,97 @@
+// What each of the engine's effects means here.
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "base/check.hpp"
+#include "dsm/core/diff.hpp"
+#include "dsm/driver.hpp"
+
+namespace dsm {
+
+void Driver::carry_out(core::Send& e, Work& work) {
+  if (e.to == parts_.self) {
+    work.events.push_back(core::Received{e.to, std::move(e.message)});
+    return;
+  }
+  work.message.clear();
+  core::encode(e.message, work.message);
+  outbox_.send(e.to, work.message);
+}
+
+void Driver::carry_out(core::Fetch& e, Work&) { parts_.lanes.fetch(e); }
+
+void Driver::carry_out(core::Unmark& e, Work&) { parts_.lanes.unmark(e); }
+
+// The full fence stands between this node's last store to its own pages and its reading of the rings (PROTOCOL.md B6). The
+// entries are told under the drain lock: those of one reader in their order, and all of them before their MarksDrained.
+void Driver::carry_out(core::DrainMarks& e, Work&) {
+  Work* inner = nullptr;
+  {
+    MutexLock drain(drain_mutex_);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    MutexLock hold(engine_mutex_);
+    inner = take_work();
+    const core::Config& config = engine_.config();
+    for (std::uint32_t n = 0; n < config.nodes; ++n) {
+      if (NodeId(n) == config.self) continue;
+      while (const auto entry = parts_.rings.next(NodeId(n), engine_.epoch()))
+        engine_.step(core::Marked{NodeId(n), entry->run, entry->epoch, entry->added}, inner->effects);
+    }
+    engine_.step(core::MarksDrained{e.id}, inner->effects);
+  }
+  act(*inner);
+  give_work(inner);
+}
+
+void Driver::carry_out(core::Change& e, Work& work) {
+  if (e.from == Access::none) {
+    parts_.space.open(e.run, e.to);  // also where the kernel only lost a mapping
+  } else {
+    parts_.space.change(e.run, e.from, e.to);
+  }
+  work.events.push_back(core::Changed{e.run});
+}
+
+void Driver::carry_out(core::Twin& e, Work&) {
+  for (PageId page = e.run.first; page < e.run.end(); ++page) parts_.twins.take(page, parts_.space.runtime(page));
+}
+
+void Driver::carry_out(core::SendDiff& e, Work& work) {
+  const std::size_t page_bytes = memory::AddressSpace::page_size();
+  for (PageId first = e.run.first; first < e.run.end();) {
+    const PageRun part{first, std::min(core::diff_run_max, e.run.end() - first)};
+    work.message.clear();
+    core::encode(core::Diff{part, {}}, work.message);
+    const std::size_t empty = work.message.size();
+    for (std::uint64_t i = 0; i < part.count; ++i) {
+      const PageId page = part.first + i;
+      core::append_diff({parts_.space.runtime(page), page_bytes}, parts_.twins.of(page), static_cast<std::uint16_t>(i), work.message);
+      parts_.twins.give(page);
+    }
+    if (work.message.size() == empty) {
+      work.events.push_back(core::DiffHome{part});
+    } else {
+      outbox_.send(e.home, work.message);
+    }
+    first = part.end();
+  }
+}
+
+void Driver::carry_out(core::ApplyDiff& e, Work&) {
+  const bool good = core::apply_diff(e.body, memory::AddressSpace::page_size(), e.run.count,
+                                     [&](std::uint64_t index) { return parts_.space.runtime(e.run.first + index); });
+  DSM_CHECK_WITH(good, "a diff names bytes of its pages", {"page", e.run.first.value});
+}
+
+void Driver::carry_out(core::Punch& e, Work& work) {
+  parts_.space.close(e.run);
+  parts_.space.punch(e.run);
+  work.events.push_back(core::Punched{e.run});
+}
+
+void Driver::carry_out(core::Wake& e, Work&) { waiters_.wake(e.who, e.granted); }
+
+void Driver::carry_out(core::Passed& e, Work&) { passed_ = std::move(e.payloads); }
+
+}  // namespace dsm

@@ -1,0 +1,129 @@
+// Waiting and progress: who polls, who sleeps, and how nobody misses a message (PROTOCOL.md E26).
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <pthread.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include "base/check.hpp"
+#include "base/futex.hpp"
+#include "base/log.hpp"
+#include "dsm/driver.hpp"
+#include "dsm/memory/in_runtime.hpp"
+
+namespace dsm {
+
+void Driver::wait(Waiters::Place& place) {
+  Patience patience(parts_.patience);
+  polling_.fetch_add(1, std::memory_order_seq_cst);
+  while (!place.done()) {
+    if (progress()) {
+      patience.reset();
+    } else if (patience.exhausted()) {
+      stop_polling();
+      place.sleep();
+      polling_.fetch_add(1, std::memory_order_seq_cst);
+      patience.reset();
+    }
+  }
+  stop_polling();
+}
+
+// Whoever finds the polling lock taken has nothing to do: the holder sees to everything that has arrived.
+bool Driver::progress() {
+  if (!poll_mutex_.try_lock()) return false;
+  const bool worked = progress_locked();
+  poll_mutex_.unlock();
+  return worked;
+}
+
+bool Driver::progress_locked() {
+  bool worked = outbox_.retry();
+  worked = parts_.lanes.retry() || worked;
+  std::array<transport::Event, events_at_once> events;
+  const std::size_t count = parts_.wire.poll(events);
+  for (std::size_t i = 0; i < count; ++i) {
+    handle(events[i]);
+    if (events[i].kind == transport::Event::Kind::message) parts_.wire.recycle(events[i]);
+  }
+  return worked || count > 0;
+}
+
+void Driver::handle(const transport::Event& event) {
+  switch (event.kind) {
+    case transport::Event::Kind::completion:
+      if (event.code == Code::peer_lost) return;  // its peer_down comes too
+      DSM_CHECK_WITH(event.code == Code::ok, "a one-sided operation stays inside a peer's memory", {"peer", event.peer.value});
+      tell(core::Fetched{FetchCookie::run(event.cookie)});
+      return;
+    case transport::Event::Kind::message: {
+      std::optional<core::Message> message = core::decode(event.bytes);
+      DSM_CHECK_WITH(message.has_value(), "nodes of one build understand each other", {"peer", event.peer.value},
+                     {"bytes", event.bytes.size()});
+      tell(core::Received{event.peer, std::move(*message)});
+      return;
+    }
+    case transport::Event::Kind::peer_down:
+      if (!closing_.load()) parts_.on_lost(event.peer, waiters_.someone());
+      return;
+  }
+}
+
+// The last one who polls leaves the wire armed, so that what comes from now on wakes the service thread.
+void Driver::stop_polling() {
+  if (polling_.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
+  arm();
+  if (service_parked_.load(std::memory_order_seq_cst) != 0) futex_wake_all(polling_);
+}
+
+void Driver::arm() {
+  for (;;) {
+    if (!poll_mutex_.try_lock()) return;  // the holder polls on, or arms before it leaves
+    progress_locked();
+    const bool armed = parts_.wire.arm();
+    poll_mutex_.unlock();
+    if (armed) return;
+  }
+}
+
+void Driver::start() {
+  stop_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  DSM_CHECK(stop_fd_ >= 0, "an event descriptor can be made");
+  // Signals of the program are for the program's threads.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  service_ = std::thread([this] { serve(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void Driver::serve() {
+  pthread_setname_np(pthread_self(), "dsm-service");
+  const memory::InRuntime here;
+  pollfd fds[] = {{parts_.wire.wait_fd(), POLLIN, 0}, {stop_fd_, POLLIN, 0}, {parts_.news_fd, POLLIN, 0}};
+  constexpr std::chrono::milliseconds parked_limit{100};
+  constexpr int idle_limit_ms = 1000;
+  while (!stopping_.load()) {
+    // While a thread of the program polls, it serves the others too, and this one would only take its processor.
+    if (const std::uint32_t others = polling_.load(std::memory_order_seq_cst); others > 0) {
+      service_parked_.store(1, std::memory_order_seq_cst);
+      futex_wait(polling_, others, parked_limit);
+      service_parked_.store(0, std::memory_order_seq_cst);
+      continue;
+    }
+    poll_mutex_.lock();
+    while (progress_locked()) {
+    }
+    const bool armed = parts_.wire.arm();
+    poll_mutex_.unlock();
+    if (!armed) continue;
+    ::poll(fds, 3, idle_limit_ms);
+    if (fds[2].revents != 0 && !closing_.load()) parts_.on_news();
+  }
+}
+
+}  // namespace dsm

@@ -1,0 +1,91 @@
+#include "dsm/lanes.hpp"
+
+#include "base/check.hpp"
+#include "dsm/mark_rings.hpp"
+
+namespace dsm {
+
+Lanes::Lanes(transport::Transport& wire, memory::AddressSpace& space, NodeId self, std::uint32_t ring_slots,
+             std::vector<Remote> remotes)
+    : wire_(wire), space_(space), self_(self), ring_slots_(ring_slots) {
+  constexpr std::size_t entries_usual = 256;  // so that the fault path does not allocate
+  for (const Remote& remote : remotes) {
+    auto lane = std::make_unique<Lane>();
+    MutexLock hold(lane->mutex);
+    lane->remote = remote;
+    lane->early.reserve(entries_usual);
+    lane->backlog.reserve(entries_usual);
+    lane->words.resize(ring_slots);
+    lanes_.push_back(std::move(lane));
+  }
+}
+
+void Lanes::fetch(const core::Fetch& f) { submit(f.home, {f.slot, {f.run, f.epoch, true}}); }
+
+void Lanes::unmark(const core::Unmark& u) { submit(u.home, {u.slot, {u.run, u.epoch, false}}); }
+
+void Lanes::submit(NodeId home, const Entry& entry) {
+  Lane& lane = *lanes_[home.value];
+  MutexLock hold(lane.mutex);
+  if (entry.slot != lane.next) {
+    lane.early.push_back(entry);
+    return;
+  }
+  enqueue(lane, entry);
+  for (auto it = lane.early.begin(); it != lane.early.end();) {
+    if (it->slot != lane.next) {
+      ++it;
+      continue;
+    }
+    enqueue(lane, *it);
+    lane.early.erase(it);
+    it = lane.early.begin();
+  }
+  flush(home, lane);
+}
+
+// One chain: the mark, and behind it the READ (PROTOCOL.md B5).
+void Lanes::enqueue(Lane& lane, const Entry& entry) {
+  std::uint64_t& word = lane.words[entry.slot % ring_slots_];
+  word = core::encode_mark(entry.mark, entry.slot, ring_slots_);
+  transport::Operation mark;
+  mark.kind = transport::Operation::Kind::write;
+  mark.memory = lane.remote.rings;
+  mark.offset = MarkRings::offset_of(self_, entry.slot, ring_slots_);
+  mark.local = &word;
+  mark.size = sizeof word;
+  lane.backlog.push_back(mark);
+  if (entry.mark.added) {
+    const std::size_t page_bytes = memory::AddressSpace::page_size();
+    transport::Operation read;
+    read.kind = transport::Operation::Kind::read;
+    read.memory = lane.remote.space;
+    read.offset = entry.mark.run.first.value * page_bytes;
+    read.local = space_.runtime(entry.mark.run.first);
+    read.size = entry.mark.run.count * page_bytes;
+    read.cookie = FetchCookie::of(entry.mark.run);
+    lane.backlog.push_back(read);
+    bytes_read_.fetch_add(read.size, std::memory_order_relaxed);
+  }
+  ++lane.next;
+}
+
+bool Lanes::flush(NodeId home, Lane& lane) {
+  const std::size_t posted = wire_.post(home, lane.backlog);
+  lane.backlog.erase(lane.backlog.begin(), lane.backlog.begin() + static_cast<std::ptrdiff_t>(posted));
+  if (!lane.backlog.empty()) blocked_.store(true, std::memory_order_release);
+  return posted > 0;
+}
+
+bool Lanes::retry() {
+  if (!blocked_.load(std::memory_order_relaxed) || !blocked_.exchange(false, std::memory_order_acquire)) return false;
+  bool posted = false;
+  for (std::uint32_t n = 0; n < lanes_.size(); ++n) {
+    Lane& lane = *lanes_[n];
+    MutexLock hold(lane.mutex);
+    if (!lane.backlog.empty()) posted = flush(NodeId(n), lane) || posted;
+  }
+  return posted;
+}
+
+}  // namespace dsm

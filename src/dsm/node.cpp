@@ -1,0 +1,248 @@
+#include "dsm/node.hpp"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <string_view>
+
+#include "base/log.hpp"
+#include "dsm/memory/base_address.hpp"
+
+namespace dsm {
+namespace {
+
+constexpr std::uint64_t chunk_bytes = 2u << 20;      // what is cached, registered and evicted together
+constexpr std::uint32_t chunks_least = 16;           // one instruction of each of several threads may touch many chunks
+constexpr std::uint32_t ring_slots = 512;
+constexpr std::uint32_t fetch_window_pages = 16;
+constexpr std::chrono::milliseconds exchange_limit{30000};
+
+static_assert(chunks_least >= core::cache_chunks_min);
+
+Bytes to_bytes(std::string_view text) {
+  const ByteView view = std::as_bytes(std::span(text.data(), text.size()));
+  return Bytes(view.begin(), view.end());
+}
+
+std::string to_string(const Bytes& bytes) { return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()); }
+
+std::string host_name() {
+  char name[256] = "?";
+  ::gethostname(name, sizeof name - 1);
+  return name;
+}
+
+std::uint32_t cores_allowed() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return static_cast<std::uint32_t>(std::max(1, CPU_COUNT(&set)));
+}
+
+std::string mebibytes(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
+}  // namespace
+
+Result<std::unique_ptr<Node>> Node::join() {
+  Result<launch::Settings> settings = launch::read_settings(launch::process_environment());
+  if (!settings) return settings.status();
+  for (const std::string& warning : settings->warnings) log_line("%s", warning.c_str());
+  Result<launch::Job> job = launch::read_job(*settings);
+  if (!job) return job.status();
+  log_set_rank(job->rank.value);
+
+  std::unique_ptr<Node> node(new Node(std::move(settings).value(), std::move(job).value()));
+  for (Status (Node::*step)() : {&Node::check_limits, &Node::meet, &Node::map_space, &Node::open_wire, &Node::wire_up,
+                                 &Node::start_engine}) {
+    if (Status status = (node.get()->*step)(); !status.ok()) {
+      if (node->rendezvous_) node->rendezvous_->abort(status.code(), status.message());
+      node->driver_.reset();
+      return status;
+    }
+  }
+  return node;
+}
+
+Status Node::check_limits() {
+  const std::uint64_t least = chunk_bytes * chunks_least;
+  if (settings_.cache_bytes < least)
+    return Status(Code::invalid, "DSM_CACHE is " + mebibytes(settings_.cache_bytes) + "; a node needs at least " + mebibytes(least) +
+                                     " of cache for other nodes' pages");
+  chunk_pages_ = static_cast<std::uint32_t>(chunk_bytes / memory::AddressSpace::page_size());
+  return {};
+}
+
+Status Node::meet() {
+  if (job_.size == 1) {
+    hosts_.push_back(host_name());
+    return {};
+  }
+  auto rendezvous = launch::make_rendezvous(job_, launch::settings_agreement(settings_));
+  if (!rendezvous) return rendezvous.status();
+  rendezvous_ = std::move(rendezvous).value();
+  const std::string host = host_name();
+  if (Status s = rendezvous_->publish("host", to_bytes(host + ", process " + std::to_string(::getpid()))); !s.ok()) return s;
+  auto hosts = launch::gather(*rendezvous_, job_.size, "host", exchange_limit);
+  if (!hosts) return hosts.status();
+  nodes_here_ = 0;
+  for (const Bytes& bytes : hosts.value()) {
+    hosts_.push_back(to_string(bytes));
+    nodes_here_ += hosts_.back().starts_with(host + ", ") ? 1 : 0;
+  }
+  return {};
+}
+
+// All nodes map the space at one address: the first of the candidates that is free on every one of them (DESIGN.md 4).
+Status Node::map_space() {
+  std::uintptr_t base = settings_.base.value_or(0);
+  if (!settings_.base) {
+    std::uint32_t free = memory::first_free_bases(settings_.space_bytes);
+    if (rendezvous_) {
+      Bytes mine;
+      Writer(mine).put(free);
+      if (Status s = rendezvous_->publish("bases", mine); !s.ok()) return s;
+      auto all = launch::gather(*rendezvous_, job_.size, "bases", exchange_limit);
+      if (!all) return all.status();
+      for (const Bytes& bytes : all.value()) free &= Reader(bytes).get<std::uint32_t>();
+    }
+    if (free == 0)
+      return Status(Code::exhausted, "no address range of " + mebibytes(settings_.space_bytes) +
+                                         " is free on all nodes; give a smaller DSM_SPACE, or a free address as DSM_BASE");
+    base = memory::candidate_bases()[static_cast<std::size_t>(std::countr_zero(free))];
+  }
+
+  const memory::TrapProbe probe = memory::probe_traps();
+  memory::TrapKind kind = probe.best();
+  if (settings_.trap == launch::TrapChoice::uffd) kind = memory::TrapKind::uffd;
+  if (settings_.trap == launch::TrapChoice::mprotect) kind = memory::TrapKind::mprotect;
+  if (const Status& usable = probe.of(kind); !usable.ok())
+    return Status(usable.code(), std::string("DSM_TRAP=") + memory::name(kind) + " cannot be used here: " + usable.message());
+
+  auto space = memory::AddressSpace::create(base, settings_.space_bytes, kind);
+  if (!space) return space.status();
+  space_ = std::move(space).value();
+  auto rings = MarkRings::create(job_.size, ring_slots);
+  if (!rings) return rings.status();
+  rings_ = std::move(rings).value();
+  const std::uint64_t cached_pages = settings_.cache_bytes / chunk_bytes * chunk_pages_;
+  auto twins = Twins::create(space_->pages(), static_cast<std::uint32_t>(cached_pages), memory::AddressSpace::page_size());
+  if (!twins) return twins.status();
+  twins_ = std::move(twins).value();
+  return {};
+}
+
+Status Node::open_wire() {
+  transport::Options options;
+  options.self = job_.rank;
+  options.nodes = job_.size;
+  options.job_key = job_.key.view();
+  std::string name = settings_.transport;
+  if (job_.size == 1 && name == "best") name = "loopback";
+  auto wire = transport::open(name, options);
+  if (!wire) return wire.status();
+  wire_ = std::move(wire).value();
+  const std::uint64_t largest = core::fetch_run_max * memory::AddressSpace::page_size();
+  if (job_.size > 1 && (!wire_->caps().ordered || wire_->caps().operation_max < largest))
+    return Status(Code::unavailable, std::string("transport ") + wire_->caps().name +
+                                         " cannot order a mark before a READ of " + std::to_string(largest) + " bytes");
+  if (job_.size == 1) return {};
+  if (Status s = rendezvous_->publish("address", wire_->address()); !s.ok()) return s;
+  auto addresses = launch::gather(*rendezvous_, job_.size, "address", exchange_limit);
+  if (!addresses) return addresses.status();
+  return wire_->connect(addresses.value());
+}
+
+// Every node lets every other one reach its frames and its rings.
+Status Node::wire_up() {
+  std::vector<Lanes::Remote> remotes(job_.size);
+  if (job_.size > 1) {
+    auto space_key = wire_->expose({space_->runtime(PageId(0)), space_->bytes()}, space_->descriptor(), 0);
+    if (!space_key) return space_key.status();
+    auto rings_key = wire_->expose(rings_->memory(), rings_->descriptor(), 0);
+    if (!rings_key) return rings_key.status();
+    if (Status s = rendezvous_->publish("space", space_key.value()); !s.ok()) return s;
+    if (Status s = rendezvous_->publish("rings", rings_key.value()); !s.ok()) return s;
+    auto spaces = launch::gather(*rendezvous_, job_.size, "space", exchange_limit);
+    if (!spaces) return spaces.status();
+    auto rings = launch::gather(*rendezvous_, job_.size, "rings", exchange_limit);
+    if (!rings) return rings.status();
+    for (std::uint32_t n = 0; n < job_.size; ++n) {
+      if (NodeId(n) == job_.rank) continue;
+      auto space = wire_->import_memory(NodeId(n), spaces.value()[n]);
+      if (!space) return space.status();
+      auto ring = wire_->import_memory(NodeId(n), rings.value()[n]);
+      if (!ring) return ring.status();
+      remotes[n] = {space.value(), ring.value()};
+    }
+  }
+  lanes_ = std::make_unique<Lanes>(*wire_, *space_, job_.rank, ring_slots, std::move(remotes));
+  return {};
+}
+
+Status Node::start_engine() {
+  core::Config config;
+  config.self = job_.rank;
+  config.nodes = job_.size;
+  config.space_pages = space_->pages();
+  config.chunk_pages = chunk_pages_;
+  config.cache_chunks = static_cast<std::uint32_t>(settings_.cache_bytes / chunk_bytes);
+  config.mark_ring_slots = ring_slots;
+  config.fetch_window = fetch_window_pages;
+
+  Patience::Policy patience;
+  patience.crowded = nodes_here_ > cores_allowed();
+  if (settings_.spin) patience.before_sleep = *settings_.spin;
+
+  driver_ = std::make_unique<Driver>(
+      config, Driver::Parts{job_.rank, *wire_, *space_, *rings_, *lanes_, *twins_, patience,
+                            [this](NodeId lost, const Doing& doing) { on_lost(lost, doing); }, [this] { on_news(); },
+                            rendezvous_ ? rendezvous_->wait_fd() : -1});
+  auto trap = memory::Trap::install(*space_, &Node::on_trap, this);
+  if (!trap) return trap.status();
+  trap_ = std::make_unique<memory::Trap>(std::move(trap).value());
+  driver_->start();
+  return rendezvous_ ? rendezvous_->fence(exchange_limit) : Status();
+}
+
+Node::~Node() {
+  if (!driver_) return;  // joining failed
+  driver_->barrier({}, "at the end of the job");
+  driver_->closing();
+  if (rendezvous_) {
+    // Nobody closes before everyone knows that a closed connection is no loss from here on.
+    if (const Status s = rendezvous_->fence(exchange_limit); !s.ok()) log_line("%s", s.message().c_str());
+    rendezvous_->finish();
+  }
+  trap_.reset();
+  driver_.reset();
+}
+
+bool Node::on_trap(void* context, std::uintptr_t address, Access wanted) {
+  Node& node = *static_cast<Node*>(context);
+  return node.driver_->fault(node.space_->page_of(address), wanted);
+}
+
+// Far away, and the end of the job: nothing that this node holds is worth more than saying so at once.
+void Node::on_lost(NodeId lost, const Doing& doing) {
+  const char* host = lost.value < hosts_.size() ? hosts_[lost.value].c_str() : "?";
+  if (doing.what[0] == '\0') {
+    log_line("lost node %u (%s); this node was computing", lost.value, host);
+  } else if (doing.numbered) {
+    log_line("lost node %u (%s); this node was waiting %s %lu", lost.value, host, doing.what, static_cast<unsigned long>(doing.number));
+  } else {
+    log_line("lost node %u (%s); this node was waiting %s", lost.value, host, doing.what);
+  }
+  ::_exit(launch::exit_code_of_bystander);
+}
+
+void Node::on_news() {
+  const Status status = rendezvous_->check();
+  if (status.ok()) return;
+  log_line("%s", status.message().c_str());
+  ::_exit(launch::exit_code_of_bystander);
+}
+
+}  // namespace dsm

@@ -1,0 +1,55 @@
+// How to wait: spin while a core is free for it, hand the processor over otherwise, sleep when it takes long.
+#pragma once
+
+#include <sched.h>
+
+#include <chrono>
+#include <cstdint>
+
+namespace dsm {
+
+class Patience {
+ public:
+  struct Policy {
+    bool crowded = false;                             // more nodes on this host than cores: yield at once
+    std::chrono::microseconds before_sleep{2000};     // spin or yield so long without progress
+  };
+  explicit Patience(const Policy& policy) : policy_(policy) {}
+
+  // Something happened: start anew.
+  void reset() { rounds_ = 0; }
+
+  // One more time nothing happened. True: it is time to sleep.
+  bool exhausted() {
+    ++rounds_;
+    if (policy_.crowded || rounds_ % spins_between_yields == 0) {
+      ::sched_yield();
+    } else {
+      pause();
+    }
+    if (rounds_ % rounds_between_looks == 1) {
+      const auto now = std::chrono::steady_clock::now();
+      if (rounds_ == 1) since_ = now;
+      return now - since_ >= policy_.before_sleep;
+    }
+    return false;
+  }
+
+ private:
+  static constexpr std::uint32_t spins_between_yields = 64;
+  static constexpr std::uint32_t rounds_between_looks = 32;
+
+  static void pause() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+
+  const Policy policy_;
+  std::uint32_t rounds_ = 0;
+  std::chrono::steady_clock::time_point since_{};
+};
+
+}  // namespace dsm
