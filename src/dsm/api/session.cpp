@@ -25,6 +25,13 @@ const char* name_of(api::Collective kind) {
   return "?";
 }
 
+void log_statistics(const Statistics& s) {
+  log_line("faults: %lu read, %lu write; pages: %lu fetched, %lu invalidated, %lu sent home; %lu chunks evicted", s.read_faults,
+           s.write_faults, s.pages_fetched, s.pages_invalidated, s.pages_sent_home, s.chunks_evicted);
+  log_line("%lu messages of %lu bytes sent, %lu bytes read; locks: %lu taken, %lu of them here; %lu barriers", s.messages_sent,
+           s.bytes_sent, s.bytes_read, s.locks_taken, s.locks_taken_here, s.barriers);
+}
+
 }  // namespace
 
 namespace api {
@@ -73,7 +80,10 @@ Session::Session() {
   the_node = std::move(node).value();
 }
 
-Session::~Session() { the_node.reset(); }
+Session::~Session() {
+  if (the_node && log_debug()) log_statistics(statistics());
+  the_node.reset();
+}
 
 int rank() noexcept { return the_node ? static_cast<int>(the_node->self().value) : 0; }
 
