@@ -84,6 +84,7 @@ class Nodes {
     };
     state.counters["read_faults"] = per_operation(after.read_faults - before.read_faults);
     state.counters["write_faults"] = per_operation(after.write_faults - before.write_faults);
+    state.counters["pages_fetched"] = per_operation(after.pages_fetched - before.pages_fetched);
     state.counters["messages"] = per_operation(after.messages_sent - before.messages_sent);
   }
 
