@@ -54,7 +54,6 @@ bool decode(Reader& in, PageSet& set) {
 }
 
 void WriteLog::append(PageId page) {
-  if (!pages_.empty() && pages_.back() == page) return;
   if (pages_.size() == pages_max) {
     dropped_ = now();
     base_ = dropped_;
