@@ -170,6 +170,7 @@ class Engine {
   void on(const AddRegion& e, Effects& out);
   void on(const DropRegion& e, Effects& out);
   void finish_drops(Effects& out);
+  bool being_punched(RegionId region) const;
   bool reserve_mark(NodeId home, std::uint64_t& slot, Effects& out);
 
   // on_evict.cpp

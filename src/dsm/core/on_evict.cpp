@@ -104,7 +104,6 @@ void Engine::on(const Punched& e, Effects& out) {
     const Region region = *layout_.region(drop->region);
     homes_.remove(region);
     layout_.remove(drop->region);
-    std::erase_if(dirty_, [&](PageId id) { return region.run().contains(id); });
     out.push(Wake{drop->who});
     drops_.erase(drop);
     return;
