@@ -139,4 +139,10 @@ std::vector<Engine::MarkAt> Engine::marks() const {
   return all;
 }
 
+bool Engine::has_mark(PageId page, NodeId reader) const {
+  const auto it = homes_.marked().find(page);
+  return it != homes_.marked().end() &&
+         std::any_of(it->second.begin(), it->second.end(), [&](const Homeland::Mark& m) { return m.reader == reader; });
+}
+
 }  // namespace dsm::core

@@ -82,6 +82,7 @@ class Engine {
     Epoch epoch{};
   };
   std::vector<MarkAt> marks() const;
+  bool has_mark(PageId page, NodeId reader) const;
   bool has_token(LockId lock) const;
   std::vector<LockId> known_locks() const;
 
