@@ -1,0 +1,177 @@
+#include "sim/scenarios.hpp"
+
+namespace dsm::sim {
+namespace {
+
+using core::Bug;
+
+// Lock 0 has its manager at node 0, lock 1 at node 1. Page 0 has its home at node 0 and so on,
+// unless the script says otherwise.
+
+Program home_writes_while_a_reader_comes() {
+  Script s(2, {0});
+  s.node(0).acquire(0).write(0, 0, 8).release(0).acquire(0).write(0, 0, 8).release(0);
+  s.node(1).read(0, 32, 1).acquire(0).read(0, 0, 8).release(0).acquire(0).read(0, 0, 8).release(0);
+  return s.finish();
+}
+
+// The reader's mark is younger than the writer's scope and older than its end; the page was private
+// when it was written.
+Program a_page_becomes_shared_within_a_scope() {
+  Script s(2, {0});
+  s.node(0).acquire(0).write(0, 0, 8).write(0, 8, 8).write(0, 0, 8).release(0);
+  s.node(1).read(0, 32, 1).acquire(0).read(0, 0, 8).read(0, 8, 8).release(0);
+  return s.finish();
+}
+
+// Two threads of node 1 write one page under two locks; the first lock's flush of the page has
+// begun, and its write protection has not taken hold, when the second thread's scope opens.
+Program a_scope_opens_while_a_flush_begins() {
+  Script s(3, {0});
+  s.node(1, 0);
+  s.node(1, 1);
+  s.node(0).read(0, 32, 1).acquire(0).read(0, 0, 8).release(0).acquire(0).read(0, 0, 8).release(0);
+  s.node(1, 0).acquire(0).write(0, 0, 8).release(0).acquire(0).write(0, 0, 8).release(0);
+  s.node(1, 1).acquire(1).write(0, 8, 8).release(1).acquire(1).write(0, 8, 8).release(1);
+  s.node(2)
+      .acquire(1)
+      .read(0, 8, 8)
+      .release(1)
+      .acquire(1)
+      .read(0, 8, 8)
+      .release(1)
+      .acquire(1)
+      .read(0, 8, 8)
+      .release(1);
+  return s.finish();
+}
+
+// Thread 0 of node 1 has trapped and its page is being made writable; thread 1 writes to it before
+// anyone hears that it is.
+Program another_thread_writes_through_an_opening() {
+  Script s(2, {0});
+  s.node(1, 0);
+  s.node(1, 1);
+  s.node(0).acquire(0).read(0, 8, 8).release(0).acquire(0).read(0, 8, 8).release(0);
+  s.node(1, 0).acquire(1).write(0, 0, 8).release(1).acquire(1).write(0, 0, 8).release(1);
+  s.node(1, 1).acquire(0).write(0, 8, 8).release(0).acquire(0).write(0, 8, 8).release(0);
+  return s.finish();
+}
+
+// Home and writer store to bytes of one word.
+Program two_nodes_write_one_word() {
+  Script s(2, {0});
+  for (int i = 0; i < 4; ++i) {
+    s.node(0).acquire(0).write(0, 0, 1).release(0);
+    s.node(1).acquire(1).write(0, 1, 1).release(1);
+  }
+  return s.finish();
+}
+
+// The same page is flushed twice, and a scope opens between: both flushes must be in the log.
+Program a_scope_opens_between_two_flushes() {
+  Script s(2, {1});
+  s.node(1, 0);
+  s.node(1, 1);
+  for (int i = 0; i < 3; ++i) {
+    s.node(0).acquire(0).read(0, 0, 8).write(0, 0, 8).release(0);
+    s.node(1, 0).acquire(0).read(0, 0, 8).write(0, 0, 8).release(0);
+    s.node(1, 1).acquire(1).write(0, 8, 8).release(1);
+  }
+  s.node(0).acquire(1).read(0, 8, 8).release(1);
+  return s.finish();
+}
+
+// Node 2 is first out of a barrier and hands its lock to node 0, which is still in it: what node 2
+// wrote before is told by the barrier alone, no longer by the token.
+Program a_token_overtakes_a_barrier() {
+  Script s(3, {1});
+  s.node(0, 0);
+  s.node(0, 1);
+  s.node(0, 0).read(0, 32, 1).arrive();
+  s.node(0, 1)
+      .acquire(0)
+      .read(0, 8, 8)
+      .release(0)
+      .acquire(0)
+      .read(0, 8, 8)
+      .release(0)
+      .acquire(0)
+      .read(0, 8, 8)
+      .release(0);
+  s.node(1).arrive();
+  s.node(2).acquire(0).write(0, 8, 8).release(0).arrive();
+  return s.finish();
+}
+
+// Node 1 is back at the page behind a barrier that its home, node 0, has not left, though it reads
+// its marks for a lock meanwhile.
+Program a_reader_is_back_before_the_home_leaves() {
+  Script s(3, {0});
+  s.node(0, 0);
+  s.node(0, 1);
+  s.node(0, 1).acquire(0).release(0).acquire(0).release(0).acquire(0).release(0).acquire(0).release(
+      0);
+  for (int i = 0; i < 3; ++i) {
+    s.node(0).write(0, 0, 8).arrive().arrive();
+    s.node(1).arrive().read(0, 0, 8).acquire(0).release(0).acquire(0).release(0).arrive();
+    s.node(2).arrive().acquire(0).release(0).arrive();
+  }
+  return s.finish();
+}
+
+// Three chunks are wanted where two fit, and what goes is dirty.
+Program a_small_cache_is_written_through() {
+  Script s(2, {0, 0, 0, 0, 0, 0});
+  s.config().chunk_pages = 2;
+  s.config().cache_chunks = 2;
+  for (std::uint32_t round = 0; round < 2; ++round)
+    for (std::uint32_t page = 0; page < 6; ++page)
+      s.node(1).write(page, 8 * round, 8).read(page, 8 * round, 8);
+  s.join_all();
+  for (std::uint32_t page = 0; page < 6; ++page) s.node(0).read(page, 0, 8).read(page, 8, 8);
+  return s.finish();
+}
+
+// One entry a ring: every fetch but the first waits for the home to read.
+Program a_mark_ring_of_one() {
+  Script s(2, {0, 0, 0, 0});
+  s.config().mark_ring_slots = 1;
+  s.config().chunk_pages = 1;
+  s.config().cache_chunks = 2;
+  for (std::uint32_t page = 0; page < 4; ++page) s.node(1).write(page, 0, 8);
+  s.join_all();
+  for (std::uint32_t page = 0; page < 4; ++page) s.node(0).write(page, 0, 8);
+  s.join_all();
+  for (std::uint32_t page = 0; page < 4; ++page) s.node(1).read(page, 0, 8);
+  return s.finish();
+}
+
+std::vector<Scenario> all() {
+  return {
+      {"HomeWritesWhileAReaderComes", Bug::missing_fence, home_writes_while_a_reader_comes()},
+      {"APageBecomesSharedWithinAScope", Bug::shared_not_written,
+       a_page_becomes_shared_within_a_scope()},
+      {"AScopeOpensWhileAFlushBegins", Bug::log_at_flush_start,
+       a_scope_opens_while_a_flush_begins()},
+      {"AnotherThreadWritesThroughAnOpening", Bug::opening_page_not_flushed,
+       another_thread_writes_through_an_opening()},
+      {"TwoNodesWriteOneWord", Bug::diff_by_blend, two_nodes_write_one_word()},
+      {"AScopeOpensBetweenTwoFlushes", Bug::none, a_scope_opens_between_two_flushes()},
+      {"ATokenOvertakesABarrier", Bug::grant_overtakes_barrier, a_token_overtakes_a_barrier()},
+      {"AReaderIsBackBeforeTheHomeLeaves", Bug::mark_cleared_by_next_epoch,
+       a_reader_is_back_before_the_home_leaves()},
+      {"ASmallCacheIsWrittenThrough", Bug::evicted_dirty_unsent,
+       a_small_cache_is_written_through()},
+      {"AMarkRingOfOne", Bug::none, a_mark_ring_of_one()},
+  };
+}
+
+}  // namespace
+
+const std::vector<Scenario>& scenarios() {
+  static const std::vector<Scenario> list = all();
+  return list;
+}
+
+}  // namespace dsm::sim

@@ -1,0 +1,21 @@
+// Programs by hand, each the shortest film of one way to lose data.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "dsm/core/planted.hpp"
+#include "support/program.hpp"
+
+namespace dsm::sim {
+
+struct Scenario {
+  std::string name;
+  core::Bug closes = core::Bug::none;  // the planted bug that this film shows; none: a bug that was
+                                       // once in the engine
+  Program program;
+};
+
+const std::vector<Scenario>& scenarios();
+
+}  // namespace dsm::sim

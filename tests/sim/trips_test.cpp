@@ -1,0 +1,176 @@
+// How many one-way trips stand on the critical path (PROTOCOL.md F), for what exists: in simulated
+// time where a trip takes 1,000 ticks and everything else none, the time is the count.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+
+#include "support/simulator.hpp"
+
+namespace dsm::sim {
+namespace {
+
+class Film {
+ public:
+  explicit Film(const Script& script)
+      : program_(script.finish()), simulator_(program_, Physics::exact(), 1) {
+    simulator_.record_spans();
+    simulator_.run();
+    EXPECT_EQ(simulator_.failure(), "");
+  }
+  // Trips from the start to the end of the first thread's operation number `op` (0 and 1 add the
+  // region).
+  double of(std::uint32_t node, std::uint32_t op) const {
+    const auto span = simulator_.span(node, 0, op);
+    return trips(span.begun, span.ended);
+  }
+  // From the last node's arrival to the last node's exit; `op` is node 0's, `others` everyone
+  // else's.
+  double barrier(std::uint32_t op, std::uint32_t others) const {
+    std::uint64_t begun = 0, ended = 0;
+    for (std::uint32_t node = 0; node < program_.node_count(); ++node) {
+      const auto span = simulator_.span(node, 0, node == 0 ? op : others);
+      begun = std::max(begun, span.begun);
+      ended = std::max(ended, span.ended);
+    }
+    return trips(begun, ended);
+  }
+  double from_start_to_end(std::uint32_t node, std::uint32_t op, std::uint32_t other,
+                           std::uint32_t other_op) const {
+    return trips(simulator_.span(node, 0, op).begun, simulator_.span(other, 0, other_op).ended);
+  }
+
+ private:
+  static double trips(std::uint64_t from, std::uint64_t to) {
+    return static_cast<double>(to - from) / static_cast<double>(exact_trip);
+  }
+  Program program_;
+  Simulator simulator_;
+};
+
+TEST(Trips, ReadMiss) {
+  Script s(2, {0});
+  s.node(1).read(0, 0);
+  EXPECT_EQ(Film(s).of(1, 2), 2);
+}
+
+TEST(Trips, ReadMissOfADistantMiddleIsTheSame) {
+  Script s(3, {0, 0, 2});
+  s.node(1).read(1, 5).read(2, 5);
+  const Film film(s);
+  EXPECT_EQ(film.of(1, 2), 2);
+  EXPECT_EQ(film.of(1, 3), 2);
+}
+
+TEST(Trips, FirstWriteOfAnAbsentPage) {
+  Script s(2, {0});
+  s.node(1).write(0, 0).write(0, 1);
+  const Film film(s);
+  EXPECT_EQ(film.of(1, 2), 2);
+  EXPECT_EQ(film.of(1, 3), 0);
+}
+
+TEST(Trips, OwnPages) {
+  Script s(2, {0});
+  s.node(0).write(0, 0).read(0, 0);
+  const Film film(s);
+  EXPECT_EQ(film.of(0, 2), 0);
+  EXPECT_EQ(film.of(0, 3), 0);
+}
+
+TEST(Trips, LockLastHeldHere) {
+  Script s(2, {0});
+  s.node(1).acquire(0).release(0).acquire(0).release(0);
+  EXPECT_EQ(Film(s).of(1, 4), 0);
+}
+
+TEST(Trips, FreeLockAtItsManager) {
+  Script s(2, {0});
+  s.node(1).acquire(0).release(0);
+  EXPECT_EQ(Film(s).of(1, 2), 2);
+}
+
+TEST(Trips, FreeLockAtItsManagerWhoseOwnPagesAreWritten) {
+  Script s(3, {0});
+  s.node(0).acquire(0).write(0, 0).release(0);
+  s.join_all();
+  s.node(1).read(0, 0).acquire(0).release(0);
+  EXPECT_EQ(Film(s).of(1, 4), 2);
+}
+
+TEST(Trips, FreeLockCachedElsewhere) {
+  Script s(3, {0});
+  s.node(1).acquire(0).release(0);
+  s.join_all();
+  s.node(2).acquire(0).release(0);
+  EXPECT_EQ(Film(s).of(2, 3), 3);
+}
+
+// The holder spends six trips with the lock, so that the other node is in the queue when it
+// releases.
+Script held_and_wanted(bool writes) {
+  Script s(3, {0, 0, 0, 0});
+  s.config().chunk_pages = 1;
+  s.node(1).acquire(0).read(0, 0).read(1, 0).read(2, 0);
+  if (writes) s.write(2, 8);
+  s.release(0);
+  s.node(2).acquire(0).release(0);
+  return s;
+}
+
+TEST(Trips, HandOverWithNothingUnsent) {
+  EXPECT_EQ(Film(held_and_wanted(false)).from_start_to_end(1, 6, 2, 2), 1);
+}
+
+TEST(Trips, HandOverWithDiffsUnsent) {
+  EXPECT_EQ(Film(held_and_wanted(true)).from_start_to_end(1, 7, 2, 2), 1 + 2);
+}
+
+TEST(Trips, HandOverByTheHomeItselfSendsNoDiff) {
+  Script s(3, {1, 0, 0, 0});
+  s.config().chunk_pages = 1;
+  s.node(1).acquire(0).read(1, 0).read(2, 0).read(3, 0).write(0, 8).release(0);
+  s.node(2).read(0, 0).acquire(0).read(0, 8).release(0);
+  EXPECT_EQ(Film(s).from_start_to_end(1, 7, 2, 3), 1);
+}
+
+std::uint32_t ceil_log2(std::uint32_t n) {
+  return static_cast<std::uint32_t>(std::bit_width(n - 1));
+}
+
+class BarrierTrips : public testing::TestWithParam<std::uint32_t> {};
+
+TEST_P(BarrierTrips, WithNothingUnsent) {
+  const std::uint32_t n = GetParam();
+  Script s(n, {0});
+  s.join_all();
+  EXPECT_EQ(Film(s).barrier(2, 2), ceil_log2(n));
+}
+
+TEST_P(BarrierTrips, WithDiffsUnsent) {
+  const std::uint32_t n = GetParam();
+  Script s(n, {0});
+  for (std::uint32_t node = 1; node < n; ++node) s.node(node).write(0, node);
+  s.join_all();
+  EXPECT_EQ(Film(s).barrier(2, 3), ceil_log2(n) + 2);
+}
+
+// A barrier that invalidates the copies of n - 1 readers takes no trip more.
+TEST_P(BarrierTrips, WithEveryReaderInvalidated) {
+  const std::uint32_t n = GetParam();
+  Script s(n, {0});
+  for (std::uint32_t node = 1; node < n; ++node) s.node(node).read(0, 0);
+  s.join_all();
+  s.node(0).write(0, 0);
+  s.join_all();
+  for (std::uint32_t node = 1; node < n; ++node) s.node(node).read(0, 0);
+  const Film film(s);
+  EXPECT_EQ(film.barrier(4, 4), ceil_log2(n));
+  for (std::uint32_t node = 1; node < n; ++node) EXPECT_EQ(film.of(node, 5), 2) << "node " << node;
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, BarrierTrips, testing::Values(2u, 3u, 4u, 5u, 8u, 16u));
+
+}  // namespace
+}  // namespace dsm::sim

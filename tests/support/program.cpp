@@ -1,0 +1,138 @@
+#include "support/program.hpp"
+
+#include <utility>
+
+#include "base/check.hpp"
+
+namespace dsm::sim {
+
+const char* name_of(Do what) {
+  switch (what) {
+    case Do::read:
+      return "read";
+    case Do::write:
+      return "write";
+    case Do::acquire:
+      return "acquire";
+    case Do::try_acquire:
+      return "try_acquire";
+    case Do::release:
+      return "release";
+    case Do::arrive:
+      return "arrive";
+    case Do::join:
+      return "join";
+    case Do::pin:
+      return "pin";
+    case Do::unpin:
+      return "unpin";
+    case Do::add_region:
+      return "add_region";
+    case Do::drop_region:
+      return "drop_region";
+  }
+  return "?";
+}
+
+std::string to_string(const Op& op) {
+  std::string text = name_of(op.what);
+  switch (op.what) {
+    case Do::read:
+    case Do::write:
+      return text + " page " + std::to_string(op.page) + " bytes " + std::to_string(op.offset) +
+             "+" + std::to_string(op.length);
+    case Do::acquire:
+    case Do::try_acquire:
+    case Do::release:
+      return text + " lock " + std::to_string(op.arg);
+    case Do::pin:
+    case Do::unpin:
+      return text + " page " + std::to_string(op.page) + "+" + std::to_string(op.arg);
+    case Do::add_region:
+    case Do::drop_region:
+      return text + " region " + std::to_string(op.arg);
+    case Do::arrive:
+    case Do::join:
+      return text;
+  }
+  return text;
+}
+
+std::size_t Program::operations() const {
+  std::size_t sum = 0;
+  for (const auto& threads : nodes)
+    for (const auto& ops : threads) sum += ops.size();
+  return sum;
+}
+
+Script::Script(std::uint32_t nodes, const std::vector<std::uint32_t>& homes, std::uint32_t locks) {
+  program_.config.nodes = nodes;
+  program_.config.space_pages = homes.size();
+  program_.config.chunk_pages = 4;
+  program_.config.cache_chunks = 16;
+  program_.config.mark_ring_slots = 16;
+  program_.config.fetch_window = 1;
+  std::vector<NodeId> home_of_page;
+  for (const std::uint32_t h : homes) home_of_page.push_back(NodeId(h));
+  program_.regions.emplace_back(RegionId(0), PageRun{PageId(0), homes.size()},
+                                core::Homes::of(home_of_page));
+  for (std::uint32_t i = 0; i < locks; ++i) program_.locks.push_back(LockId(i));
+  program_.nodes.resize(nodes);
+  for (std::uint32_t n = 0; n < nodes; ++n) node(n).append({Do::add_region}).append({Do::join});
+}
+
+Script& Script::node(std::uint32_t node, std::uint32_t thread) {
+  node_ = node;
+  thread_ = thread;
+  auto& threads = program_.nodes.at(node);
+  DSM_CHECK(thread <= threads.size(), "a script's threads are named in order");
+  if (thread == threads.size()) {
+    threads.emplace_back();
+    if (thread > 0) append({Do::join});
+  }
+  return *this;
+}
+
+Script& Script::append(Op op) {
+  program_.nodes[node_][thread_].push_back(op);
+  return *this;
+}
+
+Script& Script::read(std::uint32_t page, std::uint32_t offset, std::uint32_t length) {
+  return append(
+      {Do::read, static_cast<std::uint8_t>(length), static_cast<std::uint16_t>(offset), page});
+}
+Script& Script::write(std::uint32_t page, std::uint32_t offset, std::uint32_t length) {
+  return append(
+      {Do::write, static_cast<std::uint8_t>(length), static_cast<std::uint16_t>(offset), page});
+}
+Script& Script::acquire(std::uint32_t lock) {
+  return append({Do::acquire, 0, 0, 0, lock});
+}
+Script& Script::release(std::uint32_t lock) {
+  return append({Do::release, 0, 0, 0, lock});
+}
+Script& Script::arrive() {
+  return append({Do::arrive});
+}
+Script& Script::pin(std::uint32_t page, std::uint32_t pages) {
+  return append({Do::pin, 0, 0, page, pages});
+}
+Script& Script::unpin(std::uint32_t page, std::uint32_t pages) {
+  return append({Do::unpin, 0, 0, page, pages});
+}
+
+Script& Script::join_all() {
+  for (auto& threads : program_.nodes)
+    for (auto& ops : threads) ops.push_back({Do::join});
+  return *this;
+}
+
+Program Script::finish() const {
+  Program program = program_;
+  for (auto& threads : program.nodes)
+    for (auto& ops : threads) ops.push_back({Do::join});
+  return program;
+}
+
+}  // namespace dsm::sim

@@ -1,0 +1,99 @@
+// Programs for the simulator: what each thread of each node does, free of data races by
+// construction.
+//
+// Every byte belongs to a *field* of 1..8 bytes within a page. A field belongs to one lock for the
+// whole program, or is a *phase field*: between two barriers one thread may use it, or everyone may
+// read it. Fields of different owners share words and pages. Pure values; the same seed gives the
+// same program.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/types.hpp"
+#include "dsm/core/engine.hpp"
+#include "dsm/core/layout.hpp"
+
+namespace dsm::sim {
+
+enum class Do : std::uint8_t {
+  read,
+  write,
+  acquire,
+  try_acquire,  // not granted: continue `skip` operations further
+  release,
+  arrive,  // this thread alone arrives for its node
+  join,    // all threads of the node meet, then one of them arrives
+  pin,
+  unpin,
+  add_region,  // by one thread of each node
+  drop_region,
+};
+
+struct Op {
+  Do what{};
+  std::uint8_t length = 0;   // read, write: bytes, at most 8, in one page
+  std::uint16_t offset = 0;  // read, write: in the page
+  std::uint32_t page = 0;    // read, write, pin, unpin
+  std::uint32_t arg = 0;     // lock, region (indices into the program's), pages of a pin
+  std::uint32_t skip = 0;    // try_acquire
+};
+
+const char* name_of(Do what);
+std::string to_string(const Op& op);
+
+struct Program {
+  core::Config config;  // of every node; `self` aside
+  std::uint32_t page_bytes = 64;
+  std::vector<LockId> locks;
+  std::vector<core::Region> regions;
+  std::vector<std::vector<std::vector<Op>>> nodes;  // [node][thread]
+
+  std::uint32_t node_count() const { return config.nodes; }
+  std::size_t operations() const;
+};
+
+// What random programs look like. Zero: by seed.
+struct Shape {
+  std::uint32_t nodes = 0;
+  std::uint32_t pages = 0;
+  std::uint32_t locks = 0;
+  std::uint32_t operations = 300;
+};
+// The shape whose speed the project promises (tests/README.md).
+inline constexpr Shape figure_shape{4, 16, 4, 300};
+
+Program random_program(std::uint64_t seed, const Shape& shape);
+
+// Programs by hand, for scenarios and models:
+//   Script s(2, 1);  s.node(0).acquire(0).write(0, 0, 8).release(0).join();
+class Script {
+ public:
+  // `homes`: of the pages, one each; they make up one region.
+  Script(std::uint32_t nodes, const std::vector<std::uint32_t>& homes, std::uint32_t locks = 2);
+
+  // The thread that the following calls append to. Threads begin after the region is there.
+  Script& node(std::uint32_t node, std::uint32_t thread = 0);
+  Script& read(std::uint32_t page, std::uint32_t offset, std::uint32_t length = 1);
+  Script& write(std::uint32_t page, std::uint32_t offset, std::uint32_t length = 1);
+  Script& acquire(std::uint32_t lock);
+  Script& release(std::uint32_t lock);
+  Script& arrive();
+  Script& pin(std::uint32_t page, std::uint32_t pages = 1);
+  Script& unpin(std::uint32_t page, std::uint32_t pages = 1);
+  // Every thread of every node meets.
+  Script& join_all();
+
+  core::Config& config() { return program_.config; }
+  // With a last barrier behind what was written, so that the homes' memory can be compared.
+  Program finish() const;
+
+ private:
+  Script& append(Op op);
+  Program program_;
+  std::uint32_t node_ = 0;
+  std::uint32_t thread_ = 0;
+};
+
+}  // namespace dsm::sim

@@ -1,0 +1,343 @@
+// Time and threads. The edge and the network are in simulator_effects.cpp, the checks in
+// simulator_checks.cpp.
+#include "support/simulator.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "support/check_trap.hpp"
+#include "support/trace.hpp"
+
+namespace dsm::sim {
+namespace {
+
+constexpr std::uint64_t actions_max =
+    3'000'000;  // of one run; programs of a few hundred operations need a few thousand
+constexpr std::uint32_t tries_max = 10'000;  // of one access
+
+}  // namespace
+
+Physics Physics::by_seed(std::uint64_t seed) {
+  Random random(seed ^ 0x70687973);
+  Physics p;
+  p.trip_max = random.pick(600u, 1500u, 5000u);
+  p.trip_min = random.pick(100u, 500u);
+  p.local_max = random.pick(10u, 100u, 1000u);
+  p.effect_max = random.pick(p.local_max, 10 * p.local_max, 3000u, 20000u);
+  p.notice_max = random.pick(p.local_max, p.local_max, 10 * p.local_max, 3000u);
+  p.slow_one_in = random.pick(0u, 8u, 30u);
+  p.slow_times = random.pick(5u, 20u, 60u);
+  p.at_once_percent = random.pick(30u, 60u, 95u);
+  p.reclaim_one_in = random.one_in(4) ? 20 : 0;
+  p.yields = random.pick(0u, 5u, 40u);
+  return p;
+}
+
+Physics Physics::exact() {
+  Physics p;
+  p.trip_min = p.trip_max = exact_trip;
+  p.local_max = p.effect_max = p.notice_max = 0;
+  p.slow_one_in = 0;
+  p.at_once_percent = 100;
+  p.yields = 0;
+  return p;
+}
+
+Simulator::Simulator(const Program& program, const Physics& physics, std::uint64_t seed,
+                     core::Bug bug)
+    : program_(&program), physics_(physics), random_(seed), bug_(bug), oracle_(program) {
+  const std::uint32_t n = program.node_count();
+  pending_.reserve(256);
+  engines_.reserve(n);
+  machines_.reserve(n);
+  for (std::uint32_t node = 0; node < n; ++node) {
+    core::Config config = program.config;
+    config.self = NodeId(node);
+    config.bug = bug;
+    engines_.emplace_back(config);
+    machines_.emplace_back(program);
+    nodes_.push_back({std::vector<Thread>(program.nodes[node].size())});
+  }
+  channels_.resize(std::size_t{n} * n);
+  reading_.resize(n * program.config.space_pages);
+  flying_.resize(program.locks.size());
+  ever_known_.resize(program.locks.size());
+  for (std::uint32_t node = 0; node < n; ++node) {
+    spans_.emplace_back();
+    for (std::uint32_t t = 0; t < nodes_[node].threads.size(); ++t) {
+      spans_.back().emplace_back();
+      schedule(ActionKind::operate, node, t, local_delay());
+    }
+  }
+}
+
+std::uint64_t Simulator::stretch(std::uint64_t delay) {
+  return physics_.slow_one_in != 0 && random_.one_in(physics_.slow_one_in)
+             ? delay * physics_.slow_times
+             : delay;
+}
+std::uint64_t Simulator::delay_up_to(std::uint32_t max) {
+  return stretch(random_.below(max + 1));
+}
+std::uint64_t Simulator::trip_delay() {
+  return stretch(physics_.trip_min + random_.below(physics_.trip_max - physics_.trip_min + 1));
+}
+
+void Simulator::schedule(ActionKind kind, std::uint32_t node, std::uint32_t index,
+                         std::uint64_t delay, PageRun run) {
+  pending_.push_back({now_ + delay, orders_++, kind, node, index, run});
+  if (!exploring_) std::push_heap(pending_.begin(), pending_.end(), Later{});
+}
+
+void Simulator::run() {
+  std::uint64_t actions = 0;
+  while (!pending_.empty() && failure_.empty()) {
+    std::pop_heap(pending_.begin(), pending_.end(), Later{});
+    const Action action = pending_.back();
+    pending_.pop_back();
+    now_ = action.due;
+    act(action);
+    if (++actions > actions_max) fail("the run does not come to rest");
+  }
+  if (failure_.empty()) finish();
+}
+
+void Simulator::perform(std::size_t choice) {
+  exploring_ = true;
+  const Action action = pending_[choice];
+  pending_[choice] = pending_.back();
+  pending_.pop_back();
+  act(action);
+}
+
+void Simulator::finish() {
+  statistics_.ticks = now_;
+  check_end();
+  for (const core::Engine& engine : engines_) fingerprint_ = mix(fingerprint_ ^ engine.hash());
+  for (const Machine& machine : machines_) fingerprint_ = mix(fingerprint_ ^ machine.hash());
+}
+
+void Simulator::act(const Action& action) {
+  fingerprint_ = mix(fingerprint_ ^
+                     (now_ * 1024 + static_cast<std::uint64_t>(action.kind) * 64 + action.node));
+  try {
+    switch (action.kind) {
+      case ActionKind::operate:
+        return operate(action.node, action.index);
+      case ActionKind::drain:
+        return drain(action.node, action.index);
+      case ActionKind::effect:
+        return run_effects(action.index, false);
+      case ActionKind::arrive:
+        return arrive(action.index);
+      case ActionKind::channel:
+        return channel(action.node, action.index);
+      case ActionKind::place:
+        return place(action.node, action.index);
+      case ActionKind::complete:
+        return complete(action.node, action.index);
+      case ActionKind::changed:
+        return step(action.node, core::Changed{action.run});
+      case ActionKind::diff_home:
+        return step(action.node, core::DiffHome{action.run});
+      case ActionKind::punched:
+        return step(action.node, core::Punched{action.run});
+    }
+  } catch (const CheckFailed& e) {
+    fail(e.what());
+  }
+}
+
+void Simulator::fail(std::string what) {
+  if (failure_.empty()) failure_ = std::move(what) + " (at tick " + std::to_string(now_) + ")";
+  if (tracing_)
+    std::printf("%10llu FAILED %s\n", static_cast<unsigned long long>(now_), failure_.c_str());
+}
+
+void Simulator::step(std::uint32_t node, const core::Event& event, Packet packet) {
+  std::uint32_t index;
+  if (free_executors_.empty()) {
+    index = static_cast<std::uint32_t>(executors_.size());
+    executors_.emplace_back();
+  } else {
+    index = free_executors_.back();
+    free_executors_.pop_back();
+  }
+  Executor& executor = executors_[index];
+  executor.used = true;
+  executor.node = node;
+  executor.next = 0;
+  executor.packet = std::move(packet);
+  executor.effects.clear();
+  ++statistics_.steps;
+  if (tracing_)
+    std::printf("%10llu node %u < %s\n", static_cast<unsigned long long>(now_), node,
+                to_string(event).c_str());
+  const auto* received = std::get_if<core::Received>(&event);
+  if (received != nullptr) count_token(received->message, false);
+  engines_[node].step(event, executor.effects);
+  for (const core::Effect& effect : executor.effects.list())
+    if (const auto* send = std::get_if<core::Send>(&effect)) count_token(send->message, true);
+  if (tracing_)
+    for (const core::Effect& effect : executor.effects.list())
+      std::printf("%10s         > %s\n", "", to_string(effect).c_str());
+  post_transfers(node, executor.effects);
+  if (checking_) check_step(node, event, executor.effects);
+  run_effects(index, true);
+}
+
+// ---- threads ----
+
+void Simulator::advance(std::uint32_t node, std::uint32_t thread, std::uint32_t operations) {
+  Thread& t = nodes_[node].threads[thread];
+  if (spans_on_) spans_[node][thread].back().ended = now_;
+  t.waiting = Waiting::no;
+  t.tries = 0;
+  t.next += operations;
+  if (t.next >= program_->nodes[node][thread].size()) {
+    t.done = true;
+    return;
+  }
+  std::uint64_t delay = local_delay();
+  if (physics_.yields != 0)
+    delay += std::uint64_t{physics_.local_max} * random_.below(physics_.yields + 1);
+  schedule(ActionKind::operate, node, thread, delay);
+}
+
+void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
+  Thread& t = nodes_[node].threads[thread];
+  const Op& op = program_->nodes[node][thread][t.next];
+  const Ticket me(thread);
+  if (spans_on_ && t.tries == 0) {
+    auto& spans = spans_[node][thread];
+    spans.resize(t.next + 1);
+    spans[t.next].begun = now_;
+  }
+  if (tracing_ && t.tries == 0)
+    std::printf("%10llu node %u thread %u: %s\n", static_cast<unsigned long long>(now_), node,
+                thread, to_string(op).c_str());
+  switch (op.what) {
+    case Do::read:
+    case Do::write:
+      if (access(node, thread, op)) advance(node, thread);
+      return;
+    case Do::acquire:
+      fence(node, thread);
+      t.waiting = Waiting::lock;
+      return step(node, core::Acquire{me, program_->locks[op.arg]});
+    case Do::try_acquire:
+      fence(node, thread);
+      t.waiting = Waiting::lock;
+      return step(node, core::TryAcquire{me, program_->locks[op.arg]});
+    case Do::release:
+      fence(node, thread);
+      oracle_.released(op.arg);
+      advance(node, thread);
+      return step(node, core::Release{program_->locks[op.arg]});
+    case Do::arrive:
+      fence(node, thread);
+      return arrive(node, thread, true);
+    case Do::join: {
+      fence(node, thread);
+      Node& here = nodes_[node];
+      t.joined = true;
+      t.waiting = Waiting::barrier;
+      if (++here.joined == here.threads.size()) arrive(node, thread, false);
+      return;
+    }
+    case Do::pin:
+    case Do::unpin: {
+      const PageRun run{PageId(op.page), op.arg};
+      const bool pin = op.what == Do::pin;
+      advance(node, thread);
+      if (pin) return step(node, core::Pin{run});
+      return step(node, core::Unpin{run});
+    }
+    case Do::add_region: {
+      const core::Region& region = program_->regions[op.arg];
+      oracle_.zero(region.run());
+      for (PageId p = region.run().first; p < region.run().end(); ++p)
+        if (region.home(p) == NodeId(node)) machines_[node].make_home({p, 1});
+      advance(node, thread);
+      return step(node, core::AddRegion{region});
+    }
+    case Do::drop_region:
+      t.waiting = Waiting::drop;
+      return step(node, core::DropRegion{me, program_->regions[op.arg].id()});
+  }
+}
+
+void Simulator::arrive(std::uint32_t node, std::uint32_t thread, bool alone) {
+  Node& here = nodes_[node];
+  here.alone = alone;
+  here.arriving = thread;
+  here.joined = alone ? here.joined : 0;
+  here.threads[thread].waiting = Waiting::barrier;
+  oracle_.arrived(node);
+  step(node, core::Arrive{Ticket(thread), payload_of(node, oracle_.arrivals(node))});
+}
+
+// True when the access was made; otherwise the thread trapped and will try again.
+bool Simulator::access(std::uint32_t node, std::uint32_t thread, const Op& op) {
+  Thread& t = nodes_[node].threads[thread];
+  Machine& machine = machines_[node];
+  const bool writes = op.what == Do::write;
+  if (physics_.reclaim_one_in != 0 && random_.one_in(physics_.reclaim_one_in))
+    machine.reclaim(op.page);
+  if (!machine.allows(op.page, writes)) {
+    machine.fence(thread);  // a trap enters the kernel, and the runtime takes a mutex
+    t.waiting = Waiting::access;
+    ++statistics_.faults;
+    if (++t.tries > tries_max) fail("an access is never let through");
+    step(node, core::Fault{Ticket(thread), PageId(op.page), writes ? Access::write : Access::read});
+    return false;
+  }
+  const std::uint64_t expected = oracle_.expected(op.page, op.offset, op.length);
+  if (!writes) {
+    const std::uint64_t found = machine.load(thread, op.page, op.offset, op.length);
+    fingerprint_ = mix(fingerprint_ ^ found);
+    if (found != expected) {
+      char text[200];
+      std::snprintf(text, sizeof text,
+                    "node %u thread %u reads %llx where %llx was written: page %u bytes %u+%u",
+                    node, thread, static_cast<unsigned long long>(found),
+                    static_cast<unsigned long long>(expected), op.page, op.offset, op.length);
+      fail(text);
+    }
+    return true;
+  }
+  std::uint64_t bytes =
+      mix((std::uint64_t{node} << 40) + (std::uint64_t{thread} << 32) + t.next + 1);
+  if (bytes % 8 == 0) bytes = expected;  // now and then the same bytes again
+  oracle_.write(op.page, op.offset, op.length, bytes);
+  machine.store(thread, op.page, op.offset, op.length, bytes);
+  if (!t.draining) {
+    t.draining = true;
+    schedule(ActionKind::drain, node, thread, local_delay());
+  }
+  return true;
+}
+
+void Simulator::drain(std::uint32_t node, std::uint32_t thread) {
+  Thread& t = nodes_[node].threads[thread];
+  Machine& machine = machines_[node];
+  t.draining = false;
+  if (machine.buffered(thread) == 0) return;
+  machine.drain_one(thread);
+  if (machine.buffered(thread) == 0) return;
+  t.draining = true;
+  schedule(ActionKind::drain, node, thread, local_delay());
+}
+
+// Entering the runtime takes its mutex, which is a full fence. Without it the engine reads the
+// marks too early (PROTOCOL.md B6).
+void Simulator::fence(std::uint32_t node, std::uint32_t thread) {
+  if (bug_ != core::Bug::missing_fence) machines_[node].fence(thread);
+}
+
+Simulator::Span Simulator::span(std::uint32_t node, std::uint32_t thread, std::uint32_t op) const {
+  return spans_.at(node).at(thread).at(op);
+}
+
+}  // namespace dsm::sim

@@ -1,0 +1,242 @@
+// The simulator: the engines of n nodes in one process, a machine under each, a network between
+// them, programs above, and simulated time. Everything follows from the program, the physics and
+// the seed; the same three give the same run to the last bit.
+//
+// What can happen next is a set of *actions*, each with the time at which it is due: a thread's
+// next operation, a store that leaves its buffer, the next effect of some step, the arrival of a
+// message, the next 64 bytes of a READ, its placement, a completion. run() performs them by time;
+// an explorer (tests/model) may perform them in any order instead. PROTOCOL.md G.
+//
+// Every step is followed by the checks of simulator_checks.cpp; the first that fails ends the run,
+// and failure() says what it was. A value: it can be copied in mid-run (the Program must outlive
+// the copies). Thread-compatible.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dsm/core/effect.hpp"
+#include "dsm/core/engine.hpp"
+#include "dsm/core/event.hpp"
+#include "support/machine.hpp"
+#include "support/oracle.hpp"
+#include "support/program.hpp"
+#include "support/random.hpp"
+
+namespace dsm::sim {
+
+// How long things take, in ticks. One trip of a message is 1,000 ticks or so.
+struct Physics {
+  std::uint32_t trip_min = 500, trip_max = 1500;  // one way over the network
+  std::uint32_t local_max = 300;                  // anything within a node
+  std::uint32_t slow_one_in = 20;                 // one delay in so many is slow; 0: none
+  std::uint32_t slow_times = 20;
+  std::uint32_t effect_max = 300;      // before an effect that is not carried out at once
+  std::uint32_t notice_max = 300;      // from a change of protection to the engine's hearing of it
+  std::uint32_t at_once_percent = 80;  // of the effects are carried out at once
+  std::uint32_t reclaim_one_in =
+      0;                      // accesses before which the kernel takes the mapping away; 0: none
+  std::uint32_t yields = 10;  // slices of local_max between two operations of a thread, at most
+
+  static Physics by_seed(std::uint64_t seed);
+  static Physics exact();  // a trip is 1,000 ticks, everything else takes no time: counts trips
+};
+inline constexpr std::uint64_t exact_trip = 1000;
+
+struct Statistics {
+  std::uint64_t steps = 0, effects = 0;
+  std::uint64_t messages = 0, message_bytes = 0;     // between different nodes
+  std::uint64_t one_sided = 0, one_sided_bytes = 0;  // READs and WRITEs posted
+  std::uint64_t faults = 0;
+  std::uint64_t pages_checked = 0;
+  std::uint64_t ticks = 0;
+};
+
+class Simulator {
+ public:
+  Simulator(const Program& program, const Physics& physics, std::uint64_t seed,
+            core::Bug bug = core::Bug::none);
+
+  // To the end or to the first failure.
+  void run();
+
+  // What went wrong, in words; empty when nothing did.
+  const std::string& failure() const { return failure_; }
+  // A number that depends on everything that happened: equal for equal runs.
+  std::uint64_t fingerprint() const { return fingerprint_; }
+  const Statistics& statistics() const { return statistics_; }
+  std::uint64_t now() const { return now_; }
+  const core::Engine& engine(std::uint32_t node) const { return engines_[node]; }
+  const Machine& machine(std::uint32_t node) const { return machines_[node]; }
+  // When the thread began its operation number `op`, and when it was done with it.
+  struct Span {
+    std::uint64_t begun = 0, ended = 0;
+  };
+  Span span(std::uint32_t node, std::uint32_t thread, std::uint32_t op) const;
+  void record_spans() { spans_on_ = true; }
+
+  void check_steps(bool on) { checking_ = on; }
+  void trace_to_stdout() { tracing_ = true; }
+
+  // ---- for explorers: instead of run() ----
+  std::size_t choices() const { return pending_.size(); }
+  void perform(std::size_t choice);
+  void finish();               // the checks of the end. REQUIRES: choices() == 0
+  std::uint64_t hash() const;  // of everything that the future depends on
+  std::string describe(std::size_t choice) const;
+
+ private:
+  using Packet = std::shared_ptr<const Bytes>;
+
+  enum class ActionKind : std::uint8_t {
+    operate,
+    drain,
+    effect,
+    arrive,
+    channel,
+    place,
+    complete,
+    changed,
+    diff_home,
+    punched
+  };
+  struct Action {
+    std::uint64_t due = 0;
+    std::uint64_t order = 0;  // breaks ties
+    ActionKind kind{};
+    std::uint32_t node = 0;
+    std::uint32_t index = 0;  // thread, executor, message, channel's peer, transfer
+    PageRun run;
+  };
+  struct Later {
+    bool operator()(const Action& a, const Action& b) const {
+      return a.due != b.due ? a.due > b.due : a.order > b.order;
+    }
+  };
+
+  enum class Waiting : std::uint8_t { no, access, lock, barrier, drop };
+  struct Thread {
+    std::uint32_t next = 0;  // operation
+    Waiting waiting = Waiting::no;
+    bool draining = false;  // an action is pending
+    bool done = false;
+    bool joined = false;
+    std::uint32_t tries = 0;  // of the access under way
+  };
+  struct Node {
+    std::vector<Thread> threads;
+    std::uint32_t joined = 0;
+    std::uint32_t arriving = 0;  // the thread that arrived
+    bool alone = false;          // it arrived for itself
+  };
+  // The effects of one step, carried out one by one.
+  struct Executor {
+    bool used = false;
+    std::uint32_t node = 0;
+    std::uint32_t next = 0;
+    core::Effects effects;
+    Packet packet;                   // what the step's message views
+    std::vector<std::byte> blended;  // loaded and not yet stored (Bug::diff_by_blend)
+  };
+  struct Message {
+    bool used = false;
+    std::uint32_t from = 0, to = 0;
+    Packet packet;
+  };
+  // A one-sided operation of node `reader` at `home`.
+  struct Transfer {
+    bool used = false;
+    bool posted = false;
+    bool fetch = false;
+    std::uint32_t home = 0;
+    PageRun run;
+    std::uint64_t slot = 0;
+    Epoch epoch{};
+    bool marked = false;
+    std::uint32_t read = 0;  // bytes of it that have been read
+    std::vector<std::byte> data;
+  };
+  struct Channel {
+    std::deque<std::uint32_t> queue;  // transfers, in the order of the steps that asked for them
+    bool busy = false;                // an action is pending
+  };
+
+  // simulator.cpp: time and threads
+  void schedule(ActionKind kind, std::uint32_t node, std::uint32_t index, std::uint64_t delay,
+                PageRun run = {});
+  void act(const Action& action);
+  std::uint64_t local_delay() { return delay_up_to(physics_.local_max); }
+  std::uint64_t delay_up_to(std::uint32_t max);
+  std::uint64_t trip_delay();
+  std::uint64_t stretch(std::uint64_t delay);
+  void operate(std::uint32_t node, std::uint32_t thread);
+  bool access(std::uint32_t node, std::uint32_t thread, const Op& op);
+  void arrive(std::uint32_t node, std::uint32_t thread, bool alone);
+  void advance(std::uint32_t node, std::uint32_t thread, std::uint32_t operations = 1);
+  void drain(std::uint32_t node, std::uint32_t thread);
+  void fence(std::uint32_t node, std::uint32_t thread);
+  void step(std::uint32_t node, const core::Event& event, Packet packet = nullptr);
+  void fail(std::string what);
+
+  // simulator_effects.cpp: the edge and the network
+  void post_transfers(std::uint32_t node, const core::Effects& effects);
+  void run_effects(std::uint32_t executor, bool may_wait);
+  bool carry_out(Executor& executor, core::Effect& effect);  // false: once more, later
+  void send(std::uint32_t from, NodeId to, const core::Message& message);
+  void post(std::uint32_t node, NodeId home, std::uint64_t slot);
+  void drain_marks(std::uint32_t node, std::uint64_t id);
+  void send_diff(std::uint32_t node, const core::SendDiff& diff);
+  bool apply_diff(Executor& executor, const core::ApplyDiff& diff);
+  void wake(std::uint32_t node, const core::Wake& wake);
+  void arrive(std::uint32_t message);
+  void channel(std::uint32_t node, std::uint32_t home);
+  void place(std::uint32_t node, std::uint32_t transfer);
+  void complete(std::uint32_t node, std::uint32_t transfer);
+  Channel& channel_of(std::uint32_t node, std::uint32_t home) {
+    return channels_[node * nodes_.size() + home];
+  }
+
+  // simulator_checks.cpp
+  void check_step(std::uint32_t node, const core::Event& event, const core::Effects& effects);
+  void check_page(std::uint32_t node, PageId page);
+  void check_pages(std::uint32_t node, PageRun run);
+  void check_everything();
+  void check_mark(std::uint32_t reader, std::uint32_t home, PageId page);
+  void check_token(LockId lock);
+  void count_token(const core::Message& message, bool leaves);
+  void check_end();
+
+  const Program* program_;
+  Physics physics_;
+  Random random_;
+  core::Bug bug_;
+  bool checking_ = true, tracing_ = false, spans_on_ = false, exploring_ = false;
+  std::uint64_t now_ = 0;
+  std::uint64_t orders_ = 0;
+  std::uint64_t fingerprint_ = 0;
+  std::string failure_;
+  std::vector<Action> pending_;  // a heap by Later, unless an explorer chooses
+  std::vector<core::Engine> engines_;
+  std::vector<Machine> machines_;
+  std::vector<Node> nodes_;
+  Oracle oracle_;
+  std::deque<Executor> executors_;
+  std::vector<std::uint32_t> free_executors_;
+  std::deque<Message> messages_;
+  std::vector<std::uint32_t> free_messages_;
+  std::deque<Transfer> transfers_;
+  std::vector<std::uint32_t> free_transfers_;
+  std::vector<Channel> channels_;
+  std::vector<std::uint32_t>
+      reading_;  // by node * pages + page: transfers under way into that frame
+  std::vector<std::uint32_t> flying_;  // by lock: grants under way
+  std::vector<bool> ever_known_;       // by lock: its token has been made
+  std::vector<std::vector<std::vector<Span>>> spans_;
+  Statistics statistics_;
+};
+
+}  // namespace dsm::sim

@@ -1,0 +1,335 @@
+// The edge and the network of the simulator: carries out effects, delivers what comes of them.
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "dsm/core/diff.hpp"
+#include "dsm/core/mark.hpp"
+#include "support/simulator.hpp"
+
+namespace dsm::sim {
+namespace {
+
+constexpr std::uint32_t piece_bytes = 64;  // what a READ takes at one time
+
+}  // namespace
+
+// One-sided operations reach a home in the order of the steps that ask for them, though each is
+// posted when its turn comes among the effects of its step: an edge posts them under the engine's
+// lock. (Entries of a mark ring must not overtake one another: the home reads up to the first that
+// is missing.)
+void Simulator::post_transfers(std::uint32_t node, const core::Effects& effects) {
+  const auto queue = [&](NodeId home, PageRun run, std::uint64_t slot, Epoch epoch, bool fetch) {
+    std::uint32_t index;
+    if (free_transfers_.empty()) {
+      index = static_cast<std::uint32_t>(transfers_.size());
+      transfers_.emplace_back();
+    } else {
+      index = free_transfers_.back();
+      free_transfers_.pop_back();
+    }
+    Transfer& t = transfers_[index];
+    t.used = true;
+    t.posted = t.marked = false;
+    t.fetch = fetch;
+    t.home = home.value;
+    t.run = run;
+    t.slot = slot;
+    t.epoch = epoch;
+    t.read = 0;
+    channel_of(node, home.value).queue.push_back(index);
+  };
+  for (const core::Effect& effect : effects.list()) {
+    if (const auto* f = std::get_if<core::Fetch>(&effect))
+      queue(f->home, f->run, f->slot, f->epoch, true);
+    if (const auto* u = std::get_if<core::Unmark>(&effect))
+      queue(u->home, u->run, u->slot, u->epoch, false);
+  }
+}
+
+void Simulator::run_effects(std::uint32_t index, bool may_wait) {
+  Executor& executor = executors_[index];
+  while (executor.next < executor.effects.list().size() && failure_.empty()) {
+    if (std::exchange(may_wait, true) && random_.below(100) >= physics_.at_once_percent)
+      return schedule(ActionKind::effect, executor.node, index, delay_up_to(physics_.effect_max));
+    ++statistics_.effects;
+    if (!carry_out(executor, executor.effects.begin()[executor.next]))
+      return schedule(ActionKind::effect, executor.node, index, delay_up_to(physics_.effect_max));
+    ++executor.next;
+  }
+  executor.used = false;
+  executor.packet.reset();
+  executor.effects.clear();
+  free_executors_.push_back(index);
+}
+
+bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
+  const std::uint32_t node = executor.node;
+  Machine& machine = machines_[node];
+  const auto must = [&](std::string complaint) {
+    if (!complaint.empty()) fail("node " + std::to_string(node) + ": " + complaint);
+  };
+  return std::visit(
+      [&](auto& e) -> bool {
+        using E = std::remove_cvref_t<decltype(e)>;
+        if constexpr (std::is_same_v<E, core::Send>) {
+          send(node, e.to, e.message);
+        } else if constexpr (std::is_same_v<E, core::Fetch> || std::is_same_v<E, core::Unmark>) {
+          post(node, e.home, e.slot);
+        } else if constexpr (std::is_same_v<E, core::DrainMarks>) {
+          drain_marks(node, e.id);
+        } else if constexpr (std::is_same_v<E, core::Change>) {
+          must(machine.change(e.run, e.to));
+          schedule(ActionKind::changed, node, 0, delay_up_to(physics_.notice_max), e.run);
+        } else if constexpr (std::is_same_v<E, core::Twin>) {
+          must(machine.make_twins(e.run));
+        } else if constexpr (std::is_same_v<E, core::SendDiff>) {
+          send_diff(node, e);
+        } else if constexpr (std::is_same_v<E, core::ApplyDiff>) {
+          return apply_diff(executor, e);
+        } else if constexpr (std::is_same_v<E, core::Punch>) {
+          for (PageId p = e.run.first; p < e.run.end(); ++p)
+            if (reading_[node * program_->config.space_pages + p.value] != 0)
+              fail("node " + std::to_string(node) + " gives back the frame of page " +
+                   std::to_string(p.value) + " while a READ is on its way into it");
+          machine.punch(e.run);
+          schedule(ActionKind::punched, node, 0, local_delay(), e.run);
+        } else if constexpr (std::is_same_v<E, core::Wake>) {
+          wake(node, e);
+        } else {
+          static_assert(std::is_same_v<E, core::Passed>);
+          must(oracle_.passed(node, e.payloads));
+        }
+        return true;
+      },
+      effect);
+}
+
+void Simulator::send(std::uint32_t from, NodeId to, const core::Message& message) {
+  auto bytes = std::make_shared<Bytes>();
+  core::encode(message, *bytes);
+  const bool far = to != NodeId(from);
+  if (far) {
+    ++statistics_.messages;
+    statistics_.message_bytes += bytes->size();
+  }
+  std::uint32_t index;
+  if (free_messages_.empty()) {
+    index = static_cast<std::uint32_t>(messages_.size());
+    messages_.emplace_back();
+  } else {
+    index = free_messages_.back();
+    free_messages_.pop_back();
+  }
+  messages_[index] = {true, from, to.value, std::move(bytes)};
+  schedule(ActionKind::arrive, to.value, index, far ? trip_delay() : local_delay());
+}
+
+void Simulator::arrive(std::uint32_t index) {
+  const Message message = std::exchange(messages_[index], {});
+  free_messages_.push_back(index);
+  std::optional<core::Message> decoded = core::decode(*message.packet);
+  if (!decoded) return fail("a message between engines does not decode");
+  step(message.to, core::Received{NodeId(message.from), std::move(*decoded)}, message.packet);
+}
+
+void Simulator::wake(std::uint32_t node, const core::Wake& wake) {
+  const auto thread = static_cast<std::uint32_t>(wake.who.value);
+  Node& here = nodes_[node];
+  if (thread >= here.threads.size()) return fail("a thread is woken that does not exist");
+  Thread& t = here.threads[thread];
+  const Op& op = program_->nodes[node][thread][t.next];
+  switch (std::exchange(t.waiting, Waiting::no)) {
+    case Waiting::no:
+      return fail("a thread is woken that does not wait");
+    case Waiting::access:
+      return schedule(ActionKind::operate, node, thread, local_delay());
+    case Waiting::drop:
+      return advance(node, thread);
+    case Waiting::lock:
+      if (!wake.granted) {
+        if (op.what == Do::acquire) return fail("an acquire is refused");
+        return advance(node, thread, op.skip);
+      }
+      if (std::string wrong = oracle_.acquired(op.arg, node, thread); !wrong.empty())
+        return fail(wrong);
+      return advance(node, thread);
+    case Waiting::barrier: {
+      if (std::string wrong = oracle_.left(node); !wrong.empty()) return fail(wrong);
+      if (thread != here.arriving)
+        return fail("a thread leaves a barrier at which another arrived");
+      if (here.alone) return advance(node, thread);
+      for (std::uint32_t other = 0; other < here.threads.size(); ++other)
+        if (std::exchange(here.threads[other].joined, false)) advance(node, other);
+      return;
+    }
+  }
+}
+
+// ---- marks ----
+
+void Simulator::drain_marks(std::uint32_t node, std::uint64_t id) {
+  // The threads whose stores matter have entered the runtime before, and that was their fence; see
+  // fence().
+  Machine& machine = machines_[node];
+  for (std::uint32_t reader = 0; reader < nodes_.size(); ++reader) {
+    while (const auto entry = machine.next_mark(NodeId(reader), engines_[node].epoch())) {
+      machine.consume_mark(NodeId(reader));
+      step(node, core::Marked{NodeId(reader), entry->run, entry->epoch, entry->added});
+      if (!failure_.empty()) return;
+    }
+  }
+  step(node, core::MarksDrained{id});
+}
+
+// ---- diffs ----
+
+void Simulator::send_diff(std::uint32_t node, const core::SendDiff& diff) {
+  Machine& machine = machines_[node];
+  const std::uint32_t size = machine.page_bytes();
+  Bytes body;
+  PageRun changed{diff.run.first, 0}, same{diff.run.first, 0};
+  const auto flush = [&](PageId next) {
+    if (changed.count > 0) send(node, diff.home, core::Diff{changed, body});
+    body.clear();
+    changed = {next, 0};
+  };
+  const auto report = [&](PageId next) {
+    if (same.count > 0) schedule(ActionKind::diff_home, node, 0, local_delay(), same);
+    same = {next, 0};
+  };
+  for (PageId p = diff.run.first; p < diff.run.end(); ++p) {
+    if (!machine.has_twin(p.value))
+      return fail("a diff is wanted of page " + std::to_string(p.value) + " without a twin");
+    if (machine.view(p.value) == Access::write)
+      return fail("a diff is taken of page " + std::to_string(p.value) +
+                  " while the program may write it");
+    const auto index = static_cast<std::uint16_t>(changed.count);
+    const bool any = core::append_diff({machine.frame(p.value), size},
+                                       {machine.twin(p.value), size}, index, body) > 0;
+    machine.drop_twin(p.value);
+    if (any) {
+      ++changed.count;
+      report(p + 1);
+      if (changed.count == core::diff_run_max) flush(p + 1);
+    } else {
+      ++same.count;
+      flush(p + 1);
+    }
+  }
+  flush(diff.run.end());
+  report(diff.run.end());
+}
+
+// False: the words of a planted blend were loaded and are stored the next time.
+bool Simulator::apply_diff(Executor& executor, const core::ApplyDiff& diff) {
+  Machine& machine = machines_[executor.node];
+  const std::size_t size = machine.page_bytes();
+  const auto wrong = [&] { fail("the body of a diff is malformed"); };
+  if (bug_ != core::Bug::diff_by_blend) {
+    const auto frame = [&](std::uint64_t i) { return machine.frame(diff.run.first.value + i); };
+    if (!core::apply_diff(diff.body, size, diff.run.count, frame)) wrong();
+    return true;
+  }
+  // Which bytes a diff sets shows in two images that differ everywhere before.
+  std::byte* frames = machine.frame(diff.run.first.value);
+  const std::size_t all = size * diff.run.count;
+  std::vector<std::byte>& images = executor.blended;
+  if (images.empty()) {
+    images.assign(frames, frames + all);
+    images.insert(images.end(), frames, frames + all);
+    for (std::size_t i = all; i < 2 * all; ++i) images[i] = ~images[i];
+    for (const std::size_t base : {std::size_t{0}, all})
+      if (!core::apply_diff(diff.body, size, diff.run.count,
+                            [&](std::uint64_t i) { return &images[base + i * size]; }))
+        wrong();
+    return false;
+  }
+  for (std::size_t word = 0; word < all; word += 8) {
+    bool any = false;
+    for (std::size_t i = word; i < word + 8; ++i) any |= images[i] == images[all + i];
+    if (any) std::memcpy(frames + word, &images[word], 8);
+  }
+  images.clear();
+  return true;
+}
+
+// ---- the one-sided channel ----
+
+void Simulator::post(std::uint32_t node, NodeId home, std::uint64_t slot) {
+  Channel& channel = channel_of(node, home.value);
+  for (const std::uint32_t index : channel.queue) {
+    Transfer& t = transfers_[index];
+    if (t.posted || t.slot != slot) continue;
+    t.posted = true;
+    ++statistics_.one_sided;
+    statistics_.one_sided_bytes += 8;
+    if (t.fetch) {
+      statistics_.one_sided_bytes += t.run.count * program_->page_bytes;
+      for (PageId p = t.run.first; p < t.run.end(); ++p)
+        ++reading_[node * program_->config.space_pages + p.value];
+    }
+    break;
+  }
+  if (!channel.busy && transfers_[channel.queue.front()].posted) {
+    channel.busy = true;
+    schedule(ActionKind::channel, node, home.value, trip_delay());
+  }
+}
+
+// The next thing of the channel's first transfer takes effect at the home: its mark, then piece
+// after piece of its READ.
+void Simulator::channel(std::uint32_t node, std::uint32_t home) {
+  Channel& channel = channel_of(node, home);
+  const std::uint32_t index = channel.queue.front();
+  Transfer& t = transfers_[index];
+  const std::uint32_t bytes =
+      t.fetch ? static_cast<std::uint32_t>(t.run.count) * program_->page_bytes : 0;
+  if (!t.marked) {
+    t.marked = true;
+    const core::MarkEntry entry{t.run, t.epoch, t.fetch};
+    const std::uint64_t word = core::encode_mark(entry, t.slot, program_->config.mark_ring_slots);
+    machines_[home].write_mark(NodeId(node), t.slot, word);
+    t.data.resize(bytes);
+  } else {
+    const std::uint32_t count = std::min(bytes - t.read, piece_bytes * random_.between(1, 4));
+    std::memcpy(t.data.data() + t.read, machines_[home].frame(t.run.first.value) + t.read, count);
+    t.read += count;
+  }
+  if (t.read < bytes) return schedule(ActionKind::channel, node, home, local_delay());
+  channel.queue.pop_front();
+  if (t.fetch) {
+    schedule(ActionKind::place, node, index, trip_delay());
+  } else {
+    t.used = false;
+    free_transfers_.push_back(index);
+  }
+  channel.busy = !channel.queue.empty() && transfers_[channel.queue.front()].posted;
+  if (channel.busy) schedule(ActionKind::channel, node, home, local_delay());
+}
+
+void Simulator::place(std::uint32_t node, std::uint32_t index) {
+  const Transfer& t = transfers_[index];
+  Machine& machine = machines_[node];
+  for (PageId p = t.run.first; p < t.run.end(); ++p)
+    if (machine.view(p.value) != Access::none)
+      fail("bytes of a READ are placed into page " + std::to_string(p.value) + " of node " +
+           std::to_string(node) + " while the program sees it");
+  std::memcpy(machine.frame(t.run.first.value), t.data.data(), t.data.size());
+  schedule(ActionKind::complete, node, index, local_delay());
+}
+
+void Simulator::complete(std::uint32_t node, std::uint32_t index) {
+  Transfer& t = transfers_[index];
+  const PageRun run = t.run;
+  for (PageId p = run.first; p < run.end(); ++p)
+    --reading_[node * program_->config.space_pages + p.value];
+  t.used = false;
+  free_transfers_.push_back(index);
+  step(node, core::Fetched{run});
+}
+
+}  // namespace dsm::sim

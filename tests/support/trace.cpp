@@ -1,0 +1,131 @@
+#include "support/trace.hpp"
+
+#include <variant>
+
+namespace dsm::sim {
+namespace {
+
+std::string number(std::uint64_t n) {
+  return std::to_string(n);
+}
+
+template <typename Tag, typename Rep>
+std::string number(Id<Tag, Rep> id) {
+  return std::to_string(id.value);
+}
+
+const char* word(Access access) {
+  return access == Access::none ? "none" : access == Access::read ? "read" : "write";
+}
+
+std::string words(const core::PageSet& set) {
+  if (set.everything) return "everything";
+  std::string text = "{";
+  for (const PageRun& run : set.runs) text += (text.size() > 1 ? " " : "") + to_string(run);
+  return text + "}";
+}
+
+struct MessageText {
+  std::string operator()(const core::LockRequest& m) const { return " lock " + number(m.lock); }
+  std::string operator()(const core::LockForward& m) const {
+    return " lock " + number(m.lock) + " successor " + number(m.successor);
+  }
+  std::string operator()(const core::LockGrant& m) const {
+    return " lock " + number(m.lock) + " turn " + number(m.token.turn) + " passed " +
+           number(m.token.passed) + " notices " + words(m.token.recent[0].since(Seq(0))) +
+           " of which new " + words(m.token.recent[0].since(Seq(m.token.turn.value - 1))) +
+           " next " + words(m.token.recent[1].since(Seq(0)));
+  }
+  std::string operator()(const core::Diff& m) const {
+    return " pages " + to_string(m.run) + " of " + number(m.body.size()) + " bytes";
+  }
+  std::string operator()(const core::DiffAck& m) const { return " pages " + to_string(m.run); }
+  std::string operator()(const core::BarrierRound& m) const {
+    return " epoch " + number(m.epoch) + " round " + number(m.round) + " knows " +
+           number(m.known.size());
+  }
+  std::string operator()(const core::MarkFlush&) const { return ""; }
+  std::string operator()(const core::MarkCredit& m) const {
+    return " consumed " + number(m.consumed);
+  }
+};
+
+struct EventText {
+  std::string operator()(const core::Fault& e) const {
+    return " thread " + number(e.who) + " page " + number(e.page) + " wants " + word(e.wanted);
+  }
+  std::string operator()(const core::Acquire& e) const {
+    return " thread " + number(e.who) + " lock " + number(e.lock);
+  }
+  std::string operator()(const core::TryAcquire& e) const {
+    return " thread " + number(e.who) + " lock " + number(e.lock);
+  }
+  std::string operator()(const core::Release& e) const { return " lock " + number(e.lock); }
+  std::string operator()(const core::Arrive& e) const { return " thread " + number(e.who); }
+  std::string operator()(const core::Pin& e) const { return " pages " + to_string(e.run); }
+  std::string operator()(const core::Unpin& e) const { return " pages " + to_string(e.run); }
+  std::string operator()(const core::AddRegion& e) const {
+    return " region " + number(e.region.id()) + " pages " + to_string(e.region.run());
+  }
+  std::string operator()(const core::DropRegion& e) const {
+    return " thread " + number(e.who) + " region " + number(e.region);
+  }
+  std::string operator()(const core::Fetched& e) const { return " pages " + to_string(e.run); }
+  std::string operator()(const core::Changed& e) const { return " pages " + to_string(e.run); }
+  std::string operator()(const core::DiffHome& e) const { return " pages " + to_string(e.run); }
+  std::string operator()(const core::Punched& e) const { return " pages " + to_string(e.run); }
+  std::string operator()(const core::MarksDrained& e) const { return " id " + number(e.id); }
+  std::string operator()(const core::Marked& e) const {
+    return std::string(e.added ? " +" : " -") + " reader " + number(e.reader) + " pages " +
+           to_string(e.run) + " epoch " + number(e.epoch);
+  }
+  std::string operator()(const core::Received& e) const {
+    return " from " + number(e.from) + ": " + to_string(e.message);
+  }
+};
+
+struct EffectText {
+  std::string operator()(const core::Send& e) const {
+    return " to " + number(e.to) + ": " + to_string(e.message);
+  }
+  std::string operator()(const core::Fetch& e) const {
+    return " pages " + to_string(e.run) + " from " + number(e.home) + " mark " + number(e.slot);
+  }
+  std::string operator()(const core::Unmark& e) const {
+    return " pages " + to_string(e.run) + " at " + number(e.home) + " mark " + number(e.slot);
+  }
+  std::string operator()(const core::DrainMarks& e) const { return " id " + number(e.id); }
+  std::string operator()(const core::Change& e) const {
+    return " pages " + to_string(e.run) + " " + word(e.from) + " -> " + word(e.to);
+  }
+  std::string operator()(const core::Twin& e) const { return " pages " + to_string(e.run); }
+  std::string operator()(const core::SendDiff& e) const {
+    return " pages " + to_string(e.run) + " to " + number(e.home);
+  }
+  std::string operator()(const core::ApplyDiff& e) const { return " pages " + to_string(e.run); }
+  std::string operator()(const core::Punch& e) const { return " pages " + to_string(e.run); }
+  std::string operator()(const core::Wake& e) const {
+    return " thread " + number(e.who) + (e.granted ? "" : " refused");
+  }
+  std::string operator()(const core::Passed& e) const {
+    return " with " + number(e.payloads.size()) + " payloads";
+  }
+};
+
+}  // namespace
+
+std::string to_string(PageRun run) {
+  return run.count == 1 ? number(run.first)
+                        : number(run.first) + ".." + number(run.end().value - 1);
+}
+std::string to_string(const core::Event& event) {
+  return name_of(event) + std::visit(EventText{}, event);
+}
+std::string to_string(const core::Effect& effect) {
+  return name_of(effect) + std::visit(EffectText{}, effect);
+}
+std::string to_string(const core::Message& message) {
+  return name_of(message) + std::visit(MessageText{}, message);
+}
+
+}  // namespace dsm::sim
