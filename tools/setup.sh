@@ -21,6 +21,7 @@ build | python3             | command python3        | runs Meson and the script
 build | libcli11-dev        | module CLI11           | command lines of dsmrun and himeno
 build | nlohmann-json3-dev  | module nlohmann_json   | results as JSON
 build | libsodium-dev       | module libsodium       | authenticates nodes to each other
+build | libhwloc-dev        | module hwloc           | finds the cores that dsmrun gives to nodes
 tests | libgtest-dev        | module gtest           | the tests
 tests | gdb                 | command gdb            | tests of dsmrun --gdb
 bench | libbenchmark-dev    | module benchmark       | the benchmarks
