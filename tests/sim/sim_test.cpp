@@ -10,10 +10,11 @@
 namespace dsm::sim {
 namespace {
 
+// As many as the build was configured for, unless the environment says otherwise.
 std::uint64_t seeds() {
   const char* text = std::getenv("DSM_SIM_SEEDS");
   const std::uint64_t n = text == nullptr ? 0 : std::strtoull(text, nullptr, 10);
-  return n == 0 ? 500 : n;
+  return n == 0 ? SIM_SEEDS : n;
 }
 
 void expect_ok(std::uint64_t first, std::uint64_t count, const Shape& shape) {
