@@ -43,13 +43,17 @@ class DSM_API Error : public std::runtime_error {
 };
 
 // Membership in the job. Collective: constructed once by every node before anything else of this header, destroyed last.
-// The destructor waits for all nodes, so that nobody's memory goes while others still read it.
+// The destructor waits for all nodes, so that nobody's memory goes while others still read it; but when an exception destroys the
+// Session, this node leaves at once and the job ends for the others, with a line that says so.
 class DSM_API Session {
  public:
   Session();
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
+
+ private:
+  int exceptions_;
 };
 
 DSM_API int rank() noexcept;                 // this node, 0..size()-1

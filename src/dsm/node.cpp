@@ -209,15 +209,20 @@ Status Node::start_engine() {
 
 Node::~Node() {
   if (!driver_) return;  // joining failed
-  driver_->barrier({}, "at the end of the job");
+  if (!abandoned_) driver_->barrier({}, "at the end of the job");
   driver_->closing();
-  if (rendezvous_) {
+  if (rendezvous_ && !abandoned_) {
     // Nobody closes before everyone knows that a closed connection is no loss from here on.
     if (const Status s = rendezvous_->fence(exchange_limit); !s.ok()) log_line("%s", s.message().c_str());
     rendezvous_->finish();
   }
   trap_.reset();
   driver_.reset();
+}
+
+void Node::abandon(const char* why) {
+  abandoned_ = true;
+  if (rendezvous_) rendezvous_->abort(Code::peer_lost, "node " + std::to_string(self().value) + " (" + hosts_[self().value] + ") left: " + why);
 }
 
 bool Node::on_trap(void* context, std::uintptr_t address, Access wanted) {

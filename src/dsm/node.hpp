@@ -31,6 +31,9 @@ class Node {
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
+  // This node goes without waiting for the others, whose job ends. Only destruction may follow.
+  void abandon(const char* why);
+
   NodeId self() const { return job_.rank; }
   std::uint32_t size() const { return job_.size; }
   Driver& driver() { return *driver_; }
@@ -56,6 +59,7 @@ class Node {
 
   launch::Settings settings_;
   launch::Job job_;
+  bool abandoned_ = false;
   std::uint32_t chunk_pages_ = 0;
   std::uint32_t nodes_here_ = 1;       // nodes on this host, this one included
   std::vector<std::string> hosts_;     // "host, process 123", by rank

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <memory>
 #include <string>
 
@@ -73,7 +74,7 @@ std::vector<Bytes> collective(Collective kind, std::uint64_t detail, ByteView da
 
 }  // namespace api
 
-Session::Session() {
+Session::Session() : exceptions_(std::uncaught_exceptions()) {
   if (the_node) throw Error("there is a dsm::Session already: a process joins its job once");
   Result<std::unique_ptr<Node>> node = Node::join();
   if (!node) api::fail(node.status());
@@ -81,7 +82,11 @@ Session::Session() {
 }
 
 Session::~Session() {
-  if (the_node && log_debug()) log_statistics(statistics());
+  if (std::uncaught_exceptions() > exceptions_) {
+    the_node->abandon("it was left by an exception");
+  } else if (log_debug()) {
+    log_statistics(statistics());
+  }
   the_node.reset();
 }
 
