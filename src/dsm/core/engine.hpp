@@ -157,6 +157,7 @@ class Engine {
   void on(const Arrive& e, Effects& out);
   void on(const BarrierRound& m, NodeId from, Effects& out);
   void contribute(Effects& out);
+  void log_unsent();
   void send_rounds(Effects& out);
   void exit_barrier(Effects& out);
   void finish_exit(Effects& out);

@@ -35,11 +35,23 @@ bool Engine::worth_watching(HomePage& page) {
 void Engine::contribute(Effects& out) {
   arrived_at_ = log_.now();
   contributed_ = true;
+  if (!planted(Bug::barrier_tells_unsent)) log_unsent();
   std::vector<sync::BarrierMessage> messages;
   barrier_.arrive(encode_contribution(written(Seq(), arrived_at_), barrier_wait_.payload), messages);
   barrier_wait_.payload.clear();
   for (sync::BarrierMessage& m : messages) out.push(Send{m.to, BarrierRound{m.epoch, m.round, std::move(m.known)}});
   if (barrier_.complete()) exit_barrier(out);
+}
+
+// Another thread's diff may have begun after this node arrived: its page is in the log, and the barrier will tell of it, but its
+// bytes are not home, and whoever fetches the page behind the barrier may come too early. So it counts for the next interval too.
+void Engine::log_unsent() {
+  for (const Chunk& chunk : cache_.chunks()) {
+    if (chunk.number == Chunk::unused || chunk.busy == 0) continue;
+    const PageId first = cache_.first_page(chunk);
+    for (PageId id = first; id < first + config_.chunk_pages; ++id)
+      if (cache_.page(chunk, id).state == PageState::diffing) log_.append(id);
+  }
 }
 
 void Engine::on(const BarrierRound& m, NodeId from, Effects& out) {

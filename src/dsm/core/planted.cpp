@@ -24,6 +24,7 @@ const char* name_of(Bug bug) {
     case Bug::evicted_dirty_unsent: return "evicted_dirty_unsent";
     case Bug::reduction_counted_twice: return "reduction_counted_twice";
     case Bug::grant_overtakes_barrier: return "grant_overtakes_barrier";
+    case Bug::barrier_tells_unsent: return "barrier_tells_unsent";
   }
   return "?";
 }

@@ -27,8 +27,9 @@ enum class Bug : std::uint8_t {
   evicted_dirty_unsent,         // D20
   reduction_counted_twice,      // E28
   grant_overtakes_barrier,      // A2: a token from beyond a barrier is used before it
+  barrier_tells_unsent,         // A3: a barrier tells of another thread's diff that is not home yet
 };
-inline constexpr int bug_count = static_cast<int>(Bug::grant_overtakes_barrier) + 1;
+inline constexpr int bug_count = static_cast<int>(Bug::barrier_tells_unsent) + 1;
 
 const char* name_of(Bug bug);
 
