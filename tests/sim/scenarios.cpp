@@ -104,6 +104,22 @@ Program a_token_overtakes_a_barrier() {
   return s.finish();
 }
 
+// Node 1 arrives with nothing unsent of page 0; then its other thread writes page 0 and the diff is
+// still under way when node 1's part of the barrier leaves. Node 2 hears of page 0 at the barrier,
+// fetches it too early, and must hear of it again by the lock.
+Program a_barrier_tells_of_a_diff_under_way() {
+  Script s(3, {0, 0});
+  s.node(1, 0);
+  s.node(1, 1);
+  s.node(1, 0).write(1, 0, 8).arrive();
+  for (int i = 0; i < 3; ++i)
+    s.node(1, 1).acquire(0).write(0, 0, 8).release(0).acquire(1).write(0, 16, 1).release(1);
+  s.node(0).acquire(1).release(1).arrive().acquire(1).release(1);
+  s.node(2).read(0, 32, 1).acquire(1).release(1).arrive().read(0, 32, 1);
+  s.node(2).acquire(0).read(0, 0, 8).release(0).acquire(0).read(0, 0, 8).release(0);
+  return s.finish();
+}
+
 // Node 1 is back at the page behind a barrier that its home, node 0, has not left, though it reads
 // its marks for a lock meanwhile.
 Program a_reader_is_back_before_the_home_leaves() {
@@ -159,6 +175,8 @@ std::vector<Scenario> all() {
       {"TwoNodesWriteOneWord", Bug::diff_by_blend, two_nodes_write_one_word()},
       {"AScopeOpensBetweenTwoFlushes", Bug::none, a_scope_opens_between_two_flushes()},
       {"ATokenOvertakesABarrier", Bug::grant_overtakes_barrier, a_token_overtakes_a_barrier()},
+      {"ABarrierTellsOfADiffUnderWay", Bug::barrier_tells_unsent,
+       a_barrier_tells_of_a_diff_under_way()},
       {"AReaderIsBackBeforeTheHomeLeaves", Bug::mark_cleared_by_next_epoch,
        a_reader_is_back_before_the_home_leaves()},
       {"ASmallCacheIsWrittenThrough", Bug::evicted_dirty_unsent,

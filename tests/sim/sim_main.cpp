@@ -16,7 +16,9 @@ using dsm::core::Bug;
 constexpr std::uint64_t bug_seeds_max = 20'000;
 
 // Of the processor, since what else the machine does is not the simulator's speed.
-double processor_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+double processor_seconds() {
+  return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+}
 
 void print_failure(const Outcome& run, const Shape& shape, Bug bug) {
   std::printf("seed %llu: %s\nreplay: %s\n", static_cast<unsigned long long>(run.seed),
