@@ -86,6 +86,7 @@ void use_up_mappings() {
 }
 
 TEST(MappingsDeathTest, NoMappingLeftEndsWithTheCommandThatHelps) {
+  if (DSM_TSAN != 0) GTEST_SKIP() << "ThreadSanitizer itself ends a process that has no mapping left";
   if (mappings_max() > 200'000) GTEST_SKIP() << "vm.max_map_count of " << mappings_max() << " takes too long to meet";
   EXPECT_EXIT(
       {

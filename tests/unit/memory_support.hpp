@@ -15,14 +15,23 @@
 #include "dsm/memory/base_address.hpp"
 #include "dsm/memory/trap.hpp"
 
+// DSM_SANITIZED: a sanitizer replaces malloc and has crash handlers. DSM_TSAN: which also takes over signals and mappings.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define DSM_TSAN 1
+#else
+#define DSM_TSAN 0
+#endif
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define DSM_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define DSM_SANITIZED 1
-#endif
-#endif
-#ifndef DSM_SANITIZED
+#else
 #define DSM_SANITIZED 0
 #endif
 

@@ -6,6 +6,9 @@
 #include <fstream>
 #include <string>
 
+// Present only in a program built with -fsanitize=thread.
+extern "C" void __tsan_init() __attribute__((weak));  // NOLINT: the sanitizer's name
+
 namespace dsm::memory {
 namespace {
 
@@ -15,6 +18,9 @@ namespace {
 constexpr std::uintptr_t candidates[] = {
     0x5500'0000'0000, 0x7e80'0000'0000, 0x10'0000'0000, 0x40'0000'0000, 0x20'0000'0000, 0x1000'0000'0000,
 };
+
+// ThreadSanitizer ends a process that asks for addresses outside of its own areas, in which only these lie.
+constexpr std::size_t candidates_with_tsan = 2;
 
 std::string hex(std::uintptr_t value) {
   char text[24];
@@ -39,8 +45,9 @@ std::string line_in_maps(std::uintptr_t base, std::uint64_t bytes) {
 std::span<const std::uintptr_t> candidate_bases() { return candidates; }
 
 std::uint32_t first_free_bases(std::uint64_t bytes) {
+  const std::size_t usable = &__tsan_init != nullptr ? candidates_with_tsan : std::size(candidates);
   std::uint32_t free = 0;
-  for (std::size_t i = 0; i < std::size(candidates); ++i)
+  for (std::size_t i = 0; i < usable; ++i)
     if (base_is_free(candidates[i], bytes)) free |= std::uint32_t{1} << i;
   return free;
 }
