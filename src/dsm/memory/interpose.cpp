@@ -2,10 +2,11 @@
 // traps live together whichever was set up first. Behind them: libc's functions, or a sanitizer's, whichever the dynamic
 // linker finds next. What is not covered: sigset() and its kin from System V, and masks given to ppoll() or sigsuspend(),
 // which hold only while the thread is in the kernel.
+//
+// A sanitizer's runtime may call these functions before it is ready for instrumented code, so this file is compiled without
+// sanitizers, and uses no inline function that another file might have compiled with them (hence no std::atomic).
 #include <dlfcn.h>
 #include <pthread.h>
-
-#include <atomic>
 
 #include "base/check.hpp"
 #include "dsm/memory/signals.hpp"
@@ -22,17 +23,17 @@ class Next {
   explicit constexpr Next(const char* name) : name_(name) {}
 
   Function* get() {
-    Function* found = function_.load(std::memory_order_relaxed);
+    Function* found = __atomic_load_n(&function_, __ATOMIC_RELAXED);
     if (found != nullptr) return found;
     found = reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name_));
     DSM_CHECK(found != nullptr, "libc has the functions that are replaced here");
-    function_.store(found, std::memory_order_relaxed);
+    __atomic_store_n(&function_, found, __ATOMIC_RELAXED);
     return found;
   }
 
  private:
   const char* name_;
-  std::atomic<Function*> function_{nullptr};
+  Function* function_ = nullptr;
 };
 
 constinit Next<int(int, const struct sigaction*, struct sigaction*)> next_sigaction("sigaction");
@@ -54,18 +55,18 @@ class SignalLock {
     sigset_t all;
     sigfillset(&all);
     next_pthread_sigmask.get()(SIG_SETMASK, &all, &before_);
-    while (held_.test_and_set(std::memory_order_acquire)) {
+    while (__atomic_test_and_set(&held_, __ATOMIC_ACQUIRE)) {
     }
   }
   ~SignalLock() {
-    held_.clear(std::memory_order_release);
+    __atomic_clear(&held_, __ATOMIC_RELEASE);
     next_pthread_sigmask.get()(SIG_SETMASK, &before_, nullptr);
   }
   SignalLock(const SignalLock&) = delete;
   SignalLock& operator=(const SignalLock&) = delete;
 
  private:
-  static inline constinit std::atomic_flag held_ = ATOMIC_FLAG_INIT;
+  static inline constinit bool held_ = false;
   sigset_t before_;
 };
 
@@ -89,7 +90,8 @@ struct sigaction our_action(int signal) {
 }
 
 sigset_t without_trap_signals(sigset_t set) {
-  for (const int signal : trap_signals) sigdelset(&set, signal);
+  sigdelset(&set, SIGSEGV);
+  sigdelset(&set, SIGBUS);
   return set;
 }
 
