@@ -47,7 +47,8 @@ TEST_P(EachTrap, ATrapAllocatesNothing) {
   TrappedSpace space(GetParam(), 64);
   const long before = allocations.load();
   for (std::uint64_t page = 0; page < 64; ++page) space.word(page) = space.word(page) + 1;
-  for (std::uint64_t page = 0; page < 64; ++page) space.set(page, page % 2 == 0 ? Access::none : Access::read);
+  for (std::uint64_t page = 0; page < 64; ++page)
+    space.set(page, page % 2 == 0 ? Access::none : Access::read);
   for (std::uint64_t page = 0; page < 64; ++page) space.word(page) = 2;
   space->close({PageId(0), 64});
   space->punch({PageId(0), 64});
@@ -63,12 +64,14 @@ std::uint64_t mappings_max() {
 
 TEST(Mappings, MoreStridesThanTheKernelAllowsAreSlowAndRight) {
   constexpr std::uint64_t strides = 33'000;
-  if (mappings_max() > 2 * strides) GTEST_SKIP() << "vm.max_map_count of " << mappings_max() << " is not met";
+  if (mappings_max() > 2 * strides)
+    GTEST_SKIP() << "vm.max_map_count of " << mappings_max() << " is not met";
   testing::internal::CaptureStderr();
   {
     TrappedSpace space(TrapKind::mprotect, 2 * strides);
     for (std::uint64_t page = 0; page < 2 * strides; page += 2) space.word(page) = page + 1;
-    for (std::uint64_t page = 0; page < 2 * strides; page += 2) ASSERT_EQ(space.word(page), page + 1);
+    for (std::uint64_t page = 0; page < 2 * strides; page += 2)
+      ASSERT_EQ(space.word(page), page + 1);
     EXPECT_GT(space.write_traps() + space.read_traps(), static_cast<int>(strides));
   }
   const std::string said = testing::internal::GetCapturedStderr();
@@ -80,14 +83,17 @@ TEST(Mappings, MoreStridesThanTheKernelAllowsAreSlowAndRight) {
 void use_up_mappings() {
   const std::size_t page = AddressSpace::page_size();
   const std::uint64_t pages = mappings_max() * 2;
-  auto* area = static_cast<char*>(::mmap(nullptr, pages * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  auto* area = static_cast<char*>(
+      ::mmap(nullptr, pages * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
   for (std::uint64_t i = 0; i < pages; i += 2)
     if (::mprotect(area + i * page, page, PROT_READ) != 0) return;
 }
 
 TEST(MappingsDeathTest, NoMappingLeftEndsWithTheCommandThatHelps) {
-  if (DSM_TSAN != 0) GTEST_SKIP() << "ThreadSanitizer itself ends a process that has no mapping left";
-  if (mappings_max() > 200'000) GTEST_SKIP() << "vm.max_map_count of " << mappings_max() << " takes too long to meet";
+  if (DSM_TSAN != 0)
+    GTEST_SKIP() << "ThreadSanitizer itself ends a process that has no mapping left";
+  if (mappings_max() > 200'000)
+    GTEST_SKIP() << "vm.max_map_count of " << mappings_max() << " takes too long to meet";
   EXPECT_EXIT(
       {
         TrappedSpace space(TrapKind::mprotect, 16);

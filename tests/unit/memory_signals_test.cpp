@@ -23,9 +23,12 @@ namespace {
 
 volatile int* volatile null_pointer = nullptr;
 
-__attribute__((no_sanitize("undefined"))) void write_to(volatile int* address) { *address = 1; }
+__attribute__((no_sanitize("undefined"))) void write_to(volatile int* address) {
+  *address = 1;
+}
 
-// The program's own handler: notes what it got and leaves by a jump, as programs do that survive their mistakes.
+// The program's own handler: notes what it got and leaves by a jump, as programs do that survive
+// their mistakes.
 sigjmp_buf recovery;
 volatile sig_atomic_t caught_signal;
 void* volatile caught_address;
@@ -89,7 +92,8 @@ TEST_P(EachTrap, AHandlerInstalledBeforeGetsTheProgramsCrashes) {
   }
   struct sigaction after = {};
   ::sigaction(SIGSEGV, nullptr, &after);
-  EXPECT_EQ(after.sa_sigaction, recover) << "the program's handler is back when the last space is gone";
+  EXPECT_EQ(after.sa_sigaction, recover)
+      << "the program's handler is back when the last space is gone";
   EXPECT_TRUE(write_is_caught(null_pointer));
 }
 
@@ -198,7 +202,8 @@ TEST_P(EachTrap, AHandlerOfAnotherSignalMayTrapWhateverItsMask) {
 }
 
 using EachTrapDeathTest = EachTrap;
-INSTANTIATE_TEST_SUITE_P(Memory, EachTrapDeathTest, testing::Values(TrapKind::uffd, TrapKind::mprotect), trap_name);
+INSTANTIATE_TEST_SUITE_P(Memory, EachTrapDeathTest,
+                         testing::Values(TrapKind::uffd, TrapKind::mprotect), trap_name);
 
 TEST_P(EachTrapDeathTest, ANullPointerIsTheUsualCrash) {
   EXPECT_CRASH({
@@ -236,7 +241,8 @@ TEST_P(EachTrapDeathTest, RunningDataIsACrashAndNotATrap) {
 TEST_P(EachTrapDeathTest, AChildThatTouchesTheSpaceGetsALine) {
   TrappedSpace space(GetParam(), 1);
   space.word(0) = 1;
-  EXPECT_EXIT(space.word(0) = 2, testing::KilledBySignal(SIGSEGV), "a child process touched the shared space at 0x");
+  EXPECT_EXIT(space.word(0) = 2, testing::KilledBySignal(SIGSEGV),
+              "a child process touched the shared space at 0x");
   EXPECT_EQ(space.word(0), 1u);
 }
 
@@ -297,7 +303,8 @@ TEST_P(EachTrapDeathTest, ASmallAlternateStackIsEnoughOrNamed) {
   if (GetParam() == TrapKind::uffd) {
     EXPECT_EXIT(touch(), testing::ExitedWithCode(0), "^$");  // traps are SIGBUS there
   } else {
-    EXPECT_EXIT(touch(), testing::ExitedWithCode(EXIT_FAILURE), "alternate signal stack of this thread has 12288 bytes");
+    EXPECT_EXIT(touch(), testing::ExitedWithCode(EXIT_FAILURE),
+                "alternate signal stack of this thread has 12288 bytes");
   }
 }
 #endif

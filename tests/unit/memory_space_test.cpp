@@ -14,7 +14,8 @@
 namespace dsm::memory {
 namespace {
 
-INSTANTIATE_TEST_SUITE_P(Memory, EachTrap, testing::Values(TrapKind::uffd, TrapKind::mprotect), trap_name);
+INSTANTIATE_TEST_SUITE_P(Memory, EachTrap, testing::Values(TrapKind::uffd, TrapKind::mprotect),
+                         trap_name);
 
 TEST(Probe, TheBestMechanismWorksAndTheOthersSayWhyNot) {
   const TrapProbe probe = probe_traps();
@@ -38,7 +39,9 @@ TEST_P(EachTrap, AReadTrapsOnceThenAWriteTrapsOnce) {
 
 TEST_P(EachTrap, AFirstWriteTrapsAsAWriteAlsoWhenItReadsToo) {
 #if defined(__clang__)
-  if (DSM_TSAN != 0) GTEST_SKIP() << "clang's ThreadSanitizer holds a lock of its own during an atomic access, also in the trap";
+  if (DSM_TSAN != 0)
+    GTEST_SKIP() << "clang's ThreadSanitizer holds a lock of its own during an atomic access, also "
+                    "in the trap";
 #endif
   TrappedSpace space(GetParam(), 2);
   space.frame_word(0) = 40;
@@ -112,7 +115,8 @@ TEST_P(EachTrap, ClosedPagesKeepTheirContents) {
   EXPECT_EQ(space.read_traps(), 64);
 }
 
-// After a page was read-only, closed and opened for writing, nothing of its protection may be left, nor the other way round.
+// After a page was read-only, closed and opened for writing, nothing of its protection may be left,
+// nor the other way round.
 TEST_P(EachTrap, EveryChangeLeadsToExactlyWhatWasAskedFor) {
   const Access all[] = {Access::none, Access::read, Access::write};
   for (const Access first : all) {
@@ -173,12 +177,14 @@ TEST_P(EachTrap, ThreadsTrapAtOnceOnTheSameAndOnDifferentPages) {
         for (std::uint64_t round = 0; round < rounds; ++round)
           for (std::uint64_t i = 0; i < pages; ++i) {
             const std::uint64_t page = t % 2 == 0 ? i : pages - 1 - i;
-            space.word(page, static_cast<std::size_t>(t)) = space.word(page, static_cast<std::size_t>(t)) + 1;
+            space.word(page, static_cast<std::size_t>(t)) =
+                space.word(page, static_cast<std::size_t>(t)) + 1;
           }
       });
     running.emplace_back([&space] {
       std::minstd_rand random(1);
-      for (int i = 0; i < 500; ++i) space.set(random() % pages, random() % 2 == 0 ? Access::none : Access::read);
+      for (int i = 0; i < 500; ++i)
+        space.set(random() % pages, random() % 2 == 0 ? Access::none : Access::read);
     });
   }
   for (std::uint64_t page = 0; page < pages; ++page)
@@ -186,7 +192,8 @@ TEST_P(EachTrap, ThreadsTrapAtOnceOnTheSameAndOnDifferentPages) {
   EXPECT_GE(space.write_traps(), static_cast<int>(pages));
 }
 
-// A diff is taken after write-protecting: from the return of change() on, no write may reach the frame.
+// A diff is taken after write-protecting: from the return of change() on, no write may reach the
+// frame.
 TEST_P(EachTrap, NoWriteReachesAFrameAfterItsPageWasDowngraded) {
   constexpr int rounds = 300;
   TrappedSpace space(GetParam(), 1);
@@ -278,14 +285,16 @@ TEST_P(EachTrap, ATakenBaseShowsWhatTookIt) {
   const std::uintptr_t base = free_base(16 * page);
   const int file = ::memfd_create("squatter", MFD_CLOEXEC);
   ASSERT_EQ(::ftruncate(file, static_cast<off_t>(page)), 0);
-  void* taken = ::mmap(reinterpret_cast<void*>(base + 5 * page), page, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, file, 0);
+  void* taken = ::mmap(reinterpret_cast<void*>(base + 5 * page), page, PROT_READ,
+                       MAP_SHARED | MAP_FIXED_NOREPLACE, file, 0);
   ASSERT_NE(taken, MAP_FAILED);
   EXPECT_FALSE(base_is_free(base, 16 * page));
   EXPECT_TRUE(base_is_free(base, 5 * page));
   auto space = AddressSpace::create(base, 16 * page, GetParam());
   ASSERT_FALSE(space.ok());
   EXPECT_EQ(space.status().code(), Code::unavailable);
-  EXPECT_NE(space.status().message().find("/memfd:squatter"), std::string::npos) << space.status().message();
+  EXPECT_NE(space.status().message().find("/memfd:squatter"), std::string::npos)
+      << space.status().message();
   ::munmap(taken, page);
   ::close(file);
   EXPECT_TRUE(AddressSpace::create(base, 16 * page, GetParam()).ok());

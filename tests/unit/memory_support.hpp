@@ -1,4 +1,5 @@
-// A space whose trap handler opens what was asked for, one call a page at a time as the engine does it, and counts.
+// A space whose trap handler opens what was asked for, one call a page at a time as the engine does
+// it, and counts.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -15,7 +16,8 @@
 #include "dsm/memory/base_address.hpp"
 #include "dsm/memory/trap.hpp"
 
-// DSM_SANITIZED: a sanitizer replaces malloc and has crash handlers. DSM_TSAN: which also takes over signals and mappings.
+// DSM_SANITIZED: a sanitizer replaces malloc and has crash handlers. DSM_TSAN: which also takes
+// over signals and mappings.
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define __SANITIZE_ADDRESS__ 1
@@ -43,7 +45,9 @@ inline std::uintptr_t free_base(std::uint64_t bytes) {
   return candidate_bases()[static_cast<std::size_t>(std::countr_zero(free))];
 }
 
-inline PageRun one(std::uint64_t page) { return {PageId(page), 1}; }
+inline PageRun one(std::uint64_t page) {
+  return {PageId(page), 1};
+}
 
 class TrappedSpace {
  public:
@@ -60,7 +64,8 @@ class TrappedSpace {
   AddressSpace& operator*() { return *space_; }
   AddressSpace* operator->() { return space_.get(); }
 
-  // The program's and the runtime's idea of a 64-bit word. volatile: the access itself is what is tested.
+  // The program's and the runtime's idea of a 64-bit word. volatile: the access itself is what is
+  // tested.
   volatile std::uint64_t& word(std::uint64_t page, std::size_t index = 0) {
     return reinterpret_cast<volatile std::uint64_t*>(space_->program(PageId(page)))[index];
   }
@@ -77,7 +82,8 @@ class TrappedSpace {
   Access begin_change(std::uint64_t page) {
     for (;;) {
       std::uint8_t before = state_[page].load(std::memory_order_relaxed) & std::uint8_t(~busy);
-      if (state_[page].compare_exchange_weak(before, before | busy, std::memory_order_acquire)) return Access(before);
+      if (state_[page].compare_exchange_weak(before, before | busy, std::memory_order_acquire))
+        return Access(before);
     }
   }
   void end_change(std::uint64_t page, Access now) {
@@ -117,10 +123,13 @@ class EachTrap : public testing::TestWithParam<TrapKind> {
  protected:
   void SetUp() override {
     static const TrapProbe probe = probe_traps();
-    if (!probe.of(GetParam()).ok()) GTEST_SKIP() << name(GetParam()) << ": " << probe.of(GetParam()).message();
+    if (!probe.of(GetParam()).ok())
+      GTEST_SKIP() << name(GetParam()) << ": " << probe.of(GetParam()).message();
   }
 };
 
-inline std::string trap_name(const testing::TestParamInfo<TrapKind>& info) { return name(info.param); }
+inline std::string trap_name(const testing::TestParamInfo<TrapKind>& info) {
+  return name(info.param);
+}
 
 }  // namespace dsm::memory

@@ -25,16 +25,22 @@ namespace {
 // Left to everybody else when frames are populated: one part in so many of what is available.
 constexpr std::uint64_t reserve_divisor = 32;
 
-std::string mebibytes(std::uint64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; }
-
-Status exhausted(const std::string& what, int error) {
-  return Status(Code::exhausted, what + " (" + std::strerror(error) + "); ask for a smaller space, or raise the limit (ulimit -v, ulimit -f)");
+std::string mebibytes(std::uint64_t bytes) {
+  return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB";
 }
 
-// Mapped closed and unlocked first: after mlockall(MCL_FUTURE) an open mapping of a sparse file would be filled at once.
+Status exhausted(const std::string& what, int error) {
+  return Status(Code::exhausted,
+                what + " (" + std::strerror(error) +
+                    "); ask for a smaller space, or raise the limit (ulimit -v, ulimit -f)");
+}
+
+// Mapped closed and unlocked first: after mlockall(MCL_FUTURE) an open mapping of a sparse file
+// would be filled at once.
 Status prepare(void* view, std::size_t bytes, bool dump) {
   ::munlock(view, bytes);
-  if (::madvise(view, bytes, MADV_DONTFORK) != 0) return exhausted("the views cannot be kept from forked children", errno);
+  if (::madvise(view, bytes, MADV_DONTFORK) != 0)
+    return exhausted("the views cannot be kept from forked children", errno);
   if (!dump) ::madvise(view, bytes, MADV_DONTDUMP);
   ::madvise(view, bytes, MADV_NOHUGEPAGE);  // fails where there are no huge pages, which is as good
   return {};
@@ -47,14 +53,17 @@ std::size_t AddressSpace::page_size() {
   return size;
 }
 
-AddressSpace::AddressSpace(TrapKind kind, std::uint64_t bytes) : kind_(kind), page_size_(page_size()), bytes_(bytes) {}
+AddressSpace::AddressSpace(TrapKind kind, std::uint64_t bytes)
+    : kind_(kind), page_size_(page_size()), bytes_(bytes) {}
 
-Result<std::unique_ptr<AddressSpace>> AddressSpace::create(std::uintptr_t base, std::uint64_t bytes, TrapKind kind) {
-  DSM_CHECK_WITH(bytes > 0 && base % page_size() == 0 && bytes % page_size() == 0, "a space is made of whole pages",
-                 {"base", base}, {"bytes", bytes});
+Result<std::unique_ptr<AddressSpace>> AddressSpace::create(std::uintptr_t base, std::uint64_t bytes,
+                                                           TrapKind kind) {
+  DSM_CHECK_WITH(bytes > 0 && base % page_size() == 0 && bytes % page_size() == 0,
+                 "a space is made of whole pages", {"base", base}, {"bytes", bytes});
   std::unique_ptr<AddressSpace> space(new AddressSpace(kind, bytes));
   if (Status mapped = space->map(base); !mapped) return mapped;
-  auto guard = kind == TrapKind::uffd ? guard_by_uffd(space->program_, bytes) : guard_by_mprotect(space->program_, bytes);
+  auto guard = kind == TrapKind::uffd ? guard_by_uffd(space->program_, bytes)
+                                      : guard_by_mprotect(space->program_, bytes);
   if (!guard) return guard.status();
   space->guard_ = std::move(*guard);
   return space;
@@ -64,7 +73,8 @@ Status AddressSpace::map(std::uintptr_t base) {
   // Asked first, since exceeding it raises SIGXFSZ, whose default ends the process without a word.
   struct rlimit file_size = {};
   if (::getrlimit(RLIMIT_FSIZE, &file_size) == 0 && file_size.rlim_cur < bytes_)
-    return exhausted("a space of " + mebibytes(bytes_) + " exceeds the limit on the size of files", EFBIG);
+    return exhausted("a space of " + mebibytes(bytes_) + " exceeds the limit on the size of files",
+                     EFBIG);
   fd_ = ::memfd_create("dsm", MFD_CLOEXEC);
   if (fd_ < 0) return exhausted("no memory file for the shared space", errno);
   if (::ftruncate(fd_, static_cast<off_t>(bytes_)) != 0)
@@ -82,10 +92,12 @@ Status AddressSpace::map(std::uintptr_t base) {
   if (Status prepared = prepare(program_, bytes_, true); !prepared) return prepared;
 
   void* const runtime = ::mmap(nullptr, bytes_, PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd_, 0);
-  if (runtime == MAP_FAILED) return exhausted("no addresses for a second view of " + mebibytes(bytes_), errno);
+  if (runtime == MAP_FAILED)
+    return exhausted("no addresses for a second view of " + mebibytes(bytes_), errno);
   runtime_ = static_cast<std::byte*>(runtime);
   if (Status prepared = prepare(runtime_, bytes_, false); !prepared) return prepared;
-  if (::mprotect(runtime_, bytes_, PROT_READ | PROT_WRITE) != 0) return exhausted("the runtime view cannot be opened", errno);
+  if (::mprotect(runtime_, bytes_, PROT_READ | PROT_WRITE) != 0)
+    return exhausted("the runtime view cannot be opened", errno);
   return {};
 }
 
@@ -97,8 +109,8 @@ AddressSpace::~AddressSpace() {
 }
 
 std::byte* AddressSpace::begin(PageRun run) const {
-  DSM_CHECK_WITH(run.count <= pages() && run.first.value <= pages() - run.count, "a run lies within the space",
-                 {"first", run.first.value}, {"count", run.count});
+  DSM_CHECK_WITH(run.count <= pages() && run.first.value <= pages() - run.count,
+                 "a run lies within the space", {"first", run.first.value}, {"count", run.count});
   return program(run.first);
 }
 
@@ -112,7 +124,8 @@ void AddressSpace::close(PageRun run) {
 }
 
 void AddressSpace::change(PageRun run, Access from, Access to) {
-  // From a page to itself is a repair: it trapped although it was open, so whether it is mapped is not known.
+  // From a page to itself is a repair: it trapped although it was open, so whether it is mapped is
+  // not known.
   if (from == Access::none || to == Access::none || from == to) return open(run, to);
   if (run.count > 0) guard_->change(begin(run), length(run), to);
 }
@@ -122,22 +135,25 @@ Status AddressSpace::populate(PageRun run) {
   std::byte* const at = runtime_ + (begin(run) - program_);
   const AvailableMemory available = available_memory();
   if (length(run) > available.bytes - available.bytes / reserve_divisor)
-    return Status(Code::exhausted, "home pages of " + mebibytes(length(run)) + " do not fit: " + mebibytes(available.bytes) +
+    return Status(Code::exhausted, "home pages of " + mebibytes(length(run)) +
+                                       " do not fit: " + mebibytes(available.bytes) +
                                        " are available to this process (" + available.limit +
                                        "); allocate less, or use more nodes");
   if (::madvise(at, length(run), MADV_POPULATE_WRITE) == 0) return {};
   // Before Linux 5.14: the file itself can be asked for frames, and says so when there are none.
-  if (errno == EINVAL && ::fallocate(fd_, 0, at - runtime_, static_cast<off_t>(length(run))) == 0) return {};
-  return Status(Code::exhausted, "home pages of " + mebibytes(length(run)) + " could not be filled (" + std::strerror(errno) +
+  if (errno == EINVAL && ::fallocate(fd_, 0, at - runtime_, static_cast<off_t>(length(run))) == 0)
+    return {};
+  return Status(Code::exhausted, "home pages of " + mebibytes(length(run)) +
+                                     " could not be filled (" + std::strerror(errno) +
                                      "); allocate less, or use more nodes");
 }
 
 void AddressSpace::punch(PageRun run) {
   if (run.count == 0) return;
-  const int failed = ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin(run) - program_,
-                                 static_cast<off_t>(length(run)));
-  DSM_CHECK_WITH(failed == 0, "frames can be given back", {"first", run.first.value}, {"count", run.count},
-                 {"errno", static_cast<std::uint64_t>(errno)});
+  const int failed = ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                 begin(run) - program_, static_cast<off_t>(length(run)));
+  DSM_CHECK_WITH(failed == 0, "frames can be given back", {"first", run.first.value},
+                 {"count", run.count}, {"errno", static_cast<std::uint64_t>(errno)});
 }
 
 std::uint64_t AddressSpace::resident_bytes() const {

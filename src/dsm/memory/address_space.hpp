@@ -1,20 +1,25 @@
-// AddressSpace: one memfd seen through two views, and what the program may do with each page of the first.
+// AddressSpace: one memfd seen through two views, and what the program may do with each page.
 //
-//   program view   at the base that all nodes agreed on; what the program dereferences; every page starts trapped.
-//   runtime view   anywhere, always readable and writable; where frames are filled. Never handed to the program.
+//   program view   at the base that all nodes agreed on; the program dereferences it;
+//                  every page starts trapped
+//   runtime view   anywhere, always readable and writable; frames are filled here;
+//                  never handed to the program
 //
-// A page's *frame* is its memory in the memfd; it exists from the first touch through the runtime view (or populate()) until
-// punch(). The program view shows the frame only while the page is open. Knows no protocol and no transport.
+// A page's *frame* is its memory in the memfd; it exists from the first touch through the runtime
+// view (or populate()) until punch(). The program view shows the frame only while the page is open.
+// Knows no protocol and no transport.
 //
-// Threads: everything but create() and destruction may be called by any thread at any time, also inside a trap handler
-// (nothing but populate() and create() allocates). Calls on the same page must not overlap in time: the engine keeps a page
-// whose protection changes busy until the call returned. When a call that takes access away returns, no thread of this
-// process still has that access.
+// Threads: everything but create() and destruction may be called by any thread at any time, also
+// inside a trap handler (nothing but populate() and create() allocates). Calls on the same page
+// must not overlap in time: the engine keeps a page whose protection changes busy until the call
+// returned. When a call that takes access away returns, no thread of this process still has that
+// access.
 //
-// A page may at any time allow LESS than it was opened for (the kernel reclaimed it, or a limit on mappings was met): a trap
-// on a page that should be open is normal, and open() mends it.
+// A page may at any time allow LESS than it was opened for (the kernel reclaimed it, or a limit on
+// mappings was met): a trap on a page that should be open is normal, and open() mends it.
 //
-// A process forked from this one has neither view. A core file holds the program view as far as it is open.
+// A process forked from this one has neither view. A core file holds the program view as far as it
+// is open.
 #pragma once
 
 #include <cstddef>
@@ -31,24 +36,28 @@ class PageGuard;
 
 class AddressSpace {
  public:
-  // REQUIRES: base and bytes are multiples of page_size(). A base that is taken is an error that shows what took it.
-  static Result<std::unique_ptr<AddressSpace>> create(std::uintptr_t base, std::uint64_t bytes, TrapKind kind);
+  // REQUIRES: base and bytes are multiples of page_size(). A base that is taken is an error that
+  // shows what took it.
+  static Result<std::unique_ptr<AddressSpace>> create(std::uintptr_t base, std::uint64_t bytes,
+                                                      TrapKind kind);
 
   // REQUIRES: no thread accesses either view any more, and the Trap on this space is gone.
   ~AddressSpace();
   AddressSpace(const AddressSpace&) = delete;
   AddressSpace& operator=(const AddressSpace&) = delete;
 
-  // Lets the program use the run as `access` says, whatever was allowed before. read, write: REQUIRES frames, filled
-  // completely; afterwards the program sees them. none: the same as close().
+  // Lets the program use the run as `access` says, whatever was allowed before. read, write:
+  // REQUIRES frames, filled completely; afterwards the program sees them. none: the same as
+  // close().
   void open(PageRun run, Access access);
   // Every access to the run traps. Frames keep their contents.
   void close(PageRun run);
   // The same as open(run, to), cheaper, for pages that were last opened as `from`.
   void change(PageRun run, Access from, Access to);
 
-  // Makes zeroed frames where there are none. `exhausted`, with what limits it, when memory is short; asked before it fills,
-  // so that neither a SIGBUS nor the kernel's out-of-memory killer is the answer. For set-up: it allocates and reads /proc.
+  // Makes zeroed frames where there are none. `exhausted`, with what limits it, when memory is
+  // short; asked before it fills, so that neither a SIGBUS nor the kernel's out-of-memory killer is
+  // the answer. For set-up: it allocates and reads /proc.
   Status populate(PageRun run);
   // Gives the frames back to the kernel; their contents are gone. REQUIRES: the run is closed.
   void punch(PageRun run);

@@ -14,13 +14,18 @@ struct Hierarchy {
   const char* mount;
   const char* limit;
   const char* usage;
-  const char* reclaimable[2];  // lines of memory.stat that usage counts although the kernel would give them up
+  // Lines of memory.stat that usage counts although the kernel would give them up.
+  const char* reclaimable[2];
 };
 
-constexpr Hierarchy v1 = {"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+constexpr Hierarchy v1 = {"/sys/fs/cgroup/memory",
+                          "memory.limit_in_bytes",
+                          "memory.usage_in_bytes",
                           {"total_inactive_file", "total_active_file"}};
-constexpr Hierarchy v2 = {"/sys/fs/cgroup", "memory.max", "memory.current", {"inactive_file", "active_file"}};
-constexpr Hierarchy v2_beside_v1 = {"/sys/fs/cgroup/unified", v2.limit, v2.usage, {v2.reclaimable[0], v2.reclaimable[1]}};
+constexpr Hierarchy v2 = {
+    "/sys/fs/cgroup", "memory.max", "memory.current", {"inactive_file", "active_file"}};
+constexpr Hierarchy v2_beside_v1 = {
+    "/sys/fs/cgroup/unified", v2.limit, v2.usage, {v2.reclaimable[0], v2.reclaimable[1]}};
 
 std::optional<std::uint64_t> read_number(const std::string& path) {
   std::uint64_t value = 0;
@@ -45,7 +50,8 @@ void take_least(AvailableMemory& least, std::uint64_t bytes, const std::string& 
 }
 
 // Every group from this process' own up to the mount point.
-void take_groups(AvailableMemory& least, const std::string& root, const Hierarchy& hierarchy, std::string group) {
+void take_groups(AvailableMemory& least, const std::string& root, const Hierarchy& hierarchy,
+                 std::string group) {
   const std::string mount = root + hierarchy.mount;
   for (;;) {
     const std::string folder = mount + group;
@@ -53,7 +59,8 @@ void take_groups(AvailableMemory& least, const std::string& root, const Hierarch
     const auto usage = read_number(folder + "/" + hierarchy.usage);
     if (limit && usage) {
       std::uint64_t used = *usage;
-      for (const char* field : hierarchy.reclaimable) used -= std::min(used, read_field(folder + "/memory.stat", field));
+      for (const char* field : hierarchy.reclaimable)
+        used -= std::min(used, read_field(folder + "/memory.stat", field));
       take_least(least, *limit - std::min(*limit, used), folder + "/" + hierarchy.limit);
     }
     if (group.empty()) return;

@@ -12,14 +12,17 @@ extern "C" void __tsan_init() __attribute__((weak));  // NOLINT: the sanitizer's
 namespace dsm::memory {
 namespace {
 
-// The first is below every position-independent program and its heap; the second below the stack and the libraries; both were
-// free in plain, ASan, UBSan and TSan builds. The rest lie within the 512 GiB of addresses of a User-Mode Linux node or a
-// processor with 39 bits, except for the one with room for tens of TiB.
+// The first is below every position-independent program and its heap; the second below the stack
+// and the libraries; both were free in plain, ASan, UBSan and TSan builds. The rest lie within the
+// 512 GiB of addresses of a User-Mode Linux node or a processor with 39 bits, except for the one
+// with room for tens of TiB.
 constexpr std::uintptr_t candidates[] = {
-    0x5500'0000'0000, 0x7e80'0000'0000, 0x10'0000'0000, 0x40'0000'0000, 0x20'0000'0000, 0x1000'0000'0000,
+    0x5500'0000'0000, 0x7e80'0000'0000, 0x10'0000'0000,
+    0x40'0000'0000,   0x20'0000'0000,   0x1000'0000'0000,
 };
 
-// ThreadSanitizer ends a process that asks for addresses outside of its own areas, in which only these lie.
+// ThreadSanitizer ends a process that asks for addresses outside of its own areas, in which only
+// these lie.
 constexpr std::size_t candidates_with_tsan = 2;
 
 std::string hex(std::uintptr_t value) {
@@ -42,7 +45,9 @@ std::string line_in_maps(std::uintptr_t base, std::uint64_t bytes) {
 
 }  // namespace
 
-std::span<const std::uintptr_t> candidate_bases() { return candidates; }
+std::span<const std::uintptr_t> candidate_bases() {
+  return candidates;
+}
 
 std::uint32_t first_free_bases(std::uint64_t bytes) {
   const std::size_t usable = &__tsan_init != nullptr ? candidates_with_tsan : std::size(candidates);
@@ -54,7 +59,9 @@ std::uint32_t first_free_bases(std::uint64_t bytes) {
 
 bool base_is_free(std::uintptr_t base, std::uint64_t bytes) {
   void* const wanted = reinterpret_cast<void*>(base);
-  void* const got = ::mmap(wanted, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+  void* const got =
+      ::mmap(wanted, bytes, PROT_NONE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
   if (got == MAP_FAILED) return false;
   ::munmap(got, bytes);
   return got == wanted;  // An old kernel, or a sanitizer, takes the address for a hint.
@@ -64,10 +71,13 @@ Status base_taken(std::uintptr_t base, std::uint64_t bytes) {
   const std::string range = hex(base) + "-" + hex(base + bytes);
   const std::string taker = line_in_maps(base, bytes);
   if (taker.empty())
-    return Status(Code::unavailable, "the shared space cannot be mapped at " + range +
-                                         ": the kernel refuses these addresses; ask for a smaller space or another base");
-  return Status(Code::unavailable, "the shared space cannot be mapped at " + range + ": taken by \"" + taker +
-                                       "\" (/proc/self/maps); create the space earlier, or choose another base");
+    return Status(
+        Code::unavailable,
+        "the shared space cannot be mapped at " + range +
+            ": the kernel refuses these addresses; ask for a smaller space or another base");
+  return Status(Code::unavailable,
+                "the shared space cannot be mapped at " + range + ": taken by \"" + taker +
+                    "\" (/proc/self/maps); create the space earlier, or choose another base");
 }
 
 }  // namespace dsm::memory

@@ -1,5 +1,6 @@
-// Where the program view may lie. Every node maps the space at the same address, so the nodes first agree on one: each says
-// which candidates are free for it (first_free_bases), and the lowest bit that all of them have wins.
+// Where the program view may lie. Every node maps the space at the same address, so the nodes first
+// agree on one: each says which candidates are free for it (first_free_bases), and the lowest bit
+// that all of them have wins.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,8 @@
 
 namespace dsm::memory {
 
-// Constant, the same on every node, in order of preference; a bit of first_free_bases() is an index into it.
+// Constant, the same on every node, in order of preference; a bit of first_free_bases() is an index
+// into it.
 std::span<const std::uintptr_t> candidate_bases();
 
 // Bit i: candidate_bases()[i] has room for `bytes` in this process now.

@@ -1,5 +1,6 @@
-// InRuntime: while one lives, this thread runs the library's own code, which never touches the program view. A trap in such a
-// thread is a bug and stops the process (the engine's locks may be held: waiting for a page would never end).
+// InRuntime: while one lives, this thread runs the library's own code, which never touches the
+// program view. A trap in such a thread is a bug and stops the process (the engine's locks may be
+// held: waiting for a page would never end).
 #pragma once
 
 #include <atomic>
@@ -7,7 +8,8 @@
 namespace dsm::memory {
 
 namespace detail {
-// Initial-exec, because a signal handler reads it: a lazily allocated TLS block would call malloc there.
+// Initial-exec, because a signal handler reads it: a lazily allocated TLS block would call malloc
+// there.
 inline constinit thread_local int runtime_depth __attribute__((tls_model("initial-exec"))) = 0;
 }  // namespace detail
 

@@ -1,10 +1,12 @@
-// Stands in for libc's sigaction, signal, sigprocmask and pthread_sigmask, so that a program's own signal handling and the
-// traps live together whichever was set up first. Behind them: libc's functions, or a sanitizer's, whichever the dynamic
-// linker finds next. What is not covered: sigset() and its kin from System V, and masks given to ppoll() or sigsuspend(),
-// which hold only while the thread is in the kernel.
+// Stands in for libc's sigaction, signal, sigprocmask and pthread_sigmask, so that a program's own
+// signal handling and the traps live together whichever was set up first. Behind them: libc's
+// functions, or a sanitizer's, whichever the dynamic linker finds next. What is not covered:
+// sigset() and its kin from System V, and masks given to ppoll() or sigsuspend(), which hold only
+// while the thread is in the kernel.
 //
-// A sanitizer's runtime may call these functions before it is ready for instrumented code, so this file is compiled without
-// sanitizers, and uses no inline function that another file might have compiled with them (hence no std::atomic).
+// A sanitizer's runtime may call these functions before it is ready for instrumented code, so this
+// file is compiled without sanitizers, and uses no inline function that another file might have
+// compiled with them (hence no std::atomic).
 #include <dlfcn.h>
 #include <pthread.h>
 
@@ -16,7 +18,8 @@
 namespace dsm::memory {
 namespace {
 
-// The function that would have been called without us. Looked up before main, since dlsym may take locks.
+// The function that would have been called without us. Looked up before main, since dlsym may take
+// locks.
 template <typename Function>
 class Next {
  public:
@@ -48,7 +51,8 @@ __attribute__((constructor)) void look_up_early() {
   next_pthread_sigmask.get();
 }
 
-// Held with every signal blocked, so that a handler that calls sigaction() cannot meet its own thread holding it.
+// Held with every signal blocked, so that a handler that calls sigaction() cannot meet its own
+// thread holding it.
 class SignalLock {
  public:
   SignalLock() {
@@ -76,10 +80,13 @@ constinit Handler installed = nullptr;
 struct sigaction program_segv = {};
 struct sigaction program_bus = {};
 
-struct sigaction& program_action(int signal) { return signal == SIGSEGV ? program_segv : program_bus; }
+struct sigaction& program_action(int signal) {
+  return signal == SIGSEGV ? program_segv : program_bus;
+}
 
-// Ours in the kernel. The alternate stack only where the program's own handler wants it, and only for SIGSEGV: that is how a
-// stack overflow is survived, and such stacks are often too small to fetch a page on.
+// Ours in the kernel. The alternate stack only where the program's own handler wants it, and only
+// for SIGSEGV: that is how a stack overflow is survived, and such stacks are often too small to
+// fetch a page on.
 struct sigaction our_action(int signal) {
   struct sigaction action = {};
   action.sa_sigaction = installed;
@@ -95,7 +102,8 @@ sigset_t without_trap_signals(sigset_t set) {
   return set;
 }
 
-int mask(Next<int(int, const sigset_t*, sigset_t*)>& next, int how, const sigset_t* set, sigset_t* old) {
+int mask(Next<int(int, const sigset_t*, sigset_t*)>& next, int how, const sigset_t* set,
+         sigset_t* old) {
   if (set == nullptr || how == SIG_UNBLOCK) return next.get()(how, set, old);
   const sigset_t allowed = without_trap_signals(*set);
   return next.get()(how, &allowed, old);
@@ -131,7 +139,8 @@ void install_handler(Handler handler) {
 void remove_handler() {
   SignalLock lock;
   installed = nullptr;
-  for (const int signal : trap_signals) next_sigaction.get()(signal, &program_action(signal), nullptr);
+  for (const int signal : trap_signals)
+    next_sigaction.get()(signal, &program_action(signal), nullptr);
 }
 
 struct sigaction take_program_action(int signal) {
@@ -151,13 +160,16 @@ void restore_default(int signal) {
   next_sigaction.get()(signal, &action, nullptr);
 }
 
-void set_mask(int how, const sigset_t& set) { next_pthread_sigmask.get()(how, &set, nullptr); }
+void set_mask(int how, const sigset_t& set) {
+  next_pthread_sigmask.get()(how, &set, nullptr);
+}
 
 }  // namespace dsm::memory
 
 using namespace dsm::memory;  // NOLINT: the functions below must be global
 
-DSM_REPLACES_LIBC int sigaction(int signal, const struct sigaction* action, struct sigaction* old) noexcept {
+DSM_REPLACES_LIBC int sigaction(int signal, const struct sigaction* action,
+                                struct sigaction* old) noexcept {
   struct sigaction allowed;
   if (action != nullptr) {
     allowed = *action;

@@ -1,4 +1,5 @@
-// What a trapped instruction wanted, from the registers that the kernel saved. One function for each processor. Internal.
+// What a trapped instruction wanted, from the registers that the kernel saved. One function for
+// each processor. Internal.
 #pragma once
 
 #include <ucontext.h>

@@ -1,4 +1,5 @@
-// PageGuard: what the program view of some bytes allows; one implementation for each TrapKind. Internal to this folder.
+// PageGuard: what the program view of some bytes allows; one implementation for each TrapKind.
+// Internal to this folder.
 #pragma once
 
 #include <cstddef>
@@ -9,14 +10,17 @@
 
 namespace dsm::memory {
 
-// All calls: whole pages inside the guarded view, from any thread, in signal context too. See AddressSpace for the contract.
+// All calls: whole pages inside the guarded view, from any thread, in signal context too. See
+// AddressSpace for the contract.
 class PageGuard {
  public:
   virtual ~PageGuard() = default;
 
-  virtual void open(std::byte* begin, std::size_t bytes, Access access) = 0;  // access: read or write
+  // REQUIRES for `access` and `to`: read or write.
+  virtual void open(std::byte* begin, std::size_t bytes, Access access) = 0;
   virtual void close(std::byte* begin, std::size_t bytes) = 0;
-  virtual void change(std::byte* begin, std::size_t bytes, Access to) = 0;  // between read and write
+  // Between read and write.
+  virtual void change(std::byte* begin, std::size_t bytes, Access to) = 0;
 };
 
 // Guards a mapping whose pages are all closed. The mapping outlives the guard.

@@ -16,7 +16,8 @@
 namespace dsm::memory {
 namespace {
 
-// One watched space. Published by `begin`, and only then read by the signal handler; 0 is a free slot.
+// One watched space. Published by `begin`, and only then read by the signal handler; 0 is a free
+// slot.
 struct Watched {
   std::atomic<std::uintptr_t> begin{0};
   std::size_t bytes = 0;
@@ -40,8 +41,9 @@ const Watched* find(std::uintptr_t address) {
   return nullptr;
 }
 
-// The default action, where the crash happened: a signal that an instruction caused comes again when that instruction is tried
-// again, so a core file shows the program's own frame on top. One that was sent must be sent again.
+// The default action, where the crash happened: a signal that an instruction caused comes again
+// when that instruction is tried again, so a core file shows the program's own frame on top. One
+// that was sent must be sent again.
 void crash(int signal, const siginfo_t& info) {
   restore_default(signal);
   if (info.si_code <= 0) ::raise(signal);
@@ -51,9 +53,10 @@ void check_stack(const stack_t& alternate) {
   const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   const std::uintptr_t room = here - reinterpret_cast<std::uintptr_t>(alternate.ss_sp);
   if (alternate.ss_size == 0 || room >= alternate.ss_size || room >= trap_stack_min) return;
-  log_line("the alternate signal stack of this thread has %zu bytes, too few to fetch a shared page on it: give "
-           "sigaltstack() at least %zu bytes, or leave SA_ONSTACK out of the SIGSEGV handler",
-           alternate.ss_size, 2 * trap_stack_min);
+  log_line(
+      "the alternate signal stack of this thread has %zu bytes, too few to fetch a shared page: "
+      "give sigaltstack() at least %zu bytes, or leave SA_ONSTACK out of the SIGSEGV handler",
+      alternate.ss_size, 2 * trap_stack_min);
   ::_exit(EXIT_FAILURE);
 }
 
@@ -61,21 +64,24 @@ void check_stack(const stack_t& alternate) {
 bool resolve(int signal, const siginfo_t& info, const ucontext_t& context) {
   const auto address = reinterpret_cast<std::uintptr_t>(info.si_addr);
   const bool not_mapped = signal == SIGSEGV && info.si_code == SEGV_MAPERR;
-  const bool not_allowed = signal == SIGSEGV ? info.si_code == SEGV_ACCERR : info.si_code == BUS_ADRERR;
+  const bool not_allowed =
+      signal == SIGSEGV ? info.si_code == SEGV_ACCERR : info.si_code == BUS_ADRERR;
   if (!not_mapped && !not_allowed) return false;
   const Watched* space = find(address);
   if (space == nullptr) return false;
   if (not_mapped) {
     DSM_CHECK_WITH(space->process != ::getpid(), "a watched space is mapped", {"address", address});
-    log_line("a child process touched the shared space at %p: memory shared between nodes does not exist in a forked child; "
-             "copy what it needs before fork()", info.si_addr);
+    log_line(
+        "a child process touched the shared space at %p: memory shared between nodes does not "
+        "exist in a forked child; copy what it needs before fork()",
+        info.si_addr);
     restore_default(signal);
     return true;
   }
   const Access wanted = wanted_access(context);
   if (signal != space->signal || wanted == Access::none) return false;
-  DSM_CHECK_WITH(!InRuntime::here(), "the runtime never touches the program view", {"address", address},
-                 {"write", wanted == Access::write});
+  DSM_CHECK_WITH(!InRuntime::here(), "the runtime never touches the program view",
+                 {"address", address}, {"write", wanted == Access::write});
   check_stack(context.uc_stack);
   InRuntime in_runtime;
   return space->handler(space->context, address, wanted);
@@ -105,16 +111,21 @@ void on_signal(int signal, siginfo_t* info, void* context) {
 
 }  // namespace
 
-const char* name(TrapKind kind) { return kind == TrapKind::uffd ? "uffd" : "mprotect"; }
+const char* name(TrapKind kind) {
+  return kind == TrapKind::uffd ? "uffd" : "mprotect";
+}
 
-TrapProbe probe_traps() { return TrapProbe{.uffd = probe_uffd(), .mprotect = probe_mprotect()}; }
+TrapProbe probe_traps() {
+  return TrapProbe{.uffd = probe_uffd(), .mprotect = probe_mprotect()};
+}
 
 Result<Trap> Trap::install(const AddressSpace& space, TrapHandler handler, void* context) {
   MutexLock lock(install_mutex);
   int slot = 0;
   while (slot < traps_max && watched[slot].begin.load(std::memory_order_relaxed) != 0) ++slot;
   if (slot == traps_max)
-    return Status(Code::exhausted, "this process watches " + std::to_string(traps_max) + " shared spaces already");
+    return Status(Code::exhausted,
+                  "this process watches " + std::to_string(traps_max) + " shared spaces already");
 
   watched[slot].bytes = space.bytes();
   watched[slot].signal = space.trap_kind() == TrapKind::uffd ? SIGBUS : SIGSEGV;
@@ -122,7 +133,8 @@ Result<Trap> Trap::install(const AddressSpace& space, TrapHandler handler, void*
   watched[slot].handler = handler;
   watched[slot].context = context;
   watched[slot].begin.store(space.base(), std::memory_order_release);
-  if (watched_end.load(std::memory_order_relaxed) <= slot) watched_end.store(slot + 1, std::memory_order_release);
+  if (watched_end.load(std::memory_order_relaxed) <= slot)
+    watched_end.store(slot + 1, std::memory_order_release);
 
   if (installed_count++ == 0) install_handler(on_signal);
   sigset_t traps;

@@ -1,9 +1,11 @@
-// Traps: how an access to a page that the program may not touch now reaches the runtime, in the thread that made it.
+// Traps: how an access to a page that the program may not touch now reaches the runtime, in the
+// thread that made it.
 //
-// Two mechanisms. `uffd`: userfaultfd on shared memory in SIGBUS mode (Linux 6.4 or later). `mprotect`: page protections and
-// SIGSEGV, everywhere. Both signals are always caught; what is not a trap goes on to the user's own handler, or to the
-// default action in the faulting instruction itself, so that a crash of the program stays the program's crash.
-// The user's handlers are found also when they are installed after ours: see interpose.cpp.
+// Two mechanisms. `uffd`: userfaultfd on shared memory in SIGBUS mode (Linux 6.4 or later).
+// `mprotect`: page protections and SIGSEGV, everywhere. Both signals are always caught; what is not
+// a trap goes on to the user's own handler, or to the default action in the faulting instruction
+// itself, so that a crash of the program stays the program's crash. The user's handlers are found
+// also when they are installed after ours: see interpose.cpp.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +23,8 @@ enum class TrapKind : std::uint8_t { uffd, mprotect };
 inline constexpr int trap_kinds = 2;
 const char* name(TrapKind);
 
-// What this machine can do, tried on a scratch mapping. A Status that is not ok says why, in words for the user.
+// What this machine can do, tried on a scratch mapping. A Status that is not ok says why, in words
+// for the user.
 struct TrapProbe {
   Status uffd;
   Status mprotect;
@@ -31,14 +34,16 @@ struct TrapProbe {
 };
 TrapProbe probe_traps();
 
-// Called in the thread that made the access, in signal context, with InRuntime held: no allocation, no program-view access.
-// `wanted` is read or write, as the processor reported it. True: the access may be tried again. False: it is the program's
-// own mistake (an address that no region covers), and is treated as any other crash of the program.
+// Called in the thread that made the access, in signal context, with InRuntime held: no allocation,
+// no program-view access. `wanted` is read or write, as the processor reported it. True: the access
+// may be tried again. False: it is the program's own mistake (an address that no region covers),
+// and is treated as any other crash of the program.
 using TrapHandler = bool (*)(void* context, std::uintptr_t address, Access wanted);
 
 // How many spaces one process may watch at a time (tests run several nodes in one process).
 inline constexpr int traps_max = 64;
-// The fault path needs this much stack; a smaller alternate signal stack ends the program with a line that says so.
+// The fault path needs this much stack; a smaller alternate signal stack ends the program with a
+// line that says so.
 inline constexpr std::size_t trap_stack_min = 16 * 1024;
 
 // Watches a space for as long as it lives. Move-only; made and destroyed by one thread at a time.

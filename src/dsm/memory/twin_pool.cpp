@@ -14,10 +14,12 @@ namespace dsm::memory {
 Result<TwinPool> TwinPool::create(std::uint32_t slots, std::size_t slot_bytes) {
   TwinPool pool;
   const std::size_t mapped = slots * (slot_bytes + sizeof(TwinId));
-  void* memory = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* memory = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED)
-    return Status(Code::exhausted, "no addresses for " + std::to_string(slots) + " twins of " + std::to_string(slot_bytes) +
-                                       " bytes (" + std::strerror(errno) + "); ask for a smaller cache");
+    return Status(Code::exhausted, "no addresses for " + std::to_string(slots) + " twins of " +
+                                       std::to_string(slot_bytes) + " bytes (" +
+                                       std::strerror(errno) + "); ask for a smaller cache");
   // Touched page by page in scattered order: a huge page would cost 2 MiB for each twin.
   ::madvise(memory, mapped, MADV_NOHUGEPAGE);
   pool.slots_ = static_cast<std::byte*>(memory);
@@ -28,7 +30,9 @@ Result<TwinPool> TwinPool::create(std::uint32_t slots, std::size_t slot_bytes) {
   return pool;
 }
 
-TwinPool::TwinPool(TwinPool&& other) noexcept { *this = std::move(other); }
+TwinPool::TwinPool(TwinPool&& other) noexcept {
+  *this = std::move(other);
+}
 
 TwinPool& TwinPool::operator=(TwinPool&& other) noexcept {
   std::swap(slots_, other.slots_);
@@ -52,7 +56,8 @@ std::optional<TwinId> TwinPool::take() {
 }
 
 void TwinPool::give(TwinId twin) {
-  DSM_CHECK_WITH(twin.value < fresh_ && given_ < fresh_, "a twin given back was taken", {"twin", twin.value});
+  DSM_CHECK_WITH(twin.value < fresh_ && given_ < fresh_, "a twin given back was taken",
+                 {"twin", twin.value});
   stack_[given_++] = twin;
 }
 

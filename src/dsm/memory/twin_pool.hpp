@@ -1,8 +1,9 @@
 // TwinPool: room for the copies of pages that are taken before their first write.
 //
-// A fixed number of page-sized slots in reserved addresses: memory is used from a slot's first touch on, and a slot given
-// back is the next one taken, while it is still in the processor's cache. take() and give() cost a few instructions, never
-// allocate, and may be called in a trap handler. Thread-compatible: the caller's lock guards it.
+// A fixed number of page-sized slots in reserved addresses: memory is used from a slot's first
+// touch on, and a slot given back is the next one taken, while it is still in the processor's
+// cache. take() and give() cost a few instructions, never allocate, and may be called in a trap
+// handler. Thread-compatible: the caller's lock guards it.
 #pragma once
 
 #include <cstddef>
@@ -36,12 +37,12 @@ class TwinPool {
  private:
   TwinPool() = default;
 
-  std::byte* slots_ = nullptr;          // count_ slots, then the stack of those given back
-  TwinId* stack_ = nullptr;             // given_ ids; the last is the hottest
+  std::byte* slots_ = nullptr;  // count_ slots, then the stack of those given back
+  TwinId* stack_ = nullptr;     // given_ ids; the last is the hottest
   std::size_t slot_bytes_ = 0;
   std::size_t mapped_ = 0;
   std::uint32_t count_ = 0;
-  std::uint32_t fresh_ = 0;             // slots [fresh_, count_) were never taken
+  std::uint32_t fresh_ = 0;  // slots [fresh_, count_) were never taken
   std::uint32_t given_ = 0;
 };
 

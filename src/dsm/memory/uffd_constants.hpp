@@ -1,4 +1,5 @@
-// <linux/userfaultfd.h> with what kernel headers older than 6.4 lack. The running kernel decides what works. Internal.
+// <linux/userfaultfd.h> with what kernel headers older than 6.4 lack. The running kernel decides
+// what works. Internal.
 #pragma once
 
 #include <linux/userfaultfd.h>
