@@ -56,6 +56,8 @@ void Traced::note(What what, NodeId peer, std::uint64_t bytes, std::uint64_t val
   Counter& counter = counters_[static_cast<std::size_t>(what)];
   counter.times.fetch_add(1, std::memory_order_relaxed);
   counter.bytes.fetch_add(bytes, std::memory_order_relaxed);
+  // Whoever is refused tries again at once: that would push everything else out of the record.
+  if (what == What::send_refused || what == What::post_refused) return;
   Line& line = record_[noted_.fetch_add(1, std::memory_order_relaxed) % record_max];
   line.what_and_peer.store(std::uint64_t{static_cast<std::uint8_t>(what)} << 32 | peer.value,
                            std::memory_order_relaxed);
