@@ -18,6 +18,14 @@ inline std::string wire_name(const testing::TestParamInfo<Wire>& info) {
   return info.param.name();
 }
 
+// Those whose nodes may be processes.
+inline std::vector<Wire> process_wires() {
+  std::vector<Wire> chosen;
+  for (const Wire& wire : wires)
+    if (std::string_view(wire.backend) != "loopback") chosen.push_back(wire);
+  return chosen;
+}
+
 #define DSM_OVER_ALL_WIRES(suite) \
   INSTANTIATE_TEST_SUITE_P(Wires, suite, testing::ValuesIn(wires), wire_name)
 
