@@ -1,0 +1,17 @@
+// Which cores each rank keeps to. The only file that knows hwloc.
+#pragma once
+
+#include <sched.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "base/status.hpp"
+
+namespace dsm::run {
+
+// One set a rank: the cores that this process may use, spread as far apart as the machine allows
+// and shared out evenly; ranks beyond the number of cores share.
+Result<std::vector<cpu_set_t>> spread_over_cores(std::uint32_t ranks);
+
+}  // namespace dsm::run

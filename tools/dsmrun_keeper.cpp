@@ -1,0 +1,276 @@
+#include "dsmrun_keeper.hpp"
+
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <climits>
+#include <cstdio>
+#include <memory>
+#include <set>
+
+#include "dsm/launch/rendezvous_server.hpp"
+#include "dsmrun_binding.hpp"
+#include "dsmrun_descendants.hpp"
+#include "dsmrun_output.hpp"
+#include "dsmrun_spawn.hpp"
+#include "dsmrun_verdict.hpp"
+
+namespace dsm::run {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Time = Verdict::Time;
+using launch::Fd;
+
+constexpr Time term_to_kill{2'000};
+constexpr rlim_t spare_descriptors = 64;
+static_assert(Verdict::culprit_timeout + term_to_kill < Time(5'000),
+              "the first failure ends the job within 5 s");
+
+class Keeper {
+ public:
+  Keeper(const Options& options, Fd front_alive, const sigset_t& mask)
+      : options_(options),
+        front_alive_(std::move(front_alive)),
+        verdict_(options.nodes, options.command.front()) {
+    launch_.options = &options;
+    launch_.signal_mask = mask;
+  }
+
+  int run() {
+    if (Status started = start(); !started) {
+      kill_descendants();
+      return say(1, started.message());
+    }
+    while (!ranks_.empty()) {
+      wait();
+      if (front_died_) return leave_at_once();
+      take_signals();
+      reap();
+      judge();
+    }
+    finish();
+    return exit_code_;
+  }
+
+ private:
+  struct Rank {
+    std::uint32_t rank;
+    pid_t pid;
+  };
+
+  Status start();
+  void raise_descriptor_limit();
+  Status start_ranks();
+  void wait();
+  void take_signals();
+  void forward(int signal);
+  void reap();
+  void judge();
+  void end_job(int exit_code, const std::string& line);
+  void pump_output(const pollfd& entry);
+  void finish();
+  int leave_at_once();
+
+  Time now() const { return std::chrono::duration_cast<Time>(Clock::now() - started_); }
+  static int say(int exit_code, const std::string& line) {
+    ::dprintf(STDERR_FILENO, "dsmrun: %s\n", line.c_str());
+    return exit_code;
+  }
+
+  const Options& options_;
+  Fd front_alive_;
+  bool front_died_ = false;
+  const Clock::time_point started_ = Clock::now();
+  Launch launch_;
+  Fd key_;
+  Fd signals_;
+  std::unique_ptr<launch::RendezvousServer> server_;
+  std::vector<Rank> ranks_;  // those that run
+  std::vector<PrefixedStream> streams_;
+  Verdict verdict_;
+  bool ending_ = false;
+  int exit_code_ = 0;
+  std::optional<Time> kill_at_;  // when SIGTERM was not enough
+};
+
+Status Keeper::start() {
+  raise_descriptor_limit();
+  const sigset_t signals = [] {
+    sigset_t set = forwarded_signals();
+    ::sigaddset(&set, SIGCHLD);
+    return set;
+  }();
+  signals_ = Fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_) return Status(Code::exhausted, "no signalfd: raise ulimit -n");
+
+  const launch::JobKey key = launch::JobKey::random();
+  auto key_fd = key_descriptor(key);
+  if (!key_fd) return key_fd.status();
+  key_ = std::move(*key_fd);
+
+  // Loopback: all ranks are here, and nobody elsewhere needs to try.
+  for (const char* host : {"127.0.0.1", "::1"}) {
+    auto server =
+        launch::RendezvousServer::open({{host, 0}, options_.nodes, key, options_.join_timeout});
+    if (server) {
+      server_ = std::move(*server);
+      break;
+    }
+    if (std::string(host) == "::1") return server.status();
+  }
+  if (options_.bind) {
+    auto cores = spread_over_cores(options_.nodes);
+    if (!cores) return cores.status();
+    launch_.cores = std::move(*cores);
+  }
+  launch_.rendezvous = server_->endpoint();
+  launch_.key_fd = key_.get();
+  if (Status started = start_ranks(); !started) return started;
+  server_->start();
+  return Status();
+}
+
+// A connection a rank, and two pipes with --prefix. The ranks keep the limit that dsmrun was
+// started with.
+void Keeper::raise_descriptor_limit() {
+  ::getrlimit(RLIMIT_NOFILE, &launch_.descriptors);
+  rlimit more = launch_.descriptors;
+  more.rlim_cur =
+      std::min(more.rlim_max,
+               std::max<rlim_t>(more.rlim_cur, options_.nodes * rlim_t{3} + spare_descriptors));
+  ::setrlimit(RLIMIT_NOFILE, &more);
+}
+
+Status Keeper::start_ranks() {
+  for (std::uint32_t rank = 0; rank < options_.nodes; ++rank) {
+    auto child = spawn_rank(launch_, rank);
+    if (!child) return child.status();
+    ranks_.push_back({rank, child->pid});
+    if (child->out) streams_.emplace_back(rank, std::move(child->out), STDOUT_FILENO);
+    if (child->err) streams_.emplace_back(rank, std::move(child->err), STDERR_FILENO);
+  }
+  return Status();
+}
+
+void Keeper::wait() {
+  std::vector<pollfd> entries = {{front_alive_.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
+  for (const PrefixedStream& stream : streams_)
+    if (stream.open()) entries.push_back({stream.fd(), POLLIN, 0});
+
+  std::optional<Time> until = kill_at_;
+  const auto earlier = [&until](std::optional<Time> at) {
+    if (at && (!until || *at < *until)) until = at;
+  };
+  if (!ending_) earlier(verdict_.deadline());
+  if (!ending_ && options_.timeout) earlier(std::chrono::duration_cast<Time>(*options_.timeout));
+  const auto left = until ? std::clamp<long long>((*until - now()).count() + 1, 0, INT_MAX) : -1;
+  if (::poll(entries.data(), entries.size(), static_cast<int>(left)) <= 0) return;
+  front_died_ = entries[0].revents != 0;
+  for (std::size_t i = 2; i < entries.size(); ++i)
+    if (entries[i].revents != 0) pump_output(entries[i]);
+}
+
+void Keeper::pump_output(const pollfd& entry) {
+  for (PrefixedStream& stream : streams_) {
+    if (!stream.open() || stream.fd() != entry.fd) continue;
+    if (!stream.pump() && !ending_)
+      end_job(exit_signal_base + SIGPIPE, "");  // as a program whose reader has gone
+    return;
+  }
+}
+
+void Keeper::take_signals() {
+  signalfd_siginfo got{};
+  while (::read(signals_.get(), &got, sizeof got) == sizeof got) {
+    // The terminal signals its whole foreground group, which the ranks belong to.
+    const bool from_terminal = got.ssi_code == SI_KERNEL;
+    if (got.ssi_signo != SIGCHLD && !from_terminal) forward(static_cast<int>(got.ssi_signo));
+  }
+}
+
+void Keeper::forward(int signal) {
+  for (const Rank& rank : ranks_) ::kill(rank.pid, signal);
+}
+
+// Also takes the orphans that the subreaper was given.
+void Keeper::reap() {
+  int status = 0;
+  for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+    const auto found = std::find_if(ranks_.begin(), ranks_.end(),
+                                    [pid](const Rank& rank) { return rank.pid == pid; });
+    if (found == ranks_.end()) continue;
+    End end{found->rank};
+    if (WIFSIGNALED(status)) {
+      end.signal = WTERMSIG(status);
+      end.core = WCOREDUMP(status);
+    } else {
+      end.code = WEXITSTATUS(status);
+    }
+    ranks_.erase(found);
+    server_->process_ended(NodeId(end.rank));
+    if (!ending_) verdict_.ended(end, now());
+  }
+}
+
+void Keeper::judge() {
+  if (kill_at_ && now() >= *kill_at_) {
+    for (const pid_t pid : living_descendants()) ::kill(pid, SIGKILL);
+    kill_at_.reset();
+  }
+  if (ending_) return;
+  if (const auto ended = server_->ended()) {
+    const bool by_rank = ended->rank != no_node;
+    verdict_.rendezvous_ended(by_rank ? std::optional(ended->rank.value) : std::nullopt,
+                              ended->text);
+  }
+  // Nobody is left to wait for: what is known now decides.
+  const Time at = ranks_.empty() ? Time::max() : now();
+  if (const auto blame = verdict_.blame(at)) return end_job(blame->exit_code, blame->line);
+  if (options_.timeout && now() >= std::chrono::duration_cast<Time>(*options_.timeout))
+    end_job(exit_timeout, "the job was ended after " + std::to_string(options_.timeout->count()) +
+                              " s (--timeout)");
+}
+
+void Keeper::end_job(int exit_code, const std::string& line) {
+  ending_ = true;
+  exit_code_ = exit_code;
+  kill_at_ = now() + term_to_kill;
+  if (!line.empty()) say(exit_code, line);
+  forward(SIGTERM);
+  forward(SIGCONT);  // a stopped rank takes its SIGTERM, too
+}
+
+void Keeper::finish() {
+  kill_descendants();
+  for (PrefixedStream& stream : streams_)
+    if (!stream.close() && exit_code_ == 0) exit_code_ = exit_signal_base + SIGPIPE;
+}
+
+int Keeper::leave_at_once() {
+  kill_descendants();
+  return exit_signal_base + SIGKILL;
+}
+
+}  // namespace
+
+sigset_t forwarded_signals() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT})
+    ::sigaddset(&set, signal);
+  return set;
+}
+
+int keep_job(const Options& options, Fd front_alive, const sigset_t& mask) {
+  become_subreaper();
+  ::signal(SIGPIPE, SIG_IGN);
+  return Keeper(options, std::move(front_alive), mask).run();
+}
+
+}  // namespace dsm::run

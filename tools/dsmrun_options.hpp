@@ -1,0 +1,51 @@
+// What the user asked of dsmrun. A value, checked: what can be known to be wrong before a process
+// starts is an error here.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/status.hpp"
+
+namespace dsm::run {
+
+// Exit codes of dsmrun itself, as shells use them; otherwise it exits with the code of the rank
+// that failed first.
+inline constexpr int exit_usage = 2;
+inline constexpr int exit_timeout = 124;
+inline constexpr int exit_not_executable = 126;
+inline constexpr int exit_not_found = 127;
+inline constexpr int exit_signal_base = 128;
+
+struct Options {
+  enum class Verb : std::uint8_t { run, doctor, text };
+
+  Verb verb = Verb::run;
+  std::string text;  // to print and be done: help, variables
+
+  std::uint32_t nodes = 1;
+  std::vector<std::string> command;                              // the program and its arguments
+  std::string program;                                           // the file that command[0] names
+  std::vector<std::pair<std::string, std::string>> environment;  // set for every rank
+  std::chrono::seconds join_timeout{};
+  bool prefix = false;
+  bool bind = false;
+  std::optional<std::chrono::seconds> timeout;
+  std::optional<std::uint32_t> gdb_rank;
+  std::vector<std::string> gdb_batch;  // commands; empty: gdb talks to the terminal
+};
+
+// An error and the code to exit with.
+struct UsageError {
+  int exit_code = exit_usage;
+  std::string line;
+};
+
+// Also prints warnings about DSM_* variables that nobody knows.
+std::optional<UsageError> parse_options(int argc, char** argv, Options& out);
+
+}  // namespace dsm::run
