@@ -1,9 +1,11 @@
 // Views and protections: what a page shows, when it traps, what it costs in memory.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <random>
 #include <thread>
@@ -21,6 +23,22 @@ TEST(Probe, TheBestMechanismWorksAndTheOthersSayWhyNot) {
   const TrapProbe probe = probe_traps();
   EXPECT_TRUE(probe.of(probe.best()).ok()) << probe.of(probe.best()).message();
   EXPECT_TRUE(probe.uffd.ok() || !probe.uffd.message().empty());
+}
+
+// Otherwise a mistake of ours would be taken for a machine without userfaultfd, and its tests would
+// be skipped.
+TEST(Probe, ANewKernelHasUserfaultfdUnlessItSaysNoItself) {
+  utsname kernel = {};
+  ASSERT_EQ(::uname(&kernel), 0);
+  int major = 0;
+  int minor = 0;
+  ASSERT_EQ(std::sscanf(kernel.release, "%d.%d", &major, &minor), 2);
+  if (major < 6 || (major == 6 && minor < 4)) GTEST_SKIP() << "Linux " << kernel.release;
+  const Status uffd = probe_traps().uffd;
+  const bool kernel_says_no =
+      uffd.message().find("refuses userfaultfd") != std::string::npos ||
+      uffd.message().find("cannot write-protect shared memory (") != std::string::npos;
+  EXPECT_TRUE(uffd.ok() || kernel_says_no) << uffd.message();
 }
 
 TEST_P(EachTrap, AReadTrapsOnceThenAWriteTrapsOnce) {
