@@ -46,6 +46,7 @@ std::string to_string(const Op& op);
 struct Program {
   core::Config config;  // of every node; `self` aside
   std::uint32_t page_bytes = 64;
+  bool repeats_stores = false;  // some stores write what is there already
   std::vector<LockId> locks;
   std::vector<core::Region> regions;
   std::vector<std::vector<std::vector<Op>>> nodes;  // [node][thread]

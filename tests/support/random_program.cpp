@@ -72,6 +72,7 @@ void Generator::choose_config() {
   c.nodes = shape_.nodes != 0 ? shape_.nodes : r.pick(2u, 2u, 3u, 3u, 4u, 4u, 4u, 5u);
   const std::uint32_t pages = shape_.pages != 0 ? shape_.pages : r.pick(1u, 2u, 4u, 8u, 16u);
   const std::uint32_t locks = shape_.locks != 0 ? shape_.locks : r.between(1, 4);
+  program_.repeats_stores = true;
   program_.page_bytes = r.pick(64u, 64u, 128u, 256u);
   c.space_pages = pages + 8;
   c.chunk_pages = r.pick(1u, 2u, 4u);

@@ -16,6 +16,10 @@ constexpr std::uint64_t actions_max =
     3'000'000;  // of one run; programs of a few hundred operations need a few thousand
 constexpr std::uint32_t tries_max = 10'000;  // of one access
 
+constexpr std::uint64_t every_byte(std::uint8_t value) {
+  return value * std::uint64_t{0x0101010101010101};
+}
+
 }  // namespace
 
 Physics Physics::by_seed(std::uint64_t seed) {
@@ -307,9 +311,11 @@ bool Simulator::access(std::uint32_t node, std::uint32_t thread, const Op& op) {
     }
     return true;
   }
+  // Never the zeroes of a new page.
   std::uint64_t bytes =
-      mix((std::uint64_t{node} << 40) + (std::uint64_t{thread} << 32) + t.next + 1);
-  if (bytes % 8 == 0) bytes = expected;  // now and then the same bytes again
+      mix((std::uint64_t{node} << 40) + (std::uint64_t{thread} << 32) + t.next + 1) | every_byte(1);
+  if (program_->repeats_stores && bytes % 16 == 1)
+    bytes = expected;  // now and then the same bytes again
   oracle_.write(op.page, op.offset, op.length, bytes);
   machine.store(thread, op.page, op.offset, op.length, bytes);
   if (!t.draining) {

@@ -88,6 +88,8 @@ class Simulator {
   void finish();               // the checks of the end. REQUIRES: choices() == 0
   std::uint64_t hash() const;  // of everything that the future depends on
   std::string describe(std::size_t choice) const;
+  // Whether it is an operation of a program's thread, behind its first join.
+  bool is_past_first_join(std::size_t choice) const;
 
  private:
   using Packet = std::shared_ptr<const Bytes>;

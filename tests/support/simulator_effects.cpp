@@ -295,7 +295,8 @@ void Simulator::channel(std::uint32_t node, std::uint32_t home) {
     machines_[home].write_mark(NodeId(node), t.slot, word);
     t.data.resize(bytes);
   } else {
-    const std::uint32_t count = std::min(bytes - t.read, piece_bytes * random_.between(1, 4));
+    const std::uint32_t count =
+        std::min(bytes - t.read, piece_bytes * (exploring_ ? 1 : random_.between(1, 4)));
     std::memcpy(t.data.data() + t.read, machines_[home].frame(t.run.first.value) + t.read, count);
     t.read += count;
   }

@@ -1,0 +1,148 @@
+// The state of a simulation as a number and as words, for explorers. Times are no part of it: an
+// explorer has none.
+#include <algorithm>
+#include <span>
+#include <string>
+#include <variant>
+
+#include "support/simulator.hpp"
+#include "support/trace.hpp"
+
+namespace dsm::sim {
+namespace {
+
+class Hash {
+ public:
+  void add(std::uint64_t v) { value_ = mix(value_ ^ v) + 0x9e3779b97f4a7c15u; }
+  void add(PageRun run) {
+    add(run.first.value);
+    add(run.count);
+  }
+  void add(ByteView bytes) {
+    add(bytes.size());
+    for (const std::byte b : bytes) add(std::to_integer<std::uint64_t>(b));
+  }
+  std::uint64_t value() const { return value_; }
+
+ private:
+  std::uint64_t value_ = 0;
+};
+
+// Messages by their bytes; the other effects are told apart by their words.
+void add(Hash& h, const core::Effect& effect) {
+  if (const auto* send = std::get_if<core::Send>(&effect)) {
+    Bytes bytes;
+    core::encode(send->message, bytes);
+    h.add(send->to.value);
+    h.add(ByteView(bytes));
+    return;
+  }
+  if (const auto* diff = std::get_if<core::ApplyDiff>(&effect)) h.add(diff->body);
+  const std::string words = to_string(effect);
+  h.add(std::as_bytes(std::span(words.data(), words.size())));
+}
+
+}  // namespace
+
+// Pending actions and messages count as sets: which was made first does not matter.
+std::uint64_t Simulator::hash() const {
+  std::uint64_t set = 0;
+  for (const Action& a : pending_) {
+    Hash h;
+    h.add(static_cast<std::uint64_t>(a.kind));
+    h.add(a.node);
+    h.add(a.run);
+    switch (a.kind) {
+      case ActionKind::arrive:
+        h.add(messages_[a.index].from);
+        h.add(ByteView(*messages_[a.index].packet));
+        break;
+      case ActionKind::place:
+      case ActionKind::complete: {
+        const Transfer& t = transfers_[a.index];
+        h.add(t.run);
+        h.add(t.slot);
+        h.add(ByteView(t.data));
+        break;
+      }
+      case ActionKind::effect: {
+        const Executor& e = executors_[a.index];
+        for (std::size_t i = e.next; i < e.effects.list().size(); ++i) add(h, e.effects.list()[i]);
+        h.add(ByteView(e.blended));
+        break;
+      }
+      case ActionKind::operate:
+      case ActionKind::drain:
+      case ActionKind::channel:
+        h.add(a.index);
+        break;
+      case ActionKind::changed:
+      case ActionKind::diff_home:
+      case ActionKind::punched:
+        break;
+    }
+    set += h.value();
+  }
+  Hash h;
+  h.add(set);
+  for (const core::Engine& engine : engines_) h.add(engine.hash());
+  for (const Machine& machine : machines_) h.add(machine.hash());
+  for (const Node& node : nodes_) {
+    for (const Thread& t : node.threads) {
+      h.add(t.next);
+      h.add(static_cast<std::uint64_t>(t.waiting) * 2 + (t.joined ? 1 : 0));
+    }
+  }
+  for (const Channel& channel : channels_) {
+    for (const std::uint32_t index : channel.queue) {
+      const Transfer& t = transfers_[index];
+      h.add(t.run);
+      h.add(t.slot);
+      h.add((t.posted ? 1u : 0u) + (t.marked ? 2u : 0u) + (t.fetch ? 4u : 0u));
+      h.add(ByteView(t.data).first(t.read));
+    }
+    h.add(channel.queue.size());
+  }
+  return h.value();
+}
+
+std::string Simulator::describe(std::size_t choice) const {
+  const Action& a = pending_[choice];
+  const std::string node = "node " + std::to_string(a.node) + " ";
+  switch (a.kind) {
+    case ActionKind::operate: {
+      const std::uint32_t next = nodes_[a.node].threads[a.index].next;
+      return node + "thread " + std::to_string(a.index) + ": " +
+             to_string(program_->nodes[a.node][a.index][next]);
+    }
+    case ActionKind::drain:
+      return node + "a store of thread " + std::to_string(a.index) + " becomes visible";
+    case ActionKind::effect:
+      return node + "an effect is carried out";
+    case ActionKind::arrive:
+      return node + "a message from node " + std::to_string(messages_[a.index].from) + " arrives";
+    case ActionKind::channel:
+      return node + "its mark or READ takes effect at node " + std::to_string(a.index);
+    case ActionKind::place:
+      return node + "a READ of pages " + to_string(transfers_[a.index].run) + " is placed";
+    case ActionKind::complete:
+      return node + "a READ of pages " + to_string(transfers_[a.index].run) + " completes";
+    case ActionKind::changed:
+      return node + "pages " + to_string(a.run) + " have changed";
+    case ActionKind::diff_home:
+      return node + "pages " + to_string(a.run) + " had no change to send";
+    case ActionKind::punched:
+      return node + "pages " + to_string(a.run) + " are given back";
+  }
+  return node;
+}
+
+bool Simulator::is_past_first_join(std::size_t choice) const {
+  const Action& a = pending_[choice];
+  if (a.kind != ActionKind::operate) return false;
+  const std::vector<Op>& ops = program_->nodes[a.node][a.index];
+  const auto next = ops.begin() + nodes_[a.node].threads[a.index].next;
+  return std::any_of(ops.begin(), next, [](const Op& op) { return op.what == Do::join; });
+}
+
+}  // namespace dsm::sim
