@@ -3,8 +3,10 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <ctime>
+#include <optional>
 #include <string>
 
+#include "sim/scenarios.hpp"
 #include "support/coverage.hpp"
 #include "support/runs.hpp"
 
@@ -77,18 +79,41 @@ int transitions(std::uint64_t first, std::uint64_t seeds, const Shape& shape) {
   return 0;
 }
 
-int bugs(std::uint64_t first, const Shape& shape) {
-  std::printf("| planted bug | seeds | found by |\n| --- | ---: | --- |\n");
+// The first of seeds 1, 2, ... whose run fails, and how; nothing within `most`.
+template <typename RunSeed>
+std::optional<Outcome> first_failure(std::uint64_t most, RunSeed run_one) {
+  for (std::uint64_t seed = 1; seed <= most; ++seed) {
+    Outcome run = run_one(seed);
+    if (!run.ok()) return run;
+  }
+  return std::nullopt;
+}
+
+int bugs(const Shape& shape) {
+  std::printf(
+      "| planted bug | random programs | its scenario | found by |\n| --- | ---: | ---: | --- |\n");
   int missed = 0;
   for (int i = 1; i < dsm::core::bug_count; ++i) {
     const Bug bug = static_cast<Bug>(i);
-    Outcome run;
-    std::uint64_t seeds = 0;
-    while (seeds < bug_seeds_max && run.ok()) run = run_seed(first + seeds++, shape, bug);
-    missed += run.ok() ? 1 : 0;
-    const std::string how = run.failure.substr(0, run.failure.find_first_of("(\n"));
-    std::printf("| %s | %llu | %s |\n", name_of(bug), static_cast<unsigned long long>(seeds),
-                run.ok() ? "NOT FOUND" : how.c_str());
+    const auto random = first_failure(
+        bug_seeds_max, [&](std::uint64_t seed) { return run_seed(seed, shape, bug); });
+    std::optional<Outcome> staged;
+    bool has_scenario = false;
+    for (const Scenario& scenario : scenarios()) {
+      if (scenario.closes != bug) continue;
+      has_scenario = true;
+      staged = first_failure(bug_seeds_max, [&](std::uint64_t seed) {
+        return run_program(scenario.program, seed, bug);
+      });
+    }
+    const auto count = [](const std::optional<Outcome>& run) {
+      return run ? std::to_string(run->seed) : "> " + std::to_string(bug_seeds_max);
+    };
+    missed += !random && !staged;
+    const std::string how = random ? random->failure : staged ? staged->failure : "NOBODY";
+    std::printf("| %s | %s | %s | %s |\n", name_of(bug), count(random).c_str(),
+                has_scenario ? count(staged).c_str() : "",
+                how.substr(0, how.find_first_of("(\n")).c_str());
     std::fflush(stdout);
   }
   return missed == 0 ? 0 : 1;
@@ -129,7 +154,7 @@ int main(int argc, char** argv) {
   }
   if (tell) return trace(first, shape, *bug);
   if (table) return transitions(first, seeds, shape);
-  if (table_bugs) return bugs(first, shape);
+  if (table_bugs) return bugs(shape);
   if (seed_option->count() > 0 && seeds_option->count() == 0) seeds = 1;
   return many(first, seeds, shape, *bug, bench);
 }
