@@ -48,7 +48,9 @@ TEST_P(Messages, EverySizeUpToTheLargest) {
   std::vector<std::size_t> sizes{0,      1,      7,       8,           9,      63,    64,
                                  65,     4095,   4096,    4097,        16383,  16384, 16385,
                                  65519,  65520,  65528,   65535,       65536,  65537, 262143,
-                                 262144, 262145, 1000003, largest - 1, largest};
+                                 262144, 262145, 1000003};
+  // Adapters pass bytes through: the largest go over the plain wire only, which is slow enough.
+  if (*GetParam().adapters == '\0') sizes.insert(sizes.end(), {largest - 1, largest});
   for (const NodeId to : {NodeId(1), NodeId(0)}) {
     for (const std::size_t size : sizes) {
       const std::string text = pattern(size, size + to.value);
