@@ -117,14 +117,16 @@ class Loopback final : public Transport {
     Node& to = node(peer);
     std::shared_lock hold(to.life);
     DirectBatch batch;
+    std::size_t silent = 0;
     for (const Operation& operation : operations.first(accepted)) {
       const Code code =
           to.alive ? batch.perform(memory_of(peer, to, operation), operation) : Code::peer_lost;
       if (operation.cookie != 0 || code == Code::invalid)
         me_.events.push_completion(peer, operation.cookie, code);
       else
-        me_.events.release(1);
+        ++silent;
     }
+    me_.events.release(silent);
     return accepted;
   }
 

@@ -304,6 +304,7 @@ std::size_t Shm::post(NodeId id, std::span<const Operation> operations) {
   const std::size_t accepted = local_.reserve(operations.size());
   const bool gone = id != self_ && peer(id).gone();
   DirectBatch batch;
+  std::size_t silent = 0;
   for (const Operation& operation : operations.first(accepted)) {
     const Imported* const imported = imported_.find(operation.memory.value);
     DSM_CHECK_WITH(imported && imported->peer == id,
@@ -313,8 +314,9 @@ std::size_t Shm::post(NodeId id, std::span<const Operation> operations) {
     if (operation.cookie != 0 || code == Code::invalid)
       local_.push_completion(id, operation.cookie, code);
     else
-      local_.release(1);
+      ++silent;
   }
+  local_.release(silent);
   return accepted;
 }
 

@@ -280,6 +280,7 @@ Status Tcp::connect(std::span<const Bytes> addresses) {
 std::size_t Tcp::post_to_self(std::span<const Operation> operations) {
   const std::size_t accepted = local_.reserve(operations.size());
   DirectBatch batch;
+  std::size_t silent = 0;
   for (const Operation& operation : operations.first(accepted)) {
     const TcpMemory* const memory = imported_.find(operation.memory.value);
     DSM_CHECK_WITH(memory && memory->peer == self_,
@@ -289,8 +290,9 @@ std::size_t Tcp::post_to_self(std::span<const Operation> operations) {
     if (operation.cookie != 0 || code != Code::ok)
       local_.push_completion(self_, operation.cookie, code);
     else
-      local_.release(1);
+      ++silent;
   }
+  local_.release(silent);
   return accepted;
 }
 
