@@ -27,9 +27,12 @@ using Clock = std::chrono::steady_clock;
 using Time = Verdict::Time;
 using launch::Fd;
 
+// A node that hears of the failure says which node it lost and what it was doing, and ends by
+// itself.
+constexpr Time failure_to_term{1'000};
 constexpr Time term_to_kill{2'000};
 constexpr rlim_t spare_descriptors = 64;
-static_assert(Verdict::culprit_timeout + term_to_kill < Time(5'000),
+static_assert(Verdict::culprit_timeout + failure_to_term + term_to_kill < Time(5'000),
               "the first failure ends the job within 5 s");
 
 class Keeper {
@@ -96,6 +99,7 @@ class Keeper {
   Verdict verdict_;
   bool ending_ = false;
   int exit_code_ = 0;
+  std::optional<Time> term_at_;  // while the job is ending
   std::optional<Time> kill_at_;  // when SIGTERM was not enough
 };
 
@@ -167,6 +171,7 @@ void Keeper::wait() {
   const auto earlier = [&until](std::optional<Time> at) {
     if (at && (!until || *at < *until)) until = at;
   };
+  earlier(term_at_);
   if (!ending_) earlier(verdict_.deadline());
   if (!ending_ && options_.timeout) earlier(std::chrono::duration_cast<Time>(*options_.timeout));
   const auto left = until ? std::clamp<long long>((*until - now()).count() + 1, 0, INT_MAX) : -1;
@@ -219,6 +224,11 @@ void Keeper::reap() {
 }
 
 void Keeper::judge() {
+  if (term_at_ && now() >= *term_at_) {
+    forward(SIGTERM);
+    forward(SIGCONT);  // a stopped rank takes its SIGTERM, too
+    term_at_.reset();
+  }
   if (kill_at_ && now() >= *kill_at_) {
     for (const pid_t pid : living_descendants()) ::kill(pid, SIGKILL);
     kill_at_.reset();
@@ -240,10 +250,9 @@ void Keeper::judge() {
 void Keeper::end_job(int exit_code, const std::string& line) {
   ending_ = true;
   exit_code_ = exit_code;
-  kill_at_ = now() + term_to_kill;
+  term_at_ = now() + failure_to_term;
+  kill_at_ = *term_at_ + term_to_kill;
   if (!line.empty()) say(exit_code, line);
-  forward(SIGTERM);
-  forward(SIGCONT);  // a stopped rank takes its SIGTERM, too
 }
 
 void Keeper::finish() {

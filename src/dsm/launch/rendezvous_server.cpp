@@ -101,6 +101,7 @@ class RendezvousServer::Impl {
   bool take_hello(Connection& connection);
   bool take_join(Connection& connection, const Message& message);
   void act();
+  void publish_end() DSM_EXCLUDES(mutex_);
   void write_to(Connection& connection);
   void drop(int fd, const char* why);
   void drop_oldest_stranger();
@@ -279,6 +280,7 @@ bool RendezvousServer::Impl::take_join(Connection& connection, const Message& me
     return false;
   }
   const Status joined = board_.join(*join, now());
+  publish_end();
   if (joined) {
     connection.state = Connection::State::joined;
     connection.rank = join->rank;
@@ -295,10 +297,20 @@ bool RendezvousServer::Impl::take_join(Connection& connection, const Message& me
   return false;
 }
 
+// Before any node hears of it: a launcher that sees the nodes end finds the reason here.
+void RendezvousServer::Impl::publish_end() {
+  if (!board_.ended()) return;
+  MutexLock lock(mutex_);
+  if (!ended_) ended_ = board_.ended();
+}
+
 // Sends what the board decided. Writing may lose a connection, which the board may answer with
 // more.
 void RendezvousServer::Impl::act() {
-  for (auto effects = board_.take_effects(); !effects.empty(); effects = board_.take_effects()) {
+  for (;;) {
+    publish_end();
+    const auto effects = board_.take_effects();
+    if (effects.empty()) return;
     for (const Board::Effect& effect : effects) {
       const int fd = by_rank_[effect.to.value];
       if (fd < 0) continue;
@@ -307,10 +319,6 @@ void RendezvousServer::Impl::act() {
       connection.out.insert(connection.out.end(), frame.begin(), frame.end());
       write_to(connection);
     }
-  }
-  if (board_.ended()) {
-    MutexLock lock(mutex_);
-    if (!ended_) ended_ = board_.ended();
   }
 }
 
