@@ -126,7 +126,7 @@ void examine_memory(Report& report) {
              bytes_text(available.bytes) + " can be filled (" + available.limit + ")",
              "smaller caches (--cache 256M), fewer nodes, or a higher limit of the control group");
 
-  const launch::Fd fd(::memfd_create("dsm-doctor", MFD_CLOEXEC));
+  const Fd fd(::memfd_create("dsm-doctor", MFD_CLOEXEC));
   if (fd && ::ftruncate(fd.get(), 1 << 20) == 0)
     report.add(Grade::good, "memfd", "anonymous shared memory can be made");
   else

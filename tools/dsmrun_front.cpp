@@ -16,7 +16,6 @@
 namespace dsm::run {
 namespace {
 
-using launch::Fd;
 
 // A user's signal goes to the keeper; the terminal's has reached it already.
 void pass_on(const siginfo_t& signal, pid_t keeper) {

@@ -25,7 +25,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using Time = Verdict::Time;
-using launch::Fd;
 
 // A node that hears of the failure says which node it lost and what it was doing, and ends by
 // itself.

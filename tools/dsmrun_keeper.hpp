@@ -17,7 +17,7 @@ namespace dsm::run {
 // `front_alive` reads as ended when the front dies. `mask` is the signal mask for the ranks.
 // Returns dsmrun's exit code. REQUIRES: the signals of forwarded_signals() and SIGCHLD are blocked;
 // the process has one thread.
-int keep_job(const Options& options, launch::Fd front_alive, const sigset_t& mask);
+int keep_job(const Options& options, Fd front_alive, const sigset_t& mask);
 
 // Signals that dsmrun passes on to every rank.
 sigset_t forwarded_signals();

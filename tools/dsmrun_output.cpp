@@ -28,7 +28,7 @@ bool write_all(int fd, std::string_view text) {
 
 }  // namespace
 
-PrefixedStream::PrefixedStream(std::uint32_t rank, launch::Fd from, int to)
+PrefixedStream::PrefixedStream(std::uint32_t rank, Fd from, int to)
     : prefix_("[" + std::to_string(rank) + "] "), from_(std::move(from)), to_(to) {}
 
 PrefixedStream::Got PrefixedStream::read_some() {

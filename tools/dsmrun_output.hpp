@@ -16,7 +16,7 @@ inline constexpr std::size_t line_max = 64 * 1024;
 class PrefixedStream {
  public:
   // Reads `from`, which must not block, and writes to the descriptor `to`.
-  PrefixedStream(std::uint32_t rank, launch::Fd from, int to);
+  PrefixedStream(std::uint32_t rank, Fd from, int to);
 
   int fd() const { return from_.get(); }
   bool open() const { return static_cast<bool>(from_); }
@@ -32,7 +32,7 @@ class PrefixedStream {
   bool write_lines(bool all);
 
   const std::string prefix_;
-  launch::Fd from_;
+  Fd from_;
   const int to_;
   std::string held_;
 };

@@ -21,7 +21,7 @@ namespace dsm::run {
 
 // The job's key as 64 hexadecimal digits in a sealed memfd, which ranks inherit (see
 // dsm/launch/job.hpp for why).
-Result<launch::Fd> key_descriptor(const launch::JobKey& key);
+Result<Fd> key_descriptor(const launch::JobKey& key);
 
 // What all ranks have in common.
 struct Launch {
@@ -35,8 +35,8 @@ struct Launch {
 
 struct Child {
   pid_t pid = -1;
-  launch::Fd out;  // its standard output and error, with --prefix
-  launch::Fd err;
+  Fd out;  // its standard output and error, with --prefix
+  Fd err;
 };
 
 // REQUIRES: this process has one thread, which lives as long as the rank may (a rank is killed when

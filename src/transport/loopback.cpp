@@ -11,7 +11,7 @@
 #include "base/check.hpp"
 #include "transport/direct.hpp"
 #include "transport/doorbell.hpp"
-#include "transport/fd.hpp"
+#include "base/fd.hpp"
 #include "transport/local_events.hpp"
 #include "transport/memory_key.hpp"
 #include "transport/stable_table.hpp"

@@ -12,7 +12,7 @@
 #include <span>
 #include <vector>
 
-#include "transport/fd.hpp"
+#include "base/fd.hpp"
 #include "transport/transport.hpp"
 
 namespace dsm::transport {

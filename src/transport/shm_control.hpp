@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/status.hpp"
-#include "transport/fd.hpp"
+#include "base/fd.hpp"
 
 namespace dsm::transport {
 

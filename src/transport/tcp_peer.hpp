@@ -6,7 +6,7 @@
 #include "base/mutex.hpp"
 #include "transport/chunks.hpp"
 #include "transport/emulated_rma.hpp"
-#include "transport/fd.hpp"
+#include "base/fd.hpp"
 #include "transport/frame.hpp"
 #include "transport/local_events.hpp"
 #include "transport/outbox.hpp"

@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "job.hpp"
-#include "transport/fd.hpp"
+#include "base/fd.hpp"
 #include "transport/handshake.hpp"
 
 namespace dsm::transport {

@@ -106,7 +106,7 @@ TEST(Dsmrun, AnInterruptFromTheTerminalArrivesOnce) {
     ::_exit(127);
   }
   ASSERT_GT(pid, 0);
-  const launch::Fd terminal(master);
+  const Fd terminal(master);
   std::string said;
   for (const char* rank : {"[0] ready", "[1] ready"})
     EXPECT_TRUE(terminal_says(master, said, rank)) << said;

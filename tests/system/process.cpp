@@ -19,7 +19,6 @@ namespace dsm::test {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using launch::Fd;
 
 struct Pipe {
   Pipe() {

@@ -49,7 +49,7 @@ class Process {
   bool read_more(std::chrono::steady_clock::time_point deadline);
 
   pid_t pid_ = -1;
-  launch::Fd in_, out_fd_, err_fd_;
+  Fd in_, out_fd_, err_fd_;
   std::string out_, err_;
 };
 

@@ -16,7 +16,7 @@ class ByHand {
  public:
   ByHand() {
     const std::string hex = launch::JobKey::random().hex();
-    const launch::Fd fd(::mkstemp(path_.data()));
+    const Fd fd(::mkstemp(path_.data()));
     EXPECT_EQ(::write(fd.get(), hex.data(), hex.size()), static_cast<ssize_t>(hex.size()));
     auto listener = launch::listen_tcp({"127.0.0.1", 0});
     EXPECT_TRUE(listener.ok());

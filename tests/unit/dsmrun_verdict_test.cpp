@@ -107,10 +107,10 @@ class Prefixed : public testing::Test {
     ASSERT_EQ(::pipe2(out, O_NONBLOCK), 0);
     ASSERT_GT(::fcntl(out[1], F_SETPIPE_SZ, 1 << 20), 0);
     ASSERT_GT(::fcntl(in[1], F_SETPIPE_SZ, 1 << 20), 0);
-    rank_ = launch::Fd(in[1]);
-    result_ = launch::Fd(out[0]);
-    sink_ = launch::Fd(out[1]);
-    stream_ = std::make_unique<PrefixedStream>(7, launch::Fd(in[0]), sink_.get());
+    rank_ = Fd(in[1]);
+    result_ = Fd(out[0]);
+    sink_ = Fd(out[1]);
+    stream_ = std::make_unique<PrefixedStream>(7, Fd(in[0]), sink_.get());
   }
   void write(const std::string& text) {
     ASSERT_EQ(::write(rank_.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
@@ -122,7 +122,7 @@ class Prefixed : public testing::Test {
     return text;
   }
 
-  launch::Fd rank_, result_, sink_;
+  Fd rank_, result_, sink_;
   std::unique_ptr<PrefixedStream> stream_;
 };
 

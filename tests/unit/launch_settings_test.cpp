@@ -24,7 +24,6 @@ TEST(Settings, AreTheFallbacksWhenNothingIsSet) {
   EXPECT_FALSE(s.base);
   EXPECT_FALSE(s.log_debug);
   EXPECT_FALSE(s.spin);
-  EXPECT_EQ(s.dead_after, std::chrono::seconds(5));
   EXPECT_EQ(s.join_timeout, std::chrono::seconds(30));
   EXPECT_FALSE(s.launch.rank);
   EXPECT_FALSE(s.launch.launched);
@@ -39,7 +38,6 @@ TEST(Settings, TakeWhatIsGiven) {
                            {"DSM_BASE", "0x550000000000"},
                            {"DSM_LOG", "debug"},
                            {"DSM_SPIN", "250"},
-                           {"DSM_DEAD_AFTER", "60"},
                            {"DSM_RANK", "3"},
                            {"DSM_SIZE", "4"},
                            {"DSM_RENDEZVOUS", "[::1]:7000"},
@@ -52,7 +50,6 @@ TEST(Settings, TakeWhatIsGiven) {
   EXPECT_EQ(s.base, 0x5500'0000'0000u);
   EXPECT_TRUE(s.log_debug);
   EXPECT_EQ(s.spin, std::chrono::microseconds(250));
-  EXPECT_EQ(s.dead_after, std::chrono::seconds(60));
   EXPECT_EQ(s.launch.rank, 3u);
   EXPECT_EQ(s.launch.size, 4u);
   EXPECT_EQ(s.launch.rendezvous, (Endpoint{"::1", 7000}));
@@ -88,8 +85,6 @@ TEST(Settings, AMalformedValueIsNamedWithTheLegalOnes) {
       {"DSM_LOG", "verbose"},
       {"DSM_SPIN", "forever"},
       {"DSM_SPIN", "1000001"},
-      {"DSM_DEAD_AFTER", "0"},
-      {"DSM_DEAD_AFTER", "5s"},
       {"DSM_RANK", "4096"},
       {"DSM_RANK", "-1"},
       {"DSM_SIZE", "0"},
@@ -133,7 +128,7 @@ TEST(Settings, TheTableIsCompleteAndItsFallbacksAreLegal) {
       EXPECT_TRUE(row.apply(row.fallback, scratch)) << row.name;
     }
   }
-  EXPECT_GE(names.size(), 17u);
+  EXPECT_GE(names.size(), 16u);
 }
 
 TEST(Settings, TheFingerprintChangesWithWhatNodesMustAgreeOnAndWithNothingElse) {

@@ -83,9 +83,6 @@ bool apply_spin(std::string_view value, Settings& out) {
 bool apply_faulty(std::string_view value, Settings& out) {
   return apply_text(value, out.faulty);
 }
-bool apply_dead_after(std::string_view value, Settings& out) {
-  return apply_seconds(value, out.dead_after);
-}
 bool apply_join_timeout(std::string_view value, Settings& out) {
   return apply_seconds(value, out.join_timeout);
 }
@@ -147,8 +144,6 @@ constexpr Setting table[] = {
      "how long a wait spins before it sleeps", apply_spin},
     {"DSM_FAULTY", "faults", "", "a list as in seed=7,delay=0.2,cut=2@1000",
      "the faults that a transport named ...+faulty makes", apply_faulty},
-    {"DSM_DEAD_AFTER", "seconds", "5", "1 to 86400 seconds",
-     "silence after which a node counts as lost", apply_dead_after},
     {"DSM_JOIN_TIMEOUT", "seconds", "30", "1 to 86400 seconds",
      "how long nodes wait for each other at the start", apply_join_timeout},
     {"DSM_RANK", "number", "", "0 to 4095", "this node's number in the job (set by dsmrun)",

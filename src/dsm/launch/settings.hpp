@@ -57,7 +57,6 @@ struct Settings {
   std::optional<std::chrono::microseconds>
       spin;            // how long to spin before sleeping; absent: adaptive
   std::string faulty;  // the faults that the `faulty` adapter makes; its own syntax
-  std::chrono::seconds dead_after{};
   std::chrono::seconds join_timeout{};
   LaunchVariables launch;
 

@@ -78,10 +78,6 @@ int connect_one(int socket, const addrinfo& address, std::chrono::milliseconds t
 
 }  // namespace
 
-void Fd::reset() {
-  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
-}
-
 Result<Listener> listen_tcp(const Endpoint& at) {
   auto addresses = resolve(at, AI_PASSIVE);
   if (!addresses) return addresses.status();

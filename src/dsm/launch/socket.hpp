@@ -1,33 +1,13 @@
-// Descriptors and TCP sockets as values that close themselves. All sockets are non-blocking and
-// close-on-exec.
+// TCP sockets as values that close themselves. All are non-blocking and close-on-exec.
 #pragma once
 
 #include <chrono>
-#include <utility>
 
+#include "base/fd.hpp"
 #include "base/status.hpp"
 #include "dsm/launch/endpoint.hpp"
 
 namespace dsm::launch {
-
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd() { reset(); }
-
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-  void reset();
-
- private:
-  int fd_ = -1;
-};
 
 // A listening socket; port 0 chooses one. The endpoint says where it listens in fact.
 struct Listener {

@@ -1,11 +1,11 @@
-// Fd: a descriptor that closes itself. Thread-compatible.
+// Fd: a file descriptor that closes itself. Thread-compatible.
 #pragma once
 
 #include <unistd.h>
 
 #include <utility>
 
-namespace dsm::transport {
+namespace dsm {
 
 class Fd {
  public:
@@ -32,4 +32,4 @@ class Fd {
   int fd_ = -1;
 };
 
-}  // namespace dsm::transport
+}  // namespace dsm
