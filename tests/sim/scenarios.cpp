@@ -149,6 +149,22 @@ Program a_small_cache_is_written_through() {
   return s.finish();
 }
 
+// Locks go to and fro while a region goes: an own page of it may be on its way to a lock's next
+// holder.
+Program a_region_goes_while_locks_are_handed_over() {
+  Script s(2, {0}, 3);
+  const std::uint32_t page = 1, other = s.region({0});
+  for (std::uint32_t node = 0; node < 2; ++node) {
+    s.node(node, 0);
+    s.node(node, 1);
+    for (int i = 0; i < 8; ++i) s.acquire(0).release(0).acquire(1).release(1).acquire(2).release(2);
+    s.node(node, 0).add_region(other).arrive();
+  }
+  s.node(0, 0).write(page, 0, 8).arrive().arrive().drop_region(other).arrive();
+  s.node(1, 0).read(page, 8, 8).arrive().read(page, 0, 8).arrive().drop_region(other).arrive();
+  return s.finish();
+}
+
 // One entry a ring: every fetch but the first waits for the home to read.
 Program a_mark_ring_of_one() {
   Script s(2, {0, 0, 0, 0});
@@ -181,6 +197,8 @@ std::vector<Scenario> all() {
        a_reader_is_back_before_the_home_leaves()},
       {"ASmallCacheIsWrittenThrough", Bug::evicted_dirty_unsent,
        a_small_cache_is_written_through()},
+      {"ARegionGoesWhileLocksAreHandedOver", Bug::none,
+       a_region_goes_while_locks_are_handed_over()},
       {"AMarkRingOfOne", Bug::none, a_mark_ring_of_one()},
   };
 }

@@ -67,18 +67,31 @@ std::size_t Program::operations() const {
 
 Script::Script(std::uint32_t nodes, const std::vector<std::uint32_t>& homes, std::uint32_t locks) {
   program_.config.nodes = nodes;
-  program_.config.space_pages = homes.size();
   program_.config.chunk_pages = 4;
   program_.config.cache_chunks = 16;
   program_.config.mark_ring_slots = 16;
   program_.config.fetch_window = 1;
-  std::vector<NodeId> home_of_page;
-  for (const std::uint32_t h : homes) home_of_page.push_back(NodeId(h));
-  program_.regions.emplace_back(RegionId(0), PageRun{PageId(0), homes.size()},
-                                core::Homes::of(home_of_page));
+  region(homes);
   for (std::uint32_t i = 0; i < locks; ++i) program_.locks.push_back(LockId(i));
   program_.nodes.resize(nodes);
-  for (std::uint32_t n = 0; n < nodes; ++n) node(n).append({Do::add_region}).append({Do::join});
+  for (std::uint32_t n = 0; n < nodes; ++n) node(n).add_region(0).append({Do::join});
+}
+
+std::uint32_t Script::region(const std::vector<std::uint32_t>& homes) {
+  std::vector<NodeId> home_of_page;
+  for (const std::uint32_t h : homes) home_of_page.push_back(NodeId(h));
+  const auto number = static_cast<std::uint32_t>(program_.regions.size());
+  const PageRun run{PageId(program_.config.space_pages), homes.size()};
+  program_.config.space_pages += homes.size();
+  program_.regions.emplace_back(RegionId(number), run, core::Homes::of(home_of_page));
+  return number;
+}
+
+Script& Script::add_region(std::uint32_t region) {
+  return append({Do::add_region, 0, 0, 0, region});
+}
+Script& Script::drop_region(std::uint32_t region) {
+  return append({Do::drop_region, 0, 0, 0, region});
 }
 
 Script& Script::node(std::uint32_t node, std::uint32_t thread) {

@@ -83,6 +83,11 @@ class Script {
   Script& arrive();
   Script& pin(std::uint32_t page, std::uint32_t pages = 1);
   Script& unpin(std::uint32_t page, std::uint32_t pages = 1);
+  // One more region, behind the others: its number. Its thread 0s add and drop it, with barriers
+  // around.
+  std::uint32_t region(const std::vector<std::uint32_t>& homes);
+  Script& add_region(std::uint32_t region);
+  Script& drop_region(std::uint32_t region);
   // Every thread of every node meets.
   Script& join_all();
 
