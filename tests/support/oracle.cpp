@@ -10,7 +10,7 @@ namespace dsm::sim {
 Bytes payload_of(std::uint32_t node, std::uint32_t barrier) {
   const std::uint64_t word = mix(node * 1000003ull + barrier + 1);
   Bytes bytes(word % 7 == 0 ? 0 : 1 + word % 8);  // some nodes contribute nothing
-  std::memcpy(bytes.data(), &word, bytes.size());
+  if (!bytes.empty()) std::memcpy(bytes.data(), &word, bytes.size());
   return bytes;
 }
 
