@@ -139,10 +139,9 @@ std::optional<UsageError> judge_environment(const Given& given, Options& out) {
   for (const char* own : {"DSM_RANK", "DSM_SIZE", "DSM_RENDEZVOUS", "DSM_LAUNCHED", "DSM_JOB_KEY",
                           "DSM_JOB_KEY_FILE", "DSM_JOB_KEY_FD"})
     environment.erase(own);
-  if (out.gdb_rank)
-    for (const char* patience : {"DSM_DEAD_AFTER", "DSM_JOIN_TIMEOUT"})
-      if (environment.count(patience) == 0)
-        out.environment.insert(out.environment.begin(), {patience, stopped_in_gdb_s});
+  constexpr const char* patience = "DSM_JOIN_TIMEOUT";
+  if (out.gdb_rank && environment.count(patience) == 0)
+    out.environment.insert(out.environment.begin(), {patience, stopped_in_gdb_s});
   for (const auto& entry : out.environment)
     if (entry.first.substr(0, 4) == "DSM_") environment[entry.first] = entry.second;
 

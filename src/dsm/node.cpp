@@ -49,7 +49,9 @@ std::string mebibytes(std::uint64_t bytes) { return std::to_string(bytes >> 20) 
 Result<std::unique_ptr<Node>> Node::join() {
   Result<launch::Settings> settings = launch::read_settings(launch::process_environment());
   if (!settings) return settings.status();
-  for (const std::string& warning : settings->warnings) log_line("%s", warning.c_str());
+  // dsmrun has said them once for all nodes.
+  if (!settings->launch.launched)
+    for (const std::string& warning : settings->warnings) log_line("%s", warning.c_str());
   Result<launch::Job> job = launch::read_job(*settings);
   if (!job) return job.status();
   log_set_rank(job->rank.value);

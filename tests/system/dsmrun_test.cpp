@@ -86,7 +86,7 @@ TEST(Dsmrun, HelpTeachesByExamples) {
   for (const char* word :
        {"Usage: dsmrun -n N", "Examples:", "--gdb", "--doctor", "DSM_JOB_KEY_FILE"})
     EXPECT_TRUE(has(o.out, word)) << word;
-  EXPECT_TRUE(has(run({"--variables"}).out, "DSM_DEAD_AFTER"));
+  EXPECT_TRUE(has(run({"--variables"}).out, "DSM_JOIN_TIMEOUT"));
 }
 
 TEST(Dsmrun, RanksAreToldWhoTheyAreAndTheKeyIsOnNoCommandLine) {
