@@ -57,11 +57,10 @@ Status prepare_home(Node& node, const core::Region& region) {
     if (region.home(page) == node.self()) own.push_back(run);
     page = run.end();
   }
-  for (const PageRun& run : own)
-    if (Status s = node.space().populate(run); !s.ok()) {
-      for (const PageRun& back : own) node.space().punch(back);
-      return s;
-    }
+  if (Status s = node.space().populate(own); !s.ok()) {
+    for (const PageRun& back : own) node.space().punch(back);
+    return s;
+  }
   for (const PageRun& run : own) node.space().open(run, Access::write);
   return {};
 }

@@ -25,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "base/status.hpp"
 #include "base/types.hpp"
@@ -58,7 +59,8 @@ class AddressSpace {
   // Makes zeroed frames where there are none. `exhausted`, with what limits it, when memory is
   // short; asked before it fills, so that neither a SIGBUS nor the kernel's out-of-memory killer is
   // the answer. For set-up: it allocates and reads /proc.
-  Status populate(PageRun run);
+  Status populate(std::span<const PageRun> runs);
+  Status populate(PageRun run) { return populate(std::span(&run, 1)); }
   // Gives the frames back to the kernel; their contents are gone. REQUIRES: the run is closed.
   void punch(PageRun run);
   // Memory held by frames.
