@@ -10,8 +10,10 @@ Ticket Waiters::take(const Doing& doing) {
     const std::uint32_t i = (hint_.load(std::memory_order_relaxed) + tries) % places_max;
     Place& place = places_[i];
     if (place.taken_.load(std::memory_order_relaxed) || place.taken_.exchange(true, std::memory_order_acquire)) continue;
-    place.doing_ = doing;
-    place.state_.store(Place::waiting, std::memory_order_relaxed);
+    place.what_.store(doing.what, std::memory_order_relaxed);
+    place.number_.store(doing.number, std::memory_order_relaxed);
+    place.numbered_.store(doing.numbered, std::memory_order_relaxed);
+    place.state_.store(Place::waiting, std::memory_order_release);
     return Ticket(i);
   }
   DSM_CHECK_WITH(false, "at most this many threads of one node wait at a time", {"threads", places_max});
@@ -37,7 +39,9 @@ void Waiters::Place::sleep() {
 
 Doing Waiters::someone() const {
   for (const Place& place : places_)
-    if (place.taken_.load(std::memory_order_acquire) && !place.done()) return place.doing_;
+    if (place.taken_.load(std::memory_order_acquire) && !place.done())
+      return {place.what_.load(std::memory_order_relaxed), place.number_.load(std::memory_order_relaxed),
+              place.numbered_.load(std::memory_order_relaxed)};
   return {};
 }
 

@@ -33,7 +33,10 @@ class Waiters {
     static constexpr std::uint32_t waiting = 0, asleep = 1, granted = 2, refused = 3;
     std::atomic<std::uint32_t> state_{waiting};
     std::atomic<bool> taken_{false};
-    Doing doing_;
+    // A Doing, in parts that another thread may read while the place changes hands.
+    std::atomic<const char*> what_{""};
+    std::atomic<std::uint64_t> number_{0};
+    std::atomic<bool> numbered_{false};
   };
 
   Ticket take(const Doing& doing);
