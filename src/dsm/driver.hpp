@@ -110,6 +110,7 @@ class Driver {
 
   // driver_wait.cpp
   void wait(Waiters::Place& place);
+  bool leave_polling_to_others();
   bool progress();
   bool progress_locked() DSM_REQUIRES(poll_mutex_);
   void handle(const transport::Event& event) DSM_REQUIRES(poll_mutex_);
@@ -132,6 +133,8 @@ class Driver {
   Waiters waiters_;
   std::vector<Bytes> passed_;                    // of the barrier; handed to its waiter by its wake
   std::atomic<std::uint32_t> polling_{0};        // threads that wait and poll
+  std::atomic<std::uint32_t> waiting_{0};        // threads that wait, polling or asleep
+  std::atomic<std::uint32_t> waiting_most_{0};   // the most that ever did at once: so many threads the program has at least
   std::atomic<std::uint32_t> service_parked_{0}; // the service thread waits until nobody polls
   std::atomic<bool> closing_{false};
   std::atomic<bool> stopping_{false};

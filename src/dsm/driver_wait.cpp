@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -18,19 +19,37 @@
 namespace dsm {
 
 void Driver::wait(Waiters::Place& place) {
-  Patience patience(parts_.patience);
+  const std::uint32_t waiting = waiting_.fetch_add(1, std::memory_order_relaxed) + 1;
+  std::uint32_t most = waiting_most_.load(std::memory_order_relaxed);
+  while (most < waiting && !waiting_most_.compare_exchange_weak(most, waiting, std::memory_order_relaxed)) {
+  }
+  Patience patience(parts_.patience, std::max(most, waiting) > parts_.patience.spinners);
   polling_.fetch_add(1, std::memory_order_seq_cst);
   while (!place.done()) {
     if (progress()) {
       patience.reset();
-    } else if (patience.exhausted()) {
-      stop_polling();
-      place.sleep();
-      polling_.fetch_add(1, std::memory_order_seq_cst);
-      patience.reset();
+      continue;
     }
+    if (!leave_polling_to_others()) {
+      if (!patience.exhausted()) continue;
+      stop_polling();
+    }
+    place.sleep();
+    polling_.fetch_add(1, std::memory_order_seq_cst);
+    patience.reset();
   }
   stop_polling();
+  waiting_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+// Who polls serves all. More who poll than cores are free for take the processor from those who could answer, so all but these
+// sleep; one always stays.
+bool Driver::leave_polling_to_others() {
+  const std::uint32_t enough = std::max(parts_.patience.spinners, 1u);
+  std::uint32_t polling = polling_.load(std::memory_order_relaxed);
+  while (polling > enough)
+    if (polling_.compare_exchange_weak(polling, polling - 1, std::memory_order_seq_cst)) return true;
+  return false;
 }
 
 // Whoever finds the polling lock taken has nothing to do: the holder sees to everything that has arrived.

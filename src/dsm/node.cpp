@@ -195,7 +195,7 @@ Status Node::start_engine() {
   config.fetch_window = fetch_window_pages;
 
   Patience::Policy patience;
-  patience.crowded = nodes_here_ > cores_allowed();
+  patience.spinners = cores_allowed() / nodes_here_;
   if (settings_.spin) patience.before_sleep = *settings_.spin;
 
   driver_ = std::make_unique<Driver>(

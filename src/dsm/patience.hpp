@@ -11,10 +11,11 @@ namespace dsm {
 class Patience {
  public:
   struct Policy {
-    bool crowded = false;                             // more nodes on this host than cores: yield at once
+    std::uint32_t spinners = 1;                       // threads of this node that may spin without taking a core from others
     std::chrono::microseconds before_sleep{2000};     // spin or yield so long without progress
   };
-  explicit Patience(const Policy& policy) : policy_(policy) {}
+  // crowded: more threads than spin for free are about; yield at once.
+  Patience(const Policy& policy, bool crowded) : crowded_(crowded), before_sleep_(policy.before_sleep) {}
 
   // Something happened: start anew.
   void reset() { rounds_ = 0; }
@@ -22,7 +23,7 @@ class Patience {
   // One more time nothing happened. True: it is time to sleep.
   bool exhausted() {
     ++rounds_;
-    if (policy_.crowded || rounds_ % spins_between_yields == 0) {
+    if (crowded_ || rounds_ % spins_between_yields == 0) {
       ::sched_yield();
     } else {
       pause();
@@ -30,7 +31,7 @@ class Patience {
     if (rounds_ % rounds_between_looks == 1) {
       const auto now = std::chrono::steady_clock::now();
       if (rounds_ == 1) since_ = now;
-      return now - since_ >= policy_.before_sleep;
+      return now - since_ >= before_sleep_;
     }
     return false;
   }
@@ -47,7 +48,8 @@ class Patience {
 #endif
   }
 
-  const Policy policy_;
+  const bool crowded_;
+  const std::chrono::microseconds before_sleep_;
   std::uint32_t rounds_ = 0;
   std::chrono::steady_clock::time_point since_{};
 };
