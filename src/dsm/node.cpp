@@ -211,7 +211,6 @@ Status Node::start_engine() {
 
 Node::~Node() {
   if (!driver_) return;  // joining failed
-  if (!abandoned_) driver_->barrier({}, "at the end of the job");
   driver_->closing();
   if (rendezvous_ && !abandoned_) {
     // Nobody closes before everyone knows that a closed connection is no loss from here on.

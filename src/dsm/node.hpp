@@ -26,12 +26,12 @@ class Node {
   // Joins the job that the environment describes. Collective. A Status says in one line what is wrong and what would help.
   static Result<std::unique_ptr<Node>> join();
 
-  // Leaves it. Collective: waits for all nodes. REQUIRES: no thread of the program uses the space any more.
+  // Leaves it. REQUIRES: all nodes are about to (a barrier said so), and no thread of the program uses the space any more.
   ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  // This node goes without waiting for the others, whose job ends. Only destruction may follow.
+  // This node goes although the others have not agreed to, and their job ends. Only destruction may follow.
   void abandon(const char* why);
 
   NodeId self() const { return job_.rank; }

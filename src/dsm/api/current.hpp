@@ -12,9 +12,10 @@ namespace dsm::api {
 
 // The node of this process' Session. Throws Error, naming the call, when there is none.
 Node& current(const char* call);
+Node* joined();  // null when there is none
 
 // Which collective call this is; nodes that make different ones are told so.
-enum class Collective : std::uint8_t { barrier, allocate, free, broadcast, all_gather, lock, make_barrier };
+enum class Collective : std::uint8_t { barrier, allocate, free, broadcast, all_gather, leave };
 
 // Passes a barrier with `data`; what every node gave, by rank. Throws Error on every node when the nodes' kinds or details differ
 // (detail: sizes and the like), or when two threads of this node are in collective calls at once.

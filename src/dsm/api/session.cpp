@@ -1,17 +1,35 @@
+#include <pthread.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <string>
+#include <utility>
 
+#include "base/check.hpp"
 #include "base/log.hpp"
 #include "dsm/api/current.hpp"
 
 namespace dsm {
 namespace {
 
-std::unique_ptr<Node> the_node;
+// Deleted by the Session alone: a process that ends by exit() has not left the job, and must not wait for the others in a destructor.
+Node* the_node = nullptr;
+bool is_child = false;  // of a process that had a Session when it forked
 std::atomic<bool> in_collective{false};
+
+// A forked child has neither the memory nor the threads of the node, and must not speak in its name.
+void forget_in_children() {
+  static const int registered = ::pthread_atfork(nullptr, nullptr, [] {
+    if (the_node == nullptr) return;
+    the_node = nullptr;
+    is_child = true;
+  });
+  DSM_CHECK(registered == 0, "a handler for fork() can be registered");
+}
 
 const char* name_of(api::Collective kind) {
   switch (kind) {
@@ -20,8 +38,7 @@ const char* name_of(api::Collective kind) {
     case api::Collective::free: return "free()";
     case api::Collective::broadcast: return "broadcast()";
     case api::Collective::all_gather: return "all_reduce() or all_gather_bytes()";
-    case api::Collective::lock: return "Lock()";
-    case api::Collective::make_barrier: return "Barrier()";
+    case api::Collective::leave: return "the end of its Session";
   }
   return "?";
 }
@@ -38,23 +55,55 @@ void log_statistics(const Statistics& s) {
 namespace api {
 
 Node& current(const char* call) {
+  if (is_child)
+    throw Error(std::string(call) + " in a child process: the Session is its parent's; start programs that share memory with dsmrun");
   if (!the_node) throw Error(std::string(call) + " needs a dsm::Session: make one first, and keep it until the last use of shared memory");
   return *the_node;
 }
 
+Node* joined() { return the_node; }
+
 void fail(const Status& status) { throw Error(status.message()); }
+
+namespace {
+
+Bytes encode(Collective kind, std::uint64_t detail, ByteView data) {
+  Bytes payload;
+  Writer writer(payload);
+  writer.put(kind);
+  writer.put(detail);
+  writer.put_bytes(data);
+  return payload;
+}
+
+// Waits until every node leaves. One that calls something else meanwhile is told by its call, and most likely leaves then.
+void leave(Node& node) {
+  if (in_collective.exchange(true)) {
+    log_line("the Session ends while another thread of this node is in a collective call: join it before");
+    ::_exit(EXIT_FAILURE);
+  }
+  for (bool told = false, all_leave = false; !all_leave;) {
+    all_leave = true;
+    const std::vector<Bytes> all = node.driver().barrier(encode(Collective::leave, 0, {}), "at the end of its Session");
+    for (std::uint32_t n = 0; n < all.size(); ++n) {
+      const auto other = Reader(all[n]).get<Collective>();
+      if (other == Collective::leave) continue;
+      if (!told) log_line("the Session ends here while node %u is in %s: every node makes the same calls in the same order", n, name_of(other));
+      told = true;
+      all_leave = false;
+    }
+  }
+  in_collective.store(false);
+}
+
+}  // namespace
 
 std::vector<Bytes> collective(Collective kind, std::uint64_t detail, ByteView data) {
   Node& node = current(name_of(kind));
   if (in_collective.exchange(true))
     throw Error(std::string("two threads of this node are in collective calls at once (") + name_of(kind) +
                 "): collective calls are made by one thread of a node at a time");
-  Bytes payload;
-  Writer writer(payload);
-  writer.put(kind);
-  writer.put(detail);
-  writer.put_bytes(data);
-  std::vector<Bytes> all = node.driver().barrier(std::move(payload), "at a barrier");
+  std::vector<Bytes> all = node.driver().barrier(encode(kind, detail, data), "at a barrier");
   in_collective.store(false);
   for (std::uint32_t n = 0; n < all.size(); ++n) {
     Reader in(all[n]);
@@ -78,16 +127,20 @@ Session::Session() : exceptions_(std::uncaught_exceptions()) {
   if (the_node) throw Error("there is a dsm::Session already: a process joins its job once");
   Result<std::unique_ptr<Node>> node = Node::join();
   if (!node) api::fail(node.status());
-  the_node = std::move(node).value();
+  forget_in_children();
+  the_node = std::move(node).value().release();
+  is_child = false;
 }
 
 Session::~Session() {
+  if (the_node == nullptr) return;
   if (std::uncaught_exceptions() > exceptions_) {
     the_node->abandon("it was left by an exception");
-  } else if (log_debug()) {
-    log_statistics(statistics());
+  } else {
+    if (log_debug()) log_statistics(statistics());
+    api::leave(*the_node);
   }
-  the_node.reset();
+  delete std::exchange(the_node, nullptr);
 }
 
 int rank() noexcept { return the_node ? static_cast<int>(the_node->self().value) : 0; }

@@ -1,6 +1,7 @@
 // Locks, barriers and the collectives that are barriers too.
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <string>
 
@@ -41,6 +42,7 @@ struct Barrier::State {
   std::condition_variable passed;
   int arrived = 0;
   std::uint64_t round = 0;
+  std::exception_ptr refused;  // the last round's, for every thread
 };
 
 Barrier::Barrier(int threads) : state_(nullptr) {
@@ -55,15 +57,22 @@ void Barrier::arrive_and_wait() {
   const std::uint64_t round = state_->round;
   if (++state_->arrived < state_->threads) {
     state_->passed.wait(hold, [&] { return state_->round != round; });
-    return;
+  } else {
+    hold.unlock();
+    std::exception_ptr refused;
+    try {
+      api::collective(api::Collective::barrier, 1, {});
+    } catch (...) {
+      refused = std::current_exception();
+    }
+    hold.lock();
+    state_->refused = refused;
+    state_->arrived = 0;
+    ++state_->round;
+    // With the mutex held: whoever wakes may destroy the barrier.
+    state_->passed.notify_all();
   }
-  hold.unlock();
-  api::collective(api::Collective::barrier, 1, {});
-  hold.lock();
-  state_->arrived = 0;
-  ++state_->round;
-  hold.unlock();
-  state_->passed.notify_all();
+  if (state_->refused) std::rethrow_exception(state_->refused);
 }
 
 // The bytes are read and written here as the program would, before and after the runtime's part: they may be shared memory.
