@@ -88,7 +88,8 @@ DSM_API void free_bytes(void* memory);
 template <typename T>
 std::span<T> allocate(std::size_t count, const Placement& placement = Placement::block()) {
   static_assert(std::is_trivially_copyable_v<T>, "shared memory starts as zero bytes and moves between processes as bytes");
-  return {static_cast<T*>(allocate_bytes(count * sizeof(T), placement)), count};
+  const std::size_t bytes = count > SIZE_MAX / sizeof(T) ? SIZE_MAX : count * sizeof(T);  // too many to count are too many to have
+  return {static_cast<T*>(allocate_bytes(bytes, placement)), count};
 }
 template <typename T>
 void free(std::span<T> memory) {
@@ -174,8 +175,9 @@ class DSM_API Ensured {
   std::uint64_t pages_;
 };
 
-// Throws Error when the range is not shared memory, or holds more foreign pages than half the cache (DSM_CACHE): move such
-// ranges with load() and store(), which work in pieces. Ranges outside the shared memory cost nothing and are left alone.
+// Throws Error when a part of the range is not shared memory, or when all that this node has ensured holds more foreign pages than
+// half the cache (DSM_CACHE, counted in chunks of 2 MiB): move such ranges with load() and store(), which work in pieces. Ranges
+// outside the shared memory cost nothing and are left alone.
 [[nodiscard]] DSM_API Ensured ensure(const void* memory, std::size_t bytes, Intent intent);
 
 // Bytes [offset, offset + bytes) of a file into shared memory, and back. Any size. They return the bytes moved, fewer than
