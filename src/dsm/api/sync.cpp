@@ -1,9 +1,15 @@
 // Locks, barriers and the collectives that are barriers too.
+#include <unistd.h>
+
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include "dsm/api/current.hpp"
 
@@ -14,6 +20,33 @@ namespace {
 constexpr std::uint64_t first_own_lock = std::uint64_t{1} << 63;
 std::atomic<std::uint64_t> next_lock{first_own_lock};
 
+// std::lock() and std::scoped_lock of several locks hold one and try the others; when a try fails they let go and wait for the one
+// that was missing. Two nodes that do so with equal delays take each other's lock for ever: so who has failed waits a little, more
+// and more, at random, before it asks again, while it holds nothing.
+class BackOff {
+ public:
+  void failed() {
+    failures_ = std::min(failures_ + 1, doublings_max);
+    due_ = true;
+  }
+  void succeeded() { failures_ = 0; }
+  void wait() {
+    if (!std::exchange(due_, false)) return;
+    if (random_ == 0) random_ = reinterpret_cast<std::uintptr_t>(this) ^ static_cast<std::uint64_t>(::getpid()) << 32;
+    random_ = random_ * 6364136223846793005u + 1442695040888963407u;
+    const std::uint64_t most_us = shortest_us << failures_;
+    std::this_thread::sleep_for(std::chrono::microseconds((random_ >> 33) % most_us));
+  }
+
+ private:
+  static constexpr std::uint64_t shortest_us = 10;
+  static constexpr std::uint32_t doublings_max = 10;
+  std::uint32_t failures_ = 0;  // tries since the last that succeeded
+  bool due_ = false;
+  std::uint64_t random_ = 0;
+};
+constinit thread_local BackOff back_off;
+
 }  // namespace
 
 Lock::Lock() : number_(next_lock.fetch_add(1)) {}
@@ -22,9 +55,21 @@ Lock::Lock(std::uint64_t number) : number_(number) {
   if (number >= first_own_lock) throw Error("a lock's number lies below 2^63, not " + std::to_string(number));
 }
 
-void Lock::lock() { api::current("Lock::lock()").driver().lock(LockId(number_)); }
+void Lock::lock() {
+  Node& node = api::current("Lock::lock()");
+  back_off.wait();
+  node.driver().lock(LockId(number_));
+}
 
-bool Lock::try_lock() { return api::current("Lock::try_lock()").driver().try_lock(LockId(number_)); }
+bool Lock::try_lock() {
+  const bool taken = api::current("Lock::try_lock()").driver().try_lock(LockId(number_));
+  if (taken) {
+    back_off.succeeded();
+  } else {
+    back_off.failed();
+  }
+  return taken;
+}
 
 void Lock::unlock() {
   Node& node = api::current("Lock::unlock()");
