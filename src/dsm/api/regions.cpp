@@ -134,11 +134,11 @@ void* allocate_bytes(std::size_t bytes, const Placement& placement) {
   const core::Region region(RegionId(next_region++), *run, PlacementAccess::homes(placement, pages, node.size(), page_bytes));
   const Status prepared = prepare_home(node, region);
   // From here on this node answers for its pages; nobody comes before the barrier below.
-  node.driver().add_region(region);
+  if (prepared.ok()) node.driver().add_region(region);
   try {
     agree(api::Collective::allocate, region.hash(), prepared);
   } catch (const Error&) {
-    node.driver().drop_region(region.id());
+    if (prepared.ok()) node.driver().drop_region(region.id());
     throw;
   }
   return node.space().program(run->first);
