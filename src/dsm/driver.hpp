@@ -47,7 +47,7 @@ class Driver {
     Twins& twins;
     Patience::Policy patience;
     std::function<void(NodeId lost, const Doing& doing)> on_lost;  // a peer is down
-    std::function<void()> on_news;                                 // `news_fd` is readable
+    std::function<void(const Doing& doing)> on_news;               // `news_fd` is readable
     int news_fd = -1;
   };
   Driver(const core::Config& config, Parts parts);
@@ -57,6 +57,7 @@ class Driver {
 
   void start();    // the service thread
   void closing();  // from now on a peer that goes is no loss
+  void watch(std::chrono::milliseconds time);  // takes events for so long, whoever else waits or not
 
   // False: no region covers the page. Otherwise returns when the access may be tried again.
   bool fault(PageId page, Access wanted);

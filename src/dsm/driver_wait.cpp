@@ -92,6 +92,14 @@ void Driver::handle(const transport::Event& event) {
   }
 }
 
+void Driver::watch(std::chrono::milliseconds time) {
+  constexpr std::chrono::milliseconds step{2};
+  for (; time.count() > 0; time -= step) {
+    progress();
+    std::this_thread::sleep_for(step);
+  }
+}
+
 // The last one who polls leaves the wire armed, so that what comes from now on wakes the service thread.
 void Driver::stop_polling() {
   if (polling_.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
@@ -141,7 +149,7 @@ void Driver::serve() {
     poll_mutex_.unlock();
     if (!armed) continue;
     ::poll(fds, 3, idle_limit_ms);
-    if (fds[2].revents != 0 && !closing_.load()) parts_.on_news();
+    if (fds[2].revents != 0 && !closing_.load()) parts_.on_news(waiters_.someone());
   }
 }
 

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstdlib>
 #include <string_view>
+#include <thread>
 
 #include "base/log.hpp"
 #include "dsm/memory/base_address.hpp"
@@ -19,6 +20,9 @@ constexpr std::uint32_t chunks_least = 16;           // one instruction of each 
 constexpr std::uint32_t ring_slots = 512;
 constexpr std::uint32_t fetch_window_pages = 16;
 constexpr std::chrono::milliseconds exchange_limit{30000};
+constexpr std::chrono::milliseconds reason_limit{200};   // between two signs of one loss
+constexpr std::chrono::milliseconds reason_step{5};
+constexpr std::chrono::milliseconds linger{500};         // between this node's line and its end
 
 static_assert(chunks_least >= core::cache_chunks_min);
 
@@ -200,7 +204,8 @@ Status Node::start_engine() {
 
   driver_ = std::make_unique<Driver>(
       config, Driver::Parts{job_.rank, *wire_, *space_, *rings_, *lanes_, *twins_, patience,
-                            [this](NodeId lost, const Doing& doing) { on_lost(lost, doing); }, [this] { on_news(); },
+                            [this](NodeId lost, const Doing& doing) { on_lost(lost, doing); },
+                            [this](const Doing& doing) { on_news(doing); },
                             rendezvous_ ? rendezvous_->wait_fd() : -1});
   auto trap = memory::Trap::install(*space_, &Node::on_trap, this);
   if (!trap) return trap.status();
@@ -223,7 +228,7 @@ Node::~Node() {
 
 void Node::abandon(const char* why) {
   abandoned_ = true;
-  if (rendezvous_) rendezvous_->abort(Code::peer_lost, "node " + std::to_string(self().value) + " (" + hosts_[self().value] + ") left: " + why);
+  if (rendezvous_) rendezvous_->abort(Code::refused, "node " + std::to_string(self().value) + " (" + hosts_[self().value] + ") left: " + why);
 }
 
 bool Node::on_trap(void* context, std::uintptr_t address, Access wanted) {
@@ -231,23 +236,36 @@ bool Node::on_trap(void* context, std::uintptr_t address, Access wanted) {
   return node.driver_->fault(node.space_->page_of(address), wanted);
 }
 
-// Far away, and the end of the job: nothing that this node holds is worth more than saying so at once.
+// Far away, and the end of the job. A node that vanishes is noticed on its wire and at the rendezvous, in any order: the wire
+// knows the node, the rendezvous knows its reason if it had time to give one (any Code but peer_lost).
 void Node::on_lost(NodeId lost, const Doing& doing) {
-  const char* host = lost.value < hosts_.size() ? hosts_[lost.value].c_str() : "?";
-  if (doing.what[0] == '\0') {
-    log_line("lost node %u (%s); this node was computing", lost.value, host);
-  } else if (doing.numbered) {
-    log_line("lost node %u (%s); this node was waiting %s %lu", lost.value, host, doing.what, static_cast<unsigned long>(doing.number));
-  } else {
-    log_line("lost node %u (%s); this node was waiting %s", lost.value, host, doing.what);
+  for (auto left = reason_limit; rendezvous_ && left.count() > 0; left -= reason_step) {
+    const Status status = rendezvous_->check();
+    if (!status.ok() && status.code() != Code::peer_lost) end_job(status.message(), doing);
+    if (!status.ok()) break;
+    std::this_thread::sleep_for(reason_step);
   }
-  ::_exit(launch::exit_code_of_bystander);
+  end_job("lost node " + std::to_string(lost.value) + " (" + (lost.value < hosts_.size() ? hosts_[lost.value] : "?") + ")", doing);
 }
 
-void Node::on_news() {
+void Node::on_news(const Doing& doing) {
   const Status status = rendezvous_->check();
   if (status.ok()) return;
-  log_line("%s", status.message().c_str());
+  if (status.code() == Code::peer_lost) driver_->watch(reason_limit);
+  end_job(status.message(), doing);
+}
+
+void Node::end_job(const std::string& why, const Doing& doing) {
+  if (ending_.exchange(true)) std::this_thread::sleep_for(std::chrono::hours(1));  // another thread is saying it
+  if (doing.what[0] == '\0') {
+    log_line("%s; this node was computing", why.c_str());
+  } else if (doing.numbered) {
+    log_line("%s; this node was waiting %s %lu", why.c_str(), doing.what, static_cast<unsigned long>(doing.number));
+  } else {
+    log_line("%s; this node was waiting %s", why.c_str(), doing.what);
+  }
+  // So that the others hear of the loss before they see that this node has gone as well.
+  std::this_thread::sleep_for(linger);
   ::_exit(launch::exit_code_of_bystander);
 }
 

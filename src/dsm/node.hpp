@@ -1,6 +1,7 @@
 // One node, wired: settings, rendezvous, memory, transport, engine, traps. Made once a process, by joining the job.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -55,11 +56,13 @@ class Node {
 
   static bool on_trap(void* context, std::uintptr_t address, Access wanted);
   [[noreturn]] void on_lost(NodeId lost, const Doing& doing);
-  void on_news();
+  void on_news(const Doing& doing);
+  [[noreturn]] void end_job(const std::string& why, const Doing& doing);
 
   launch::Settings settings_;
   launch::Job job_;
   bool abandoned_ = false;
+  std::atomic<bool> ending_{false};
   std::uint32_t chunk_pages_ = 0;
   std::uint32_t nodes_here_ = 1;       // nodes on this host, this one included
   std::vector<std::string> hosts_;     // "host, process 123", by rank
