@@ -148,8 +148,9 @@ void Driver::serve() {
     const bool armed = parts_.wire.arm();
     poll_mutex_.unlock();
     if (!armed) continue;
+    if (closing_.load()) fds[2].fd = -1;
     ::poll(fds, 3, idle_limit_ms);
-    if (fds[2].revents != 0 && !closing_.load()) parts_.on_news(waiters_.someone());
+    if (fds[2].revents != 0) parts_.on_news(waiters_.someone());
   }
 }
 

@@ -216,6 +216,7 @@ Status Node::start_engine() {
 
 Node::~Node() {
   if (!driver_) return;  // joining failed
+  leaving_.store(true);
   driver_->closing();
   if (rendezvous_ && !abandoned_) {
     // Nobody closes before everyone knows that a closed connection is no loss from here on.
@@ -250,7 +251,7 @@ void Node::on_lost(NodeId lost, const Doing& doing) {
 
 void Node::on_news(const Doing& doing) {
   const Status status = rendezvous_->check();
-  if (status.ok()) return;
+  if (status.ok() || leaving_.load()) return;  // asked in this order: the rendezvous is left later
   if (status.code() == Code::peer_lost) driver_->watch(reason_limit);
   end_job(status.message(), doing);
 }

@@ -62,7 +62,8 @@ class Node {
   launch::Settings settings_;
   launch::Job job_;
   bool abandoned_ = false;
-  std::atomic<bool> ending_{false};
+  std::atomic<bool> leaving_{false};  // in good order
+  std::atomic<bool> ending_{false};   // because of someone else
   std::uint32_t chunk_pages_ = 0;
   std::uint32_t nodes_here_ = 1;       // nodes on this host, this one included
   std::vector<std::string> hosts_;     // "host, process 123", by rank
