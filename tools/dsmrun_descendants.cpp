@@ -34,8 +34,7 @@ struct Process {
 // /proc/PID/stat: "PID (NAME) STATE PARENT ..."; the name may hold anything, so the last
 // parenthesis counts.
 bool read_process(pid_t pid, Process& out) {
-  const Fd file(
-      ::open(("/proc/" + std::to_string(pid) + "/stat").c_str(), O_RDONLY | O_CLOEXEC));
+  const Fd file(::open(("/proc/" + std::to_string(pid) + "/stat").c_str(), O_RDONLY | O_CLOEXEC));
   char text[512];
   const ssize_t n = file ? ::read(file.get(), text, sizeof text - 1) : -1;
   if (n <= 0) return false;

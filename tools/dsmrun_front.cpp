@@ -16,7 +16,6 @@
 namespace dsm::run {
 namespace {
 
-
 // A user's signal goes to the keeper; the terminal's has reached it already.
 void pass_on(const siginfo_t& signal, pid_t keeper) {
   if (signal.si_code != SI_KERNEL) ::kill(keeper, signal.si_signo);

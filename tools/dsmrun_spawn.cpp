@@ -14,7 +14,6 @@
 namespace dsm::run {
 namespace {
 
-
 constexpr const char* gdb_script_name = "dsm.gdb.py";
 constexpr std::array signals_with_default_action = {SIGPIPE, SIGCHLD};
 

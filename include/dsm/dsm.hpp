@@ -2,25 +2,27 @@
 //
 //   #include <dsm/dsm.hpp>
 //   int main() {
-//     dsm::Session session;                               // joins the job that dsmrun started, or runs alone
-//     auto counter = dsm::allocate<long>(1);              // the same pointer on every node, zero-filled
+//     dsm::Session session;                           // joins dsmrun's job, or runs alone
+//     auto counter = dsm::allocate<long>(1);          // the same pointer on every node, zero
 //     dsm::Lock lock;
-//     { std::scoped_lock hold(lock); ++counter[0]; }      // what a lock's holder wrote, its next holder sees
-//     dsm::barrier();                                     // what anyone wrote before, everyone sees after
+//     { std::scoped_lock hold(lock); ++counter[0]; }  // what a holder wrote, the next one sees
+//     dsm::barrier();                                 // what anyone wrote before, all see after
 //     if (dsm::rank() == 0) std::printf("%ld of %d\n", counter[0], dsm::size());
 //   }
 //
-// A *node* is one process of the job, numbered by its rank; it may have many threads, which share its view of the memory.
-// Memory is *scope consistent* (Iftode, Singh, Li 1996): an acquire of a lock makes visible what was written under that lock
-// before its last release; a barrier makes everything visible to everyone. Writers of different bytes never disturb each other,
-// also within one page. A word that is written under one lock and read under another, or under none, without a barrier between,
-// is a data race and gets no promise.
+// A *node* is one process of the job, numbered by its rank; it may have many threads, which share
+// its view of the memory. Memory is *scope consistent* (Iftode, Singh, Li 1996): an acquire of a
+// lock makes visible what was written under that lock before its last release; a barrier makes
+// everything visible to everyone. Writers of different bytes never disturb each other, also within
+// one page. A word that is written under one lock and read under another, or under none, without a
+// barrier between, is a data race and gets no promise.
 //
-// Errors: what the caller can mend (a wrong argument, too little memory, a machine without some ability) throws dsm::Error, whose
-// what() is one line that says what to do. A node that is lost ends every other node with one line that names it.
+// Errors: what the caller can mend (a wrong argument, too little memory, a machine without some
+// ability) throws dsm::Error, whose what() is one line that says what to do. A node that is lost
+// ends every other node with one line that names it.
 //
-// Threads: every function may be called by any thread of a node unless it says *collective*: then it is called once by each node,
-// in the same order everywhere (by whichever thread).
+// Threads: every function may be called by any thread of a node unless it says *collective*: then
+// it is called once by each node, in the same order everywhere (by whichever thread).
 #pragma once
 
 #include <cstddef>
@@ -42,9 +44,10 @@ class DSM_API Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Membership in the job. Collective: constructed once by every node before anything else of this header, destroyed last.
-// The destructor waits for all nodes, so that nobody's memory goes while others still read it; but when an exception destroys the
-// Session, this node leaves at once and the job ends for the others, with a line that says so.
+// Membership in the job. Collective: constructed once by every node before anything else of this
+// header, destroyed last. The destructor waits for all nodes, so that nobody's memory goes while
+// others still read it; but when an exception destroys the Session, this node leaves at once and
+// the job ends for the others, with a line that says so.
 class DSM_API Session {
  public:
   Session();
@@ -56,18 +59,23 @@ class DSM_API Session {
   int exceptions_;
 };
 
-DSM_API int rank() noexcept;                 // this node, 0..size()-1
-DSM_API int size() noexcept;                 // nodes of the job
-DSM_API std::size_t page_size() noexcept;    // bytes of a page, the unit of coherence
+DSM_API int rank() noexcept;               // this node, 0..size()-1
+DSM_API int size() noexcept;               // nodes of the job
+DSM_API std::size_t page_size() noexcept;  // bytes of a page, the unit of coherence
 
-// Which node is *home* of each page of a region, that is, keeps its master copy. Accesses by the home are the cheapest.
+// Which node is *home* of each page of a region, that is, keeps its master copy. Accesses by the
+// home are the cheapest.
 class DSM_API Placement {
  public:
-  static Placement block();                              // size() contiguous shares, as equal as whole pages allow
-  static Placement cyclic(std::size_t pages = 1);        // `pages` to node 0, the next `pages` to node 1, and around
-  static Placement on(int node);                         // all on one node
-  static Placement by(std::function<int(std::size_t page)> home);  // home(page index in the region); the same on every node
-  // Shares of given size: shares[i] bytes to node i, in order; cut at the nearest page. For arrays split by rows or planes.
+  // size() contiguous shares, as equal as whole pages allow
+  static Placement block();
+  // `pages` to node 0, the next `pages` to node 1, and around
+  static Placement cyclic(std::size_t pages = 1);
+  static Placement on(int node);  // all on one node
+  // home(page index in the region); the same on every node
+  static Placement by(std::function<int(std::size_t page)> home);
+  // Shares of given size: shares[i] bytes to node i, in order; cut at the nearest page. For arrays
+  // split by rows or planes.
   static Placement shares(std::vector<std::size_t> bytes);
 
  private:
@@ -79,16 +87,20 @@ class DSM_API Placement {
   std::vector<std::size_t> shares_;
 };
 
-// Collective: `bytes` of shared memory at the same address on every node, page-aligned and zero-filled. Never null.
+// Collective: `bytes` of shared memory at the same address on every node, page-aligned and
+// zero-filled. Never null.
 DSM_API void* allocate_bytes(std::size_t bytes, const Placement& placement = Placement::block());
 
-// Collective: gives a region back; `memory` is what allocate_bytes() returned. No node may use it afterwards.
+// Collective: gives a region back; `memory` is what allocate_bytes() returned. No node may use it
+// afterwards.
 DSM_API void free_bytes(void* memory);
 
 template <typename T>
 std::span<T> allocate(std::size_t count, const Placement& placement = Placement::block()) {
-  static_assert(std::is_trivially_copyable_v<T>, "shared memory starts as zero bytes and moves between processes as bytes");
-  const std::size_t bytes = count > SIZE_MAX / sizeof(T) ? SIZE_MAX : count * sizeof(T);  // too many to count are too many to have
+  static_assert(std::is_trivially_copyable_v<T>,
+                "shared memory starts as zero bytes and moves between processes as bytes");
+  // too many to count are too many to have
+  const std::size_t bytes = count > SIZE_MAX / sizeof(T) ? SIZE_MAX : count * sizeof(T);
   return {static_cast<T*>(allocate_bytes(bytes, placement)), count};
 }
 template <typename T>
@@ -96,23 +108,27 @@ void free(std::span<T> memory) {
   free_bytes(const_cast<std::remove_const_t<T>*>(memory.data()));
 }
 
-// A lock of the whole job, in the shape of std::mutex (std::scoped_lock and std::unique_lock work). One thread of one node
-// holds it at a time; it is handed over fairly. Not recursive. A lock is only its number, so it is cheap to make and to copy.
+// A lock of the whole job, in the shape of std::mutex (std::scoped_lock and std::unique_lock work).
+// One thread of one node holds it at a time; it is handed over fairly. Not recursive. A lock is
+// only its number, so it is cheap to make and to copy.
 class DSM_API Lock {
  public:
-  Lock();                                  // collective: the next number, the same lock on every node
-  explicit Lock(std::uint64_t number);     // the lock of this number, made by whoever names it; below 2^63, not collective
+  // collective: the next number, the same lock on every node
+  Lock();
+  // the lock of this number, made by whoever names it; below 2^63, not collective
+  explicit Lock(std::uint64_t number);
   void lock();
-  bool try_lock();                         // true when it was free here or could be had without waiting for another holder
-  void unlock();                           // throws Error when this node does not hold it
+  // true when it was free here or could be had without waiting for another holder
+  bool try_lock();
+  void unlock();  // throws Error when this node does not hold it
   std::uint64_t number() const noexcept { return number_; }
 
  private:
   std::uint64_t number_;
 };
 
-// A barrier of the whole job, in the shape of std::barrier: `threads` threads of each node take part.
-// Collective construction.
+// A barrier of the whole job, in the shape of std::barrier: `threads` threads of each node take
+// part. Collective construction.
 class DSM_API Barrier {
  public:
   explicit Barrier(int threads = 1);
@@ -138,10 +154,12 @@ void broadcast(T& value, int root = 0) {
   broadcast_bytes(&value, sizeof value, root);
 }
 
-// Collective: every node's `bytes` at `data`, in order of rank, at `all` (size() * bytes). It is a barrier too.
+// Collective: every node's `bytes` at `data`, in order of rank, at `all` (size() * bytes). It is a
+// barrier too.
 DSM_API void all_gather_bytes(const void* data, std::size_t bytes, void* all);
 
-// Collective: combine(...combine(combine(v0, v1), v2)..., v(n-1)) in order of rank: the same bits on every node. A barrier too.
+// Collective: combine(...combine(combine(v0, v1), v2)..., v(n-1)) in order of rank: the same bits
+// on every node. A barrier too.
 template <typename T, typename Combine = std::plus<>>
 T all_reduce(const T& value, Combine combine = {}) {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -159,9 +177,9 @@ T all_reduce(const T& value, Combine combine = {}) {
 
 enum class Intent { read, write };
 
-// System calls do not fault pages in: given an absent page they fail with EFAULT, or stop short without a word. While an Ensured
-// lives, [memory, memory + bytes) is present on this node, and writable if asked, so long as no other thread of the node acquires
-// a lock or passes a barrier.
+// System calls do not fault pages in: given an absent page they fail with EFAULT, or stop short
+// without a word. While an Ensured lives, [memory, memory + bytes) is present on this node, and
+// writable if asked, so long as no other thread of the node acquires a lock or passes a barrier.
 class DSM_API Ensured {
  public:
   Ensured(Ensured&& other) noexcept;
@@ -175,31 +193,34 @@ class DSM_API Ensured {
   std::uint64_t pages_;
 };
 
-// Throws Error when a part of the range is not shared memory, or when all that this node has ensured holds more foreign pages than
-// half the cache (DSM_CACHE, counted in chunks of 2 MiB): move such ranges with load() and store(), which work in pieces. Ranges
-// outside the shared memory cost nothing and are left alone.
+// Throws Error when a part of the range is not shared memory, or when all that this node has
+// ensured holds more foreign pages than half the cache (DSM_CACHE, counted in chunks of 2 MiB):
+// move such ranges with load() and store(), which work in pieces. Ranges outside the shared memory
+// cost nothing and are left alone.
 [[nodiscard]] DSM_API Ensured ensure(const void* memory, std::size_t bytes, Intent intent);
 
-// Bytes [offset, offset + bytes) of a file into shared memory, and back. Any size. They return the bytes moved, fewer than
-// asked only at the end of the file, and throw Error with the system's reason otherwise.
+// Bytes [offset, offset + bytes) of a file into shared memory, and back. Any size. They return the
+// bytes moved, fewer than asked only at the end of the file, and throw Error with the system's
+// reason otherwise.
 DSM_API std::size_t load(int fd, void* memory, std::size_t bytes, std::uint64_t offset);
 DSM_API std::size_t store(int fd, const void* memory, std::size_t bytes, std::uint64_t offset);
 
-// What this node did since it joined; for reports and tests. Counting costs nothing that one could measure.
+// What this node did since it joined; for reports and tests. Counting costs nothing that one could
+// measure.
 struct Statistics {
-  std::uint64_t read_faults = 0;       // traps, by what the access wanted
+  std::uint64_t read_faults = 0;  // traps, by what the access wanted
   std::uint64_t write_faults = 0;
   std::uint64_t pages_fetched = 0;
   std::uint64_t pages_invalidated = 0;
-  std::uint64_t pages_sent_home = 0;   // diffs
+  std::uint64_t pages_sent_home = 0;  // diffs
   std::uint64_t chunks_evicted = 0;
   std::uint64_t messages_sent = 0;
-  std::uint64_t bytes_sent = 0;        // in messages
-  std::uint64_t bytes_read = 0;        // one-sided
+  std::uint64_t bytes_sent = 0;  // in messages
+  std::uint64_t bytes_read = 0;  // one-sided
   std::uint64_t locks_taken = 0;
   std::uint64_t locks_taken_here = 0;  // of these, without a message
   std::uint64_t barriers = 0;
-  std::uint64_t cache_bytes = 0;       // chunks held for other nodes' pages, and the limit
+  std::uint64_t cache_bytes = 0;  // chunks held for other nodes' pages, and the limit
   std::uint64_t cache_limit_bytes = 0;
   std::uint64_t home_bytes = 0;
 };

@@ -1,4 +1,5 @@
-// Sleeping on a 32-bit word, with a bound. The kernel's futex, private to this process. Async-signal-safe.
+// Sleeping on a 32-bit word, with a bound. The kernel's futex, private to this process.
+// Async-signal-safe.
 #pragma once
 
 #include <linux/futex.h>
@@ -14,8 +15,10 @@
 namespace dsm {
 
 // Sleeps while `word` holds `expected`, at most `limit`. May return early for nothing.
-inline void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::chrono::milliseconds limit) {
-  static_assert(sizeof word == sizeof(std::uint32_t) && std::atomic<std::uint32_t>::is_always_lock_free);
+inline void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
+                       std::chrono::milliseconds limit) {
+  static_assert(sizeof word == sizeof(std::uint32_t) &&
+                std::atomic<std::uint32_t>::is_always_lock_free);
   timespec t{};
   t.tv_sec = limit.count() / 1000;
   t.tv_nsec = static_cast<long>(limit.count() % 1000) * 1'000'000;

@@ -73,7 +73,9 @@ std::size_t put_prefix(char* out, std::size_t size) {
 
 }  // namespace
 
-void log_set_rank(unsigned rank) { log_rank.store(static_cast<int>(rank), std::memory_order_relaxed); }
+void log_set_rank(unsigned rank) {
+  log_rank.store(static_cast<int>(rank), std::memory_order_relaxed);
+}
 
 std::size_t format_line(char* out, std::size_t size, const char* format, std::va_list args) {
   Cursor cursor(out, size);
@@ -87,17 +89,30 @@ std::size_t format_line(char* out, std::size_t size, const char* format, std::va
     if (*f == 'z') longs = 2, ++f;
     while (*f == 'l') ++longs, ++f;
     switch (*f) {
-      case 's': cursor.put(va_arg(args, const char*)); break;
-      case 'c': cursor.put(static_cast<char>(va_arg(args, int))); break;
-      case 'd': cursor.put_signed(longs > 0 ? va_arg(args, long) : va_arg(args, int)); break;
-      case 'u': cursor.put(longs > 0 ? va_arg(args, unsigned long) : va_arg(args, unsigned), 10); break;
-      case 'x': cursor.put(longs > 0 ? va_arg(args, unsigned long) : va_arg(args, unsigned), 16); break;
+      case 's':
+        cursor.put(va_arg(args, const char*));
+        break;
+      case 'c':
+        cursor.put(static_cast<char>(va_arg(args, int)));
+        break;
+      case 'd':
+        cursor.put_signed(longs > 0 ? va_arg(args, long) : va_arg(args, int));
+        break;
+      case 'u':
+        cursor.put(longs > 0 ? va_arg(args, unsigned long) : va_arg(args, unsigned), 10);
+        break;
+      case 'x':
+        cursor.put(longs > 0 ? va_arg(args, unsigned long) : va_arg(args, unsigned), 16);
+        break;
       case 'p':
         cursor.put("0x");
         cursor.put(reinterpret_cast<std::uintptr_t>(va_arg(args, void*)), 16);
         break;
-      case '%': cursor.put('%'); break;
-      default: std::abort();
+      case '%':
+        cursor.put('%');
+        break;
+      default:
+        std::abort();
     }
   }
   return cursor.finish();
@@ -124,8 +139,8 @@ bool log_debug() {
 
 namespace detail {
 
-void check_failed(const char* file, int line, const char* condition, const char* invariant, const CheckValue* values,
-                  int count) {
+void check_failed(const char* file, int line, const char* condition, const char* invariant,
+                  const CheckValue* values, int count) {
   log_line("bug: %s", invariant);
   log_line("  at %s:%d: %s", file, line, condition);
   for (int i = 0; i < count; ++i)

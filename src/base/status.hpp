@@ -1,4 +1,5 @@
-// Status: an expected failure, as a value. Bugs are DSM_CHECK (check.hpp); what happens far away is an event.
+// Status: an expected failure, as a value. Bugs are DSM_CHECK (check.hpp); what happens far away is
+// an event.
 #pragma once
 
 #include <string>
@@ -11,17 +12,19 @@ namespace dsm {
 
 enum class Code {
   ok,
-  would_block,   // nothing was done; call again after progress was made
-  too_large,     // exceeds a limit that the message names
-  unavailable,   // this machine, kernel or build cannot do it; the message says why and what would help
-  refused,       // authentication or agreement failed
-  peer_lost,     // the other side is gone
-  invalid,       // the caller's argument is wrong
-  exhausted,     // out of memory, descriptors, maps; the message names which and the mend
+  would_block,  // nothing was done; call again after progress was made
+  too_large,    // exceeds a limit that the message names
+  // this machine, kernel or build cannot do it; the message says why and what would help
+  unavailable,
+  refused,    // authentication or agreement failed
+  peer_lost,  // the other side is gone
+  invalid,    // the caller's argument is wrong
+  exhausted,  // out of memory, descriptors, maps; the message names which and the mend
   timed_out,
 };
 
-// Thread-compatible. A default Status is success. The message is one line for a user: what is wrong, then what to do.
+// Thread-compatible. A default Status is success. The message is one line for a user: what is
+// wrong, then what to do.
 class [[nodiscard]] Status {
  public:
   Status() = default;
@@ -44,7 +47,9 @@ template <typename T>
 class [[nodiscard]] Result {
  public:
   Result(T value) : state_(std::move(value)) {}
-  Result(Status status) : state_(std::move(status)) { DSM_CHECK(!std::get<Status>(state_).ok(), "Result made from success"); }
+  Result(Status status) : state_(std::move(status)) {
+    DSM_CHECK(!std::get<Status>(state_).ok(), "Result made from success");
+  }
 
   bool ok() const { return std::holds_alternative<T>(state_); }
   explicit operator bool() const { return ok(); }

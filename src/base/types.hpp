@@ -24,13 +24,16 @@ struct Id {
   constexpr Rep operator-(Id other) const { return static_cast<Rep>(value - other.value); }
 };
 
-using NodeId = Id<struct NodeTag, std::uint32_t>;      // a process of the job: 0..n-1, its rank
-using PageId = Id<struct PageTag, std::uint64_t>;      // a page of the space, counted from its start
-using LockId = Id<struct LockTag, std::uint64_t>;      // a lock of the job
-using RegionId = Id<struct RegionTag, std::uint32_t>;  // a collective allocation, in order of allocation
-using Ticket = Id<struct TicketTag, std::uint64_t>;    // one waiting thread of this node
-using Seq = Id<struct SeqTag, std::uint64_t>;          // a position in a node's log or in a lock's history
-using Epoch = Id<struct EpochTag, std::uint32_t>;      // barriers passed
+using NodeId = Id<struct NodeTag, std::uint32_t>;  // a process of the job: 0..n-1, its rank
+// a page of the space, counted from its start
+using PageId = Id<struct PageTag, std::uint64_t>;
+using LockId = Id<struct LockTag, std::uint64_t>;  // a lock of the job
+// a collective allocation, in order of allocation
+using RegionId = Id<struct RegionTag, std::uint32_t>;
+using Ticket = Id<struct TicketTag, std::uint64_t>;  // one waiting thread of this node
+// a position in a node's log or in a lock's history
+using Seq = Id<struct SeqTag, std::uint64_t>;
+using Epoch = Id<struct EpochTag, std::uint32_t>;  // barriers passed
 
 inline constexpr NodeId no_node{~std::uint32_t{0}};
 

@@ -1,4 +1,5 @@
-// Bytes on a wire, little-endian. The Reader is total: any bytes give values or !ok(), never a read past the end.
+// Bytes on a wire, little-endian. The Reader is total: any bytes give values or !ok(), never a read
+// past the end.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +24,7 @@ class Writer {
   explicit Writer(Bytes& out) : out_(out) {}
 
   template <typename T>
-    requires std::is_integral_v<T> || std::is_enum_v<T>
+  requires std::is_integral_v<T> || std::is_enum_v<T>
   void put(T value) {
     const std::size_t at = out_.size();
     out_.resize(at + sizeof value);
@@ -45,24 +46,22 @@ class Writer {
   Bytes& out_;
 };
 
-// Reads from bytes that outlive it. After the first failed get() every later one fails too and yields zero.
+// Reads from bytes that outlive it. After the first failed get() every later one fails too and
+// yields zero.
 class Reader {
  public:
   explicit Reader(ByteView bytes) : rest_(bytes) {}
 
   template <typename T>
-    requires std::is_integral_v<T> || std::is_enum_v<T>
-  T get() {
+  requires std::is_integral_v<T> || std::is_enum_v<T> T get() {
     T value{};
     if (!take(sizeof value)) return value;
     std::memcpy(&value, taken_.data(), sizeof value);
     return value;
   }
   template <typename IdType>
-    requires requires(IdType id) { id.value; }
-  IdType get() {
-    return IdType(get<decltype(IdType::value)>());
-  }
+  requires requires(IdType id) { id.value; }
+  IdType get() { return IdType(get<decltype(IdType::value)>()); }
   ByteView get_bytes(std::size_t size) { return take(size) ? taken_ : ByteView{}; }
   ByteView get_sized() { return get_bytes(get<std::uint32_t>()); }
   std::string get_string() {

@@ -1,5 +1,6 @@
-// For the debugger's script (tools/dsm.gdb): the engine's pages and locks, printed by a stopped process. The engine's lock is not
-// taken, for its holder may be stopped; a state in the middle of a step may read oddly.
+// For the debugger's script (tools/dsm.gdb): the engine's pages and locks, printed by a stopped
+// process. The engine's lock is not taken, for its holder may be stopped; a state in the middle of
+// a step may read oddly.
 #include "dsm/debug.hpp"
 
 #include <unistd.h>
@@ -23,7 +24,9 @@ void print(const std::string& text) {
 
 }  // namespace
 
-void debug_watch(const core::Engine* engine) { watched = engine; }
+void debug_watch(const core::Engine* engine) {
+  watched = engine;
+}
 
 }  // namespace dsm
 

@@ -13,7 +13,8 @@ namespace dsm {
 
 using memory::InRuntime;
 
-Driver::Driver(const core::Config& config, Parts parts) : parts_(std::move(parts)), engine_(config), outbox_(parts_.wire) {
+Driver::Driver(const core::Config& config, Parts parts)
+    : parts_(std::move(parts)), engine_(config), outbox_(parts_.wire) {
   MutexLock hold(engine_mutex_);
   for (std::size_t i = 0; i < works_usual; ++i) {
     works_.push_back(std::make_unique<Work>());
@@ -34,7 +35,9 @@ Driver::~Driver() {
   if (stop_fd_ >= 0) ::close(stop_fd_);
 }
 
-void Driver::closing() { closing_.store(true); }
+void Driver::closing() {
+  closing_.store(true);
+}
 
 Driver::Work* Driver::take_work() {
   if (idle_works_.empty()) {
@@ -62,10 +65,12 @@ void Driver::tell(const core::Event& event) {
   give_work(work);
 }
 
-// Effects of a step in their order; then their completions are steps, and so on until nothing is left to do at once.
+// Effects of a step in their order; then their completions are steps, and so on until nothing is
+// left to do at once.
 void Driver::act(Work& work) {
   for (;;) {
-    for (core::Effect& effect : work.effects) std::visit([&](auto& e) { carry_out(e, work); }, effect);
+    for (core::Effect& effect : work.effects)
+      std::visit([&](auto& e) { carry_out(e, work); }, effect);
     work.effects.clear();
     if (work.events.empty()) return;
     MutexLock hold(engine_mutex_);
@@ -85,7 +90,8 @@ bool Driver::ask(const core::Event& event, Ticket who) {
 
 bool Driver::fault(PageId page, Access wanted) {
   const InRuntime here;
-  if (!look([&](const core::Engine& engine) { return engine.layout().region_of(page) != nullptr; })) return false;
+  if (!look([&](const core::Engine& engine) { return engine.layout().region_of(page) != nullptr; }))
+    return false;
   const Ticket who = waiters_.take({"for page", page.value, true});
   ask(core::Fault{who, page, wanted}, who);
   return true;
@@ -138,6 +144,8 @@ void Driver::drop_region(RegionId region) {
   ask(core::DropRegion{who, region}, who);
 }
 
-Traffic Driver::traffic() const { return {outbox_.messages(), outbox_.bytes(), parts_.lanes.bytes_read()}; }
+Traffic Driver::traffic() const {
+  return {outbox_.messages(), outbox_.bytes(), parts_.lanes.bytes_read()};
+}
 
 }  // namespace dsm

@@ -1,9 +1,10 @@
-// The driver: feeds the engine with what happens and carries out what it decides. The only place where engine, memory, traps and
-// transport meet.
+// The driver: feeds the engine with what happens and carries out what it decides. The only place
+// where engine, memory, traps and transport meet.
 //
-// Threads. Every public call may be made by any thread, fault() in a trap. There are two locks: *polling* (who takes events off the
-// wire) and *engine* (who steps it), taken in this order. Effects are carried out without the engine's lock; the engine keeps what
-// they touch busy until it hears of their end. Progress is made by whoever waits, and by a service thread when nobody does.
+// Threads. Every public call may be made by any thread, fault() in a trap. There are two locks:
+// *polling* (who takes events off the wire) and *engine* (who steps it), taken in this order.
+// Effects are carried out without the engine's lock; the engine keeps what they touch busy until it
+// hears of their end. Progress is made by whoever waits, and by a service thread when nobody does.
 #pragma once
 
 #include <array>
@@ -37,7 +38,8 @@ struct Traffic {
 
 class Driver {
  public:
-  // What the driver borrows for its life, and what it calls when the job cannot go on (which does not return).
+  // What the driver borrows for its life, and what it calls when the job cannot go on (which does
+  // not return).
   struct Parts {
     NodeId self;
     transport::Transport& wire;
@@ -57,7 +59,8 @@ class Driver {
 
   void start();    // the service thread
   void closing();  // from now on a peer that goes is no loss
-  void watch(std::chrono::milliseconds time);  // takes events for so long, whoever else waits or not
+  // takes events for so long, whoever else waits or not
+  void watch(std::chrono::milliseconds time);
 
   // False: no region covers the page. Otherwise returns when the access may be tried again.
   bool fault(PageId page, Access wanted);
@@ -90,8 +93,9 @@ class Driver {
     Bytes message;
   };
 
-  void tell(const core::Event& event);                     // step, then act
-  bool ask(const core::Event& event, Ticket who);          // tell, then wait until `who` is woken; whether it was granted
+  void tell(const core::Event& event);  // step, then act
+  // tell, then wait until `who` is woken; whether it was granted
+  bool ask(const core::Event& event, Ticket who);
   Work* take_work() DSM_REQUIRES(engine_mutex_);
   void give_work(Work* work);
   void act(Work& work);
@@ -132,11 +136,12 @@ class Driver {
   Mutex drain_mutex_;  // taken before engine_mutex_: entries of a ring are told in their order
   Outbox outbox_;
   Waiters waiters_;
-  std::vector<Bytes> passed_;                    // of the barrier; handed to its waiter by its wake
-  std::atomic<std::uint32_t> polling_{0};        // threads that wait and poll
-  std::atomic<std::uint32_t> waiting_{0};        // threads that wait, polling or asleep
-  std::atomic<std::uint32_t> waiting_most_{0};   // the most that ever did at once: so many threads the program has at least
-  std::atomic<std::uint32_t> service_parked_{0}; // the service thread waits until nobody polls
+  std::vector<Bytes> passed_;              // of the barrier; handed to its waiter by its wake
+  std::atomic<std::uint32_t> polling_{0};  // threads that wait and poll
+  std::atomic<std::uint32_t> waiting_{0};  // threads that wait, polling or asleep
+  // the most that ever did at once: so many threads the program has at least
+  std::atomic<std::uint32_t> waiting_most_{0};
+  std::atomic<std::uint32_t> service_parked_{0};  // the service thread waits until nobody polls
   std::atomic<bool> closing_{false};
   std::atomic<bool> stopping_{false};
   int stop_fd_ = -1;

@@ -19,12 +19,17 @@ void Driver::carry_out(core::Send& e, Work& work) {
   outbox_.send(e.to, work.message);
 }
 
-void Driver::carry_out(core::Fetch& e, Work&) { parts_.lanes.fetch(e); }
+void Driver::carry_out(core::Fetch& e, Work&) {
+  parts_.lanes.fetch(e);
+}
 
-void Driver::carry_out(core::Unmark& e, Work&) { parts_.lanes.unmark(e); }
+void Driver::carry_out(core::Unmark& e, Work&) {
+  parts_.lanes.unmark(e);
+}
 
-// The full fence stands between this node's last store to its own pages and its reading of the rings (PROTOCOL.md B6). The
-// entries are told under the drain lock: those of one reader in their order, and all of them before their MarksDrained.
+// The full fence stands between this node's last store to its own pages and its reading of the
+// rings (PROTOCOL.md B6). The entries are told under the drain lock: those of one reader in their
+// order, and all of them before their MarksDrained.
 void Driver::carry_out(core::DrainMarks& e, Work&) {
   Work* inner = nullptr;
   {
@@ -36,7 +41,8 @@ void Driver::carry_out(core::DrainMarks& e, Work&) {
     for (std::uint32_t n = 0; n < config.nodes; ++n) {
       if (NodeId(n) == config.self) continue;
       while (const auto entry = parts_.rings.next(NodeId(n), engine_.epoch()))
-        engine_.step(core::Marked{NodeId(n), entry->run, entry->epoch, entry->added}, inner->effects);
+        engine_.step(core::Marked{NodeId(n), entry->run, entry->epoch, entry->added},
+                     inner->effects);
     }
     engine_.step(core::MarksDrained{e.id}, inner->effects);
   }
@@ -54,7 +60,8 @@ void Driver::carry_out(core::Change& e, Work& work) {
 }
 
 void Driver::carry_out(core::Twin& e, Work&) {
-  for (PageId page = e.run.first; page < e.run.end(); ++page) parts_.twins.take(page, parts_.space.runtime(page));
+  for (PageId page = e.run.first; page < e.run.end(); ++page)
+    parts_.twins.take(page, parts_.space.runtime(page));
 }
 
 void Driver::carry_out(core::SendDiff& e, Work& work) {
@@ -66,7 +73,8 @@ void Driver::carry_out(core::SendDiff& e, Work& work) {
     const std::size_t empty = work.message.size();
     for (std::uint64_t i = 0; i < part.count; ++i) {
       const PageId page = part.first + i;
-      core::append_diff({parts_.space.runtime(page), page_bytes}, parts_.twins.of(page), static_cast<std::uint16_t>(i), work.message);
+      core::append_diff({parts_.space.runtime(page), page_bytes}, parts_.twins.of(page),
+                        static_cast<std::uint16_t>(i), work.message);
       parts_.twins.give(page);
     }
     if (work.message.size() == empty) {
@@ -79,8 +87,9 @@ void Driver::carry_out(core::SendDiff& e, Work& work) {
 }
 
 void Driver::carry_out(core::ApplyDiff& e, Work&) {
-  const bool good = core::apply_diff(e.body, memory::AddressSpace::page_size(), e.run.count,
-                                     [&](std::uint64_t index) { return parts_.space.runtime(e.run.first + index); });
+  const bool good = core::apply_diff(
+      e.body, memory::AddressSpace::page_size(), e.run.count,
+      [&](std::uint64_t index) { return parts_.space.runtime(e.run.first + index); });
   DSM_CHECK_WITH(good, "a diff names bytes of its pages", {"page", e.run.first.value});
 }
 
@@ -90,8 +99,12 @@ void Driver::carry_out(core::Punch& e, Work& work) {
   work.events.push_back(core::Punched{e.run});
 }
 
-void Driver::carry_out(core::Wake& e, Work&) { waiters_.wake(e.who, e.granted); }
+void Driver::carry_out(core::Wake& e, Work&) {
+  waiters_.wake(e.who, e.granted);
+}
 
-void Driver::carry_out(core::Passed& e, Work&) { passed_ = std::move(e.payloads); }
+void Driver::carry_out(core::Passed& e, Work&) {
+  passed_ = std::move(e.payloads);
+}
 
 }  // namespace dsm

@@ -21,7 +21,8 @@ namespace dsm {
 void Driver::wait(Waiters::Place& place) {
   const std::uint32_t waiting = waiting_.fetch_add(1, std::memory_order_relaxed) + 1;
   std::uint32_t most = waiting_most_.load(std::memory_order_relaxed);
-  while (most < waiting && !waiting_most_.compare_exchange_weak(most, waiting, std::memory_order_relaxed)) {
+  while (most < waiting &&
+         !waiting_most_.compare_exchange_weak(most, waiting, std::memory_order_relaxed)) {
   }
   Patience patience(parts_.patience, std::max(most, waiting) > parts_.patience.spinners);
   polling_.fetch_add(1, std::memory_order_seq_cst);
@@ -42,17 +43,19 @@ void Driver::wait(Waiters::Place& place) {
   waiting_.fetch_sub(1, std::memory_order_relaxed);
 }
 
-// Who polls serves all. More who poll than cores are free for take the processor from those who could answer, so all but these
-// sleep; one always stays.
+// Who polls serves all. More who poll than cores are free for take the processor from those who
+// could answer, so all but these sleep; one always stays.
 bool Driver::leave_polling_to_others() {
   const std::uint32_t enough = std::max(parts_.patience.spinners, 1u);
   std::uint32_t polling = polling_.load(std::memory_order_relaxed);
   while (polling > enough)
-    if (polling_.compare_exchange_weak(polling, polling - 1, std::memory_order_seq_cst)) return true;
+    if (polling_.compare_exchange_weak(polling, polling - 1, std::memory_order_seq_cst))
+      return true;
   return false;
 }
 
-// Whoever finds the polling lock taken has nothing to do: the holder sees to everything that has arrived.
+// Whoever finds the polling lock taken has nothing to do: the holder sees to everything that has
+// arrived.
 bool Driver::progress() {
   if (!poll_mutex_.try_lock()) return false;
   const bool worked = progress_locked();
@@ -76,13 +79,14 @@ void Driver::handle(const transport::Event& event) {
   switch (event.kind) {
     case transport::Event::Kind::completion:
       if (event.code == Code::peer_lost) return;  // its peer_down comes too
-      DSM_CHECK_WITH(event.code == Code::ok, "a one-sided operation stays inside a peer's memory", {"peer", event.peer.value});
+      DSM_CHECK_WITH(event.code == Code::ok, "a one-sided operation stays inside a peer's memory",
+                     {"peer", event.peer.value});
       tell(core::Fetched{FetchCookie::run(event.cookie)});
       return;
     case transport::Event::Kind::message: {
       std::optional<core::Message> message = core::decode(event.bytes);
-      DSM_CHECK_WITH(message.has_value(), "nodes of one build understand each other", {"peer", event.peer.value},
-                     {"bytes", event.bytes.size()});
+      DSM_CHECK_WITH(message.has_value(), "nodes of one build understand each other",
+                     {"peer", event.peer.value}, {"bytes", event.bytes.size()});
       tell(core::Received{event.peer, std::move(*message)});
       return;
     }
@@ -100,7 +104,8 @@ void Driver::watch(std::chrono::milliseconds time) {
   }
 }
 
-// The last one who polls leaves the wire armed, so that what comes from now on wakes the service thread.
+// The last one who polls leaves the wire armed, so that what comes from now on wakes the service
+// thread.
 void Driver::stop_polling() {
   if (polling_.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
   arm();
@@ -131,11 +136,13 @@ void Driver::start() {
 void Driver::serve() {
   pthread_setname_np(pthread_self(), "dsm-service");
   const memory::InRuntime here;
-  pollfd fds[] = {{parts_.wire.wait_fd(), POLLIN, 0}, {stop_fd_, POLLIN, 0}, {parts_.news_fd, POLLIN, 0}};
+  pollfd fds[] = {
+      {parts_.wire.wait_fd(), POLLIN, 0}, {stop_fd_, POLLIN, 0}, {parts_.news_fd, POLLIN, 0}};
   constexpr std::chrono::milliseconds parked_limit{100};
   constexpr int idle_limit_ms = 1000;
   while (!stopping_.load()) {
-    // While a thread of the program polls, it serves the others too, and this one would only take its processor.
+    // While a thread of the program polls, it serves the others too, and this one would only take
+    // its processor.
     if (const std::uint32_t others = polling_.load(std::memory_order_seq_cst); others > 0) {
       service_parked_.store(1, std::memory_order_seq_cst);
       futex_wait(polling_, others, parked_limit);

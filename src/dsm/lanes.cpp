@@ -5,8 +5,8 @@
 
 namespace dsm {
 
-Lanes::Lanes(transport::Transport& wire, memory::AddressSpace& space, NodeId self, std::uint32_t ring_slots,
-             std::vector<Remote> remotes)
+Lanes::Lanes(transport::Transport& wire, memory::AddressSpace& space, NodeId self,
+             std::uint32_t ring_slots, std::vector<Remote> remotes)
     : wire_(wire), space_(space), self_(self), ring_slots_(ring_slots) {
   constexpr std::size_t entries_usual = 256;  // so that the fault path does not allocate
   for (const Remote& remote : remotes) {
@@ -20,9 +20,13 @@ Lanes::Lanes(transport::Transport& wire, memory::AddressSpace& space, NodeId sel
   }
 }
 
-void Lanes::fetch(const core::Fetch& f) { submit(f.home, {f.slot, {f.run, f.epoch, true}}); }
+void Lanes::fetch(const core::Fetch& f) {
+  submit(f.home, {f.slot, {f.run, f.epoch, true}});
+}
 
-void Lanes::unmark(const core::Unmark& u) { submit(u.home, {u.slot, {u.run, u.epoch, false}}); }
+void Lanes::unmark(const core::Unmark& u) {
+  submit(u.home, {u.slot, {u.run, u.epoch, false}});
+}
 
 void Lanes::submit(NodeId home, const Entry& entry) {
   Lane& lane = *lanes_[home.value];
@@ -72,13 +76,16 @@ void Lanes::enqueue(Lane& lane, const Entry& entry) {
 
 bool Lanes::flush(NodeId home, Lane& lane) {
   const std::size_t posted = wire_.post(home, lane.backlog);
-  lane.backlog.erase(lane.backlog.begin(), lane.backlog.begin() + static_cast<std::ptrdiff_t>(posted));
+  lane.backlog.erase(lane.backlog.begin(),
+                     lane.backlog.begin() + static_cast<std::ptrdiff_t>(posted));
   if (!lane.backlog.empty()) blocked_.store(true, std::memory_order_release);
   return posted > 0;
 }
 
 bool Lanes::retry() {
-  if (!blocked_.load(std::memory_order_relaxed) || !blocked_.exchange(false, std::memory_order_acquire)) return false;
+  if (!blocked_.load(std::memory_order_relaxed) ||
+      !blocked_.exchange(false, std::memory_order_acquire))
+    return false;
   bool posted = false;
   for (std::uint32_t n = 0; n < lanes_.size(); ++n) {
     Lane& lane = *lanes_[n];

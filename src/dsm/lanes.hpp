@@ -1,6 +1,7 @@
-// The one-sided channel to each peer, in the engine's order. Steps are carried out by several threads, but a home reads its mark
-// rings only up to the first slot not yet written; so the entry of slot s must be posted before anything of slot s + 1. Whoever
-// comes too early leaves its operation with the one that is late.
+// The one-sided channel to each peer, in the engine's order. Steps are carried out by several
+// threads, but a home reads its mark rings only up to the first slot not yet written; so the entry
+// of slot s must be posted before anything of slot s + 1. Whoever comes too early leaves its
+// operation with the one that is late.
 #pragma once
 
 #include <atomic>
@@ -23,7 +24,8 @@ struct FetchCookie {
   static transport::Cookie of(PageRun run) { return run.first.value << 6 | run.count; }
   static PageRun run(transport::Cookie cookie) { return {PageId(cookie >> 6), cookie & 63}; }
 };
-static_assert(core::fetch_run_max < 64 && core::mark_pages_max <= std::uint64_t{1} << 58, "a run fits a cookie");
+static_assert(core::fetch_run_max < 64 && core::mark_pages_max <= std::uint64_t{1} << 58,
+              "a run fits a cookie");
 
 class Lanes {
  public:
@@ -32,7 +34,8 @@ class Lanes {
     transport::RemoteMemory rings;
   };
   // Borrows both for its life. remotes[i] is node i's; this node's own is unused.
-  Lanes(transport::Transport& wire, memory::AddressSpace& space, NodeId self, std::uint32_t ring_slots, std::vector<Remote> remotes);
+  Lanes(transport::Transport& wire, memory::AddressSpace& space, NodeId self,
+        std::uint32_t ring_slots, std::vector<Remote> remotes);
 
   // Any thread; never waits for a peer. The completion's cookie is FetchCookie::of(run).
   void fetch(const core::Fetch& fetch);
@@ -50,9 +53,10 @@ class Lanes {
   struct Lane {
     Mutex mutex;
     Remote remote DSM_GUARDED_BY(mutex);
-    std::uint64_t next DSM_GUARDED_BY(mutex) = 0;             // the slot whose turn it is
+    std::uint64_t next DSM_GUARDED_BY(mutex) = 0;  // the slot whose turn it is
     std::vector<Entry> early DSM_GUARDED_BY(mutex);
-    std::vector<std::uint64_t> words DSM_GUARDED_BY(mutex);   // what the WRITEs load from: a slot is reused after a whole lap
+    // what the WRITEs load from: a slot is reused after a whole lap
+    std::vector<std::uint64_t> words DSM_GUARDED_BY(mutex);
     std::vector<transport::Operation> backlog DSM_GUARDED_BY(mutex);
   };
 

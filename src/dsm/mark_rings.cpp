@@ -17,9 +17,11 @@ Result<std::unique_ptr<MarkRings>> MarkRings::create(std::uint32_t nodes, std::u
   rings->fd_ = ::memfd_create("dsm-marks", MFD_CLOEXEC);
   void* at = MAP_FAILED;
   if (rings->fd_ >= 0 && ::ftruncate(rings->fd_, static_cast<off_t>(rings->bytes_)) == 0)
-    at = ::mmap(nullptr, rings->bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, rings->fd_, 0);
+    at = ::mmap(nullptr, rings->bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                rings->fd_, 0);
   if (at == MAP_FAILED)
-    return Status(Code::exhausted, std::string("no memory for the mark rings: ") + std::strerror(errno));
+    return Status(Code::exhausted,
+                  std::string("no memory for the mark rings: ") + std::strerror(errno));
   ::madvise(at, rings->bytes_, MADV_DONTFORK);
   rings->words_ = static_cast<std::uint64_t*>(at);
   return rings;

@@ -1,4 +1,5 @@
-// The memory in which other nodes leave their marks: one ring of entries a reader, written by that reader alone, one-sided.
+// The memory in which other nodes leave their marks: one ring of entries a reader, written by that
+// reader alone, one-sided.
 #pragma once
 
 #include <cstdint>

@@ -15,14 +15,16 @@
 namespace dsm {
 namespace {
 
-constexpr std::uint64_t chunk_bytes = 2u << 20;      // what is cached, registered and evicted together
-constexpr std::uint32_t chunks_least = 16;           // one instruction of each of several threads may touch many chunks
+// what is cached, registered and evicted together
+constexpr std::uint64_t chunk_bytes = 2u << 20;
+// one instruction of each of several threads may touch many chunks
+constexpr std::uint32_t chunks_least = 16;
 constexpr std::uint32_t ring_slots = 512;
 constexpr std::uint32_t fetch_window_pages = 16;
 constexpr std::chrono::milliseconds exchange_limit{30000};
-constexpr std::chrono::milliseconds reason_limit{200};   // between two signs of one loss
+constexpr std::chrono::milliseconds reason_limit{200};  // between two signs of one loss
 constexpr std::chrono::milliseconds reason_step{5};
-constexpr std::chrono::milliseconds linger{500};         // between this node's line and its end
+constexpr std::chrono::milliseconds linger{500};  // between this node's line and its end
 
 static_assert(chunks_least >= core::cache_chunks_min);
 
@@ -31,7 +33,9 @@ Bytes to_bytes(std::string_view text) {
   return Bytes(view.begin(), view.end());
 }
 
-std::string to_string(const Bytes& bytes) { return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()); }
+std::string to_string(const Bytes& bytes) {
+  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
 
 std::string host_name() {
   char name[256] = "?";
@@ -46,7 +50,9 @@ std::uint32_t cores_allowed() {
   return static_cast<std::uint32_t>(std::max(1, CPU_COUNT(&set)));
 }
 
-std::string mebibytes(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+std::string mebibytes(std::uint64_t bytes) {
+  return std::to_string(bytes >> 20) + " MiB";
+}
 
 }  // namespace
 
@@ -61,8 +67,8 @@ Result<std::unique_ptr<Node>> Node::join() {
   log_set_rank(job->rank.value);
 
   std::unique_ptr<Node> node(new Node(std::move(settings).value(), std::move(job).value()));
-  for (Status (Node::*step)() : {&Node::check_limits, &Node::meet, &Node::map_space, &Node::open_wire, &Node::wire_up,
-                                 &Node::start_engine}) {
+  for (Status (Node::*step)() : {&Node::check_limits, &Node::meet, &Node::map_space,
+                                 &Node::open_wire, &Node::wire_up, &Node::start_engine}) {
     if (Status status = (node.get()->*step)(); !status.ok()) {
       if (node->rendezvous_) node->rendezvous_->abort(status.code(), status.message());
       node->driver_.reset();
@@ -75,7 +81,8 @@ Result<std::unique_ptr<Node>> Node::join() {
 Status Node::check_limits() {
   const std::uint64_t least = chunk_bytes * chunks_least;
   if (settings_.cache_bytes < least)
-    return Status(Code::invalid, "DSM_CACHE is " + mebibytes(settings_.cache_bytes) + "; a node needs at least " + mebibytes(least) +
+    return Status(Code::invalid, "DSM_CACHE is " + mebibytes(settings_.cache_bytes) +
+                                     "; a node needs at least " + mebibytes(least) +
                                      " of cache for other nodes' pages");
   chunk_pages_ = static_cast<std::uint32_t>(chunk_bytes / memory::AddressSpace::page_size());
   return {};
@@ -90,7 +97,10 @@ Status Node::meet() {
   if (!rendezvous) return rendezvous.status();
   rendezvous_ = std::move(rendezvous).value();
   const std::string host = host_name();
-  if (Status s = rendezvous_->publish("host", to_bytes(host + ", process " + std::to_string(::getpid()))); !s.ok()) return s;
+  if (Status s =
+          rendezvous_->publish("host", to_bytes(host + ", process " + std::to_string(::getpid())));
+      !s.ok())
+    return s;
   auto hosts = launch::gather(*rendezvous_, job_.size, "host", exchange_limit);
   if (!hosts) return hosts.status();
   nodes_here_ = 0;
@@ -101,7 +111,8 @@ Status Node::meet() {
   return {};
 }
 
-// All nodes map the space at one address: the first of the candidates that is free on every one of them (DESIGN.md 4).
+// All nodes map the space at one address: the first of the candidates that is free on every one of
+// them (DESIGN.md 4).
 Status Node::map_space() {
   std::uintptr_t base = settings_.base.value_or(0);
   if (!settings_.base) {
@@ -115,8 +126,10 @@ Status Node::map_space() {
       for (const Bytes& bytes : all.value()) free &= Reader(bytes).get<std::uint32_t>();
     }
     if (free == 0)
-      return Status(Code::exhausted, "no address range of " + mebibytes(settings_.space_bytes) +
-                                         " is free on all nodes; give a smaller DSM_SPACE, or a free address as DSM_BASE");
+      return Status(
+          Code::exhausted,
+          "no address range of " + mebibytes(settings_.space_bytes) +
+              " is free on all nodes; give a smaller DSM_SPACE, or a free address as DSM_BASE");
     base = memory::candidate_bases()[static_cast<std::size_t>(std::countr_zero(free))];
   }
 
@@ -125,7 +138,8 @@ Status Node::map_space() {
   if (settings_.trap == launch::TrapChoice::uffd) kind = memory::TrapKind::uffd;
   if (settings_.trap == launch::TrapChoice::mprotect) kind = memory::TrapKind::mprotect;
   if (const Status& usable = probe.of(kind); !usable.ok())
-    return Status(usable.code(), std::string("DSM_TRAP=") + memory::name(kind) + " cannot be used here: " + usable.message());
+    return Status(usable.code(), std::string("DSM_TRAP=") + memory::name(kind) +
+                                     " cannot be used here: " + usable.message());
 
   auto space = memory::AddressSpace::create(base, settings_.space_bytes, kind);
   if (!space) return space.status();
@@ -134,7 +148,8 @@ Status Node::map_space() {
   if (!rings) return rings.status();
   rings_ = std::move(rings).value();
   const std::uint64_t cached_pages = settings_.cache_bytes / chunk_bytes * chunk_pages_;
-  auto twins = Twins::create(space_->pages(), static_cast<std::uint32_t>(cached_pages), memory::AddressSpace::page_size());
+  auto twins = Twins::create(space_->pages(), static_cast<std::uint32_t>(cached_pages),
+                             memory::AddressSpace::page_size());
   if (!twins) return twins.status();
   twins_ = std::move(twins).value();
   return {};
@@ -153,7 +168,8 @@ Status Node::open_wire() {
   const std::uint64_t largest = core::fetch_run_max * memory::AddressSpace::page_size();
   if (job_.size > 1 && (!wire_->caps().ordered || wire_->caps().operation_max < largest))
     return Status(Code::unavailable, std::string("transport ") + wire_->caps().name +
-                                         " cannot order a mark before a READ of " + std::to_string(largest) + " bytes");
+                                         " cannot order a mark before a READ of " +
+                                         std::to_string(largest) + " bytes");
   if (job_.size == 1) return {};
   if (Status s = rendezvous_->publish("address", wire_->address()); !s.ok()) return s;
   auto addresses = launch::gather(*rendezvous_, job_.size, "address", exchange_limit);
@@ -165,7 +181,8 @@ Status Node::open_wire() {
 Status Node::wire_up() {
   std::vector<Lanes::Remote> remotes(job_.size);
   if (job_.size > 1) {
-    auto space_key = wire_->expose({space_->runtime(PageId(0)), space_->bytes()}, space_->descriptor(), 0);
+    auto space_key =
+        wire_->expose({space_->runtime(PageId(0)), space_->bytes()}, space_->descriptor(), 0);
     if (!space_key) return space_key.status();
     auto rings_key = wire_->expose(rings_->memory(), rings_->descriptor(), 0);
     if (!rings_key) return rings_key.status();
@@ -220,7 +237,8 @@ Node::~Node() {
   driver_->closing();
   if (rendezvous_ && !abandoned_) {
     // Nobody closes before everyone knows that a closed connection is no loss from here on.
-    if (const Status s = rendezvous_->fence(exchange_limit); !s.ok()) log_line("%s", s.message().c_str());
+    if (const Status s = rendezvous_->fence(exchange_limit); !s.ok())
+      log_line("%s", s.message().c_str());
     rendezvous_->finish();
   }
   trap_.reset();
@@ -229,7 +247,9 @@ Node::~Node() {
 
 void Node::abandon(const char* why) {
   abandoned_ = true;
-  if (rendezvous_) rendezvous_->abort(Code::refused, "node " + std::to_string(self().value) + " (" + hosts_[self().value] + ") left: " + why);
+  if (rendezvous_)
+    rendezvous_->abort(Code::refused, "node " + std::to_string(self().value) + " (" +
+                                          hosts_[self().value] + ") left: " + why);
 }
 
 bool Node::on_trap(void* context, std::uintptr_t address, Access wanted) {
@@ -237,8 +257,9 @@ bool Node::on_trap(void* context, std::uintptr_t address, Access wanted) {
   return node.driver_->fault(node.space_->page_of(address), wanted);
 }
 
-// Far away, and the end of the job. A node that vanishes is noticed on its wire and at the rendezvous, in any order: the wire
-// knows the node, the rendezvous knows its reason if it had time to give one (any Code but peer_lost).
+// Far away, and the end of the job. A node that vanishes is noticed on its wire and at the
+// rendezvous, in any order: the wire knows the node, the rendezvous knows its reason if it had time
+// to give one (any Code but peer_lost).
 void Node::on_lost(NodeId lost, const Doing& doing) {
   for (auto left = reason_limit; rendezvous_ && left.count() > 0; left -= reason_step) {
     const Status status = rendezvous_->check();
@@ -246,7 +267,9 @@ void Node::on_lost(NodeId lost, const Doing& doing) {
     if (!status.ok()) break;
     std::this_thread::sleep_for(reason_step);
   }
-  end_job("lost node " + std::to_string(lost.value) + " (" + (lost.value < hosts_.size() ? hosts_[lost.value] : "?") + ")", doing);
+  end_job("lost node " + std::to_string(lost.value) + " (" +
+              (lost.value < hosts_.size() ? hosts_[lost.value] : "?") + ")",
+          doing);
 }
 
 void Node::on_news(const Doing& doing) {
@@ -257,11 +280,13 @@ void Node::on_news(const Doing& doing) {
 }
 
 void Node::end_job(const std::string& why, const Doing& doing) {
-  if (ending_.exchange(true)) std::this_thread::sleep_for(std::chrono::hours(1));  // another thread is saying it
+  // another thread is saying it
+  if (ending_.exchange(true)) std::this_thread::sleep_for(std::chrono::hours(1));
   if (doing.what[0] == '\0') {
     log_line("%s; this node was computing", why.c_str());
   } else if (doing.numbered) {
-    log_line("%s; this node was waiting %s %lu", why.c_str(), doing.what, static_cast<unsigned long>(doing.number));
+    log_line("%s; this node was waiting %s %lu", why.c_str(), doing.what,
+             static_cast<unsigned long>(doing.number));
   } else {
     log_line("%s; this node was waiting %s", why.c_str(), doing.what);
   }

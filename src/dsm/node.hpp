@@ -1,4 +1,5 @@
-// One node, wired: settings, rendezvous, memory, transport, engine, traps. Made once a process, by joining the job.
+// One node, wired: settings, rendezvous, memory, transport, engine, traps. Made once a process, by
+// joining the job.
 #pragma once
 
 #include <atomic>
@@ -24,15 +25,18 @@ namespace dsm {
 
 class Node {
  public:
-  // Joins the job that the environment describes. Collective. A Status says in one line what is wrong and what would help.
+  // Joins the job that the environment describes. Collective. A Status says in one line what is
+  // wrong and what would help.
   static Result<std::unique_ptr<Node>> join();
 
-  // Leaves it. REQUIRES: all nodes are about to (a barrier said so), and no thread of the program uses the space any more.
+  // Leaves it. REQUIRES: all nodes are about to (a barrier said so), and no thread of the program
+  // uses the space any more.
   ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  // This node goes although the others have not agreed to, and their job ends. Only destruction may follow.
+  // This node goes although the others have not agreed to, and their job ends. Only destruction may
+  // follow.
   void abandon(const char* why);
 
   NodeId self() const { return job_.rank; }
@@ -44,7 +48,8 @@ class Node {
   const char* transport_name() const { return wire_->caps().name; }
 
  private:
-  Node(launch::Settings settings, launch::Job job) : settings_(std::move(settings)), job_(std::move(job)) {}
+  Node(launch::Settings settings, launch::Job job)
+      : settings_(std::move(settings)), job_(std::move(job)) {}
 
   // The steps of joining, in order.
   Status check_limits();
@@ -65,8 +70,8 @@ class Node {
   std::atomic<bool> leaving_{false};  // in good order
   std::atomic<bool> ending_{false};   // because of someone else
   std::uint32_t chunk_pages_ = 0;
-  std::uint32_t nodes_here_ = 1;       // nodes on this host, this one included
-  std::vector<std::string> hosts_;     // "host, process 123", by rank
+  std::uint32_t nodes_here_ = 1;    // nodes on this host, this one included
+  std::vector<std::string> hosts_;  // "host, process 123", by rank
   // Destroyed in reverse: the trap first, the rendezvous last.
   std::unique_ptr<launch::Rendezvous> rendezvous_;
   std::unique_ptr<memory::AddressSpace> space_;

@@ -7,8 +7,8 @@ namespace dsm {
 bool Outbox::try_send(NodeId to, ByteView message) {
   const Status status = wire_.send(to, message);
   if (status.code() == Code::would_block) return false;
-  DSM_CHECK_WITH(status.ok() || status.code() == Code::peer_lost, "a message fits the wire", {"bytes", message.size()},
-                 {"to", to.value});
+  DSM_CHECK_WITH(status.ok() || status.code() == Code::peer_lost, "a message fits the wire",
+                 {"bytes", message.size()}, {"to", to.value});
   messages_.fetch_add(1, std::memory_order_relaxed);
   bytes_.fetch_add(message.size(), std::memory_order_relaxed);
   return true;

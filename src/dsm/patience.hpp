@@ -1,4 +1,5 @@
-// How to wait: spin while a core is free for it, hand the processor over otherwise, sleep when it takes long.
+// How to wait: spin while a core is free for it, hand the processor over otherwise, sleep when it
+// takes long.
 #pragma once
 
 #include <sched.h>
@@ -11,11 +12,13 @@ namespace dsm {
 class Patience {
  public:
   struct Policy {
-    std::uint32_t spinners = 1;                       // threads of this node that may spin without taking a core from others
-    std::chrono::microseconds before_sleep{2000};     // spin or yield so long without progress
+    // threads of this node that may spin without taking a core from others
+    std::uint32_t spinners = 1;
+    std::chrono::microseconds before_sleep{2000};  // spin or yield so long without progress
   };
   // crowded: more threads than spin for free are about; yield at once.
-  Patience(const Policy& policy, bool crowded) : crowded_(crowded), before_sleep_(policy.before_sleep) {}
+  Patience(const Policy& policy, bool crowded)
+      : crowded_(crowded), before_sleep_(policy.before_sleep) {}
 
   // Something happened: start anew.
   void reset() { rounds_ = 0; }

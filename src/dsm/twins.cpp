@@ -10,13 +10,17 @@
 
 namespace dsm {
 
-Result<std::unique_ptr<Twins>> Twins::create(std::uint64_t space_pages, std::uint32_t twins, std::size_t page_bytes) {
+Result<std::unique_ptr<Twins>> Twins::create(std::uint64_t space_pages, std::uint32_t twins,
+                                             std::size_t page_bytes) {
   Result<memory::TwinPool> pool = memory::TwinPool::create(twins, page_bytes);
   if (!pool) return pool.status();
   std::unique_ptr<Twins> made(new Twins(std::move(pool).value(), page_bytes));
   made->mapped_ = space_pages * sizeof(std::uint32_t);
-  void* at = ::mmap(nullptr, made->mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (at == MAP_FAILED) return Status(Code::exhausted, std::string("no addresses for the twins' directory: ") + std::strerror(errno));
+  void* at = ::mmap(nullptr, made->mapped_, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == MAP_FAILED)
+    return Status(Code::exhausted,
+                  std::string("no addresses for the twins' directory: ") + std::strerror(errno));
   made->directory_ = static_cast<std::uint32_t*>(at);
   return made;
 }
@@ -30,7 +34,8 @@ void Twins::take(PageId page, const std::byte* bytes) {
   {
     MutexLock hold(mutex_);
     const std::optional<memory::TwinId> id = pool_.take();
-    DSM_CHECK_WITH(id.has_value() && directory_[page.value] == 0, "every cached page may have one twin", {"page", page.value});
+    DSM_CHECK_WITH(id.has_value() && directory_[page.value] == 0,
+                   "every cached page may have one twin", {"page", page.value});
     directory_[page.value] = id->value + 1;
     twin = pool_.bytes(*id);
   }

@@ -1,4 +1,5 @@
-// Which page has which twin. The directory is one sparse array over the space, so that neither looking up nor taking allocates.
+// Which page has which twin. The directory is one sparse array over the space, so that neither
+// looking up nor taking allocates.
 #pragma once
 
 #include <cstdint>
@@ -15,18 +16,20 @@ namespace dsm {
 class Twins {
  public:
   // At most `twins` pages may have one at a time.
-  static Result<std::unique_ptr<Twins>> create(std::uint64_t space_pages, std::uint32_t twins, std::size_t page_bytes);
+  static Result<std::unique_ptr<Twins>> create(std::uint64_t space_pages, std::uint32_t twins,
+                                               std::size_t page_bytes);
   ~Twins();
   Twins(const Twins&) = delete;
   Twins& operator=(const Twins&) = delete;
 
   // Any thread. A page's own calls do not overlap (the engine keeps it busy).
-  void take(PageId page, const std::byte* bytes);              // REQUIRES: it has none
-  std::span<const std::byte> of(PageId page) const;            // REQUIRES: it has one
+  void take(PageId page, const std::byte* bytes);    // REQUIRES: it has none
+  std::span<const std::byte> of(PageId page) const;  // REQUIRES: it has one
   void give(PageId page);
 
  private:
-  Twins(memory::TwinPool pool, std::size_t page_bytes) : pool_(std::move(pool)), page_bytes_(page_bytes) {}
+  Twins(memory::TwinPool pool, std::size_t page_bytes)
+      : pool_(std::move(pool)), page_bytes_(page_bytes) {}
 
   mutable Mutex mutex_;
   memory::TwinPool pool_ DSM_GUARDED_BY(mutex_);

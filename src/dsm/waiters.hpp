@@ -11,7 +11,7 @@ namespace dsm {
 
 // What a waiting thread is doing, for the line that a lost node leaves.
 struct Doing {
-  const char* what = "";      // "at a barrier", "for lock", "for page"; static storage
+  const char* what = "";  // "at a barrier", "for lock", "for page"; static storage
   std::uint64_t number = 0;
   bool numbered = false;
 };

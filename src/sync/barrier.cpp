@@ -9,7 +9,9 @@
 namespace dsm::sync {
 namespace {
 
-std::uint32_t ceil_log2(std::uint32_t n) { return static_cast<std::uint32_t>(std::bit_width(n - 1)); }
+std::uint32_t ceil_log2(std::uint32_t n) {
+  return static_cast<std::uint32_t>(std::bit_width(n - 1));
+}
 
 }  // namespace
 
@@ -30,8 +32,8 @@ void Barrier::arrive(Bytes contribution, std::vector<BarrierMessage>& out) {
   advance(out);
 }
 
-bool Barrier::receive(NodeId from, Epoch epoch, std::uint32_t round, std::vector<Contribution> known,
-                      std::vector<BarrierMessage>& out) {
+bool Barrier::receive(NodeId from, Epoch epoch, std::uint32_t round,
+                      std::vector<Contribution> known, std::vector<BarrierMessage>& out) {
   if (round >= rounds_ || from != below(std::uint64_t{1} << round)) return false;
   if (epoch != epoch_ && epoch != epoch_ + 1) return false;
   if (epoch == epoch_ && round < round_) return false;
@@ -59,14 +61,16 @@ std::vector<Bytes> Barrier::leave() {
   return by_rank;
 }
 
-// In round k we know the 2^k ranks up to and including our own. The receiver, 2^k above, lacks at most n - 2^k of them.
+// In round k we know the 2^k ranks up to and including our own. The receiver, 2^k above, lacks at
+// most n - 2^k of them.
 void Barrier::send_round(std::vector<BarrierMessage>& out) {
   const std::uint32_t distance = 1u << round_;
   const std::uint32_t count = std::min(distance, nodes_ - distance);
   BarrierMessage message{NodeId((self_.value + distance) % nodes_), epoch_, round_, {}};
   for (std::uint32_t back = 0; back < count; ++back) {
     const NodeId rank = below(back);
-    DSM_CHECK_WITH(known_[rank.value].has_value(), "a round knows all ranks that it passes on", {"rank", rank.value});
+    DSM_CHECK_WITH(known_[rank.value].has_value(), "a round knows all ranks that it passes on",
+                   {"rank", rank.value});
     message.known.push_back({rank, *known_[rank.value]});
   }
   out.push_back(std::move(message));
@@ -80,8 +84,9 @@ void Barrier::advance(std::vector<BarrierMessage>& out) {
 }
 
 bool Barrier::take_early() {
-  const auto it = std::find_if(early_.begin(), early_.end(),
-                               [&](const Early& e) { return e.epoch == epoch_ && e.round == round_; });
+  const auto it = std::find_if(early_.begin(), early_.end(), [&](const Early& e) {
+    return e.epoch == epoch_ && e.round == round_;
+  });
   if (it == early_.end()) return false;
   for (Contribution& c : it->known) known_[c.rank.value] = std::move(c.bytes);
   early_.erase(it);

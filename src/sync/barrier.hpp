@@ -1,6 +1,7 @@
-// When everyone has arrived: the dissemination barrier of Hensgen, Finkel and Manber (1988), carrying what each node contributes.
-// Pure; a contribution is opaque bytes. In round k a node sends what it knows to the node 2^k above it, so after ⌈log2 n⌉ rounds
-// everyone knows everyone's contribution, each exactly once and by rank, for any n. Messages may overtake one another.
+// When everyone has arrived: the dissemination barrier of Hensgen, Finkel and Manber (1988),
+// carrying what each node contributes. Pure; a contribution is opaque bytes. In round k a node
+// sends what it knows to the node 2^k above it, so after ⌈log2 n⌉ rounds everyone knows everyone's
+// contribution, each exactly once and by rank, for any n. Messages may overtake one another.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,7 @@ struct Contribution {
 
 struct BarrierMessage {
   NodeId to{};
-  Epoch epoch{};            // barriers completed before this one
+  Epoch epoch{};  // barriers completed before this one
   std::uint32_t round = 0;
   std::vector<Contribution> known;
   bool operator==(const BarrierMessage&) const = default;
@@ -35,8 +36,10 @@ class Barrier {
   // This node arrives. Appends what to send. REQUIRES: !arrived().
   void arrive(Bytes contribution, std::vector<BarrierMessage>& out);
 
-  // A message from `from` came: of this barrier or, early, of the next. False: no node of this job could have sent it.
-  bool receive(NodeId from, Epoch epoch, std::uint32_t round, std::vector<Contribution> known, std::vector<BarrierMessage>& out);
+  // A message from `from` came: of this barrier or, early, of the next. False: no node of this job
+  // could have sent it.
+  bool receive(NodeId from, Epoch epoch, std::uint32_t round, std::vector<Contribution> known,
+               std::vector<BarrierMessage>& out);
 
   // Everyone has arrived. Then leave() yields the contributions by rank and opens the next barrier.
   bool complete() const { return arrived_ && round_ == rounds_; }

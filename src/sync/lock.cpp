@@ -49,7 +49,8 @@ LockStep Lock::entered() {
 }
 
 LockStep Lock::forwarded(NodeId next) {
-  DSM_CHECK_WITH(successor_ == no_node, "a node has one successor for each time it was the tail", {"next", next.value});
+  DSM_CHECK_WITH(successor_ == no_node, "a node has one successor for each time it was the tail",
+                 {"next", next.value});
   successor_ = next;
   return state_ == LockState::idle ? pass_on() : LockStep{};
 }

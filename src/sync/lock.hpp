@@ -1,9 +1,11 @@
-// Who may hold a lock next. Pure; sees neither pages nor notices: what travels with a lock's token is the caller's business.
+// Who may hold a lock next. Pure; sees neither pages nor notices: what travels with a lock's token
+// is the caller's business.
 //
-// Each lock has one *token*. Whoever has it may let its threads take the lock in turn without a message. A node without the token
-// asks the lock's *manager*, which keeps only the tail of the queue: it forwards the request to the node that asked last, and that
-// node hands the token to its successor as soon as it can. (The queue of Mellor-Crummey and Scott, 1991, with nodes for processors.)
-// Messages may overtake one another.
+// Each lock has one *token*. Whoever has it may let its threads take the lock in turn without a
+// message. A node without the token asks the lock's *manager*, which keeps only the tail of the
+// queue: it forwards the request to the node that asked last, and that node hands the token to its
+// successor as soon as it can. (The queue of Mellor-Crummey and Scott, 1991, with nodes for
+// processors.) Messages may overtake one another.
 #pragma once
 
 #include <cstdint>
@@ -18,19 +20,20 @@ namespace dsm::sync {
 inline constexpr std::uint32_t local_turns_max = 4;
 
 enum class LockState : std::uint8_t {
-  away,      // the token is elsewhere and nobody here asked
-  asked,     // the manager was asked
-  entering,  // the token is here; the caller makes ready (invalidates) before anyone may hold the lock
-  held,      // by a thread of this node
-  idle,      // the token is here, the lock is free
-  leaving,   // promised to `leaving_to`; the caller makes ready (publishes) before it goes
+  away,   // the token is elsewhere and nobody here asked
+  asked,  // the manager was asked
+  // the token is here; the caller makes ready (invalidates) before anyone may hold the lock
+  entering,
+  held,     // by a thread of this node
+  idle,     // the token is here, the lock is free
+  leaving,  // promised to `leaving_to`; the caller makes ready (publishes) before it goes
 };
 
 // What the caller must do now. Several may be set; they are independent.
 struct LockStep {
-  bool ask = false;                  // send a request to the manager
-  bool leave = false;                // publish, then left(), and send the token to leaving_to()
-  std::optional<Ticket> holder;      // this thread holds the lock now
+  bool ask = false;              // send a request to the manager
+  bool leave = false;            // publish, then left(), and send the token to leaving_to()
+  std::optional<Ticket> holder;  // this thread holds the lock now
   bool operator==(const LockStep&) const = default;
 };
 
@@ -40,14 +43,15 @@ class Lock {
   // `here`: the token is made here (at the manager).
   explicit Lock(bool here = false) : state_(here ? LockState::idle : LockState::away) {}
 
-  LockStep acquire(Ticket who);      // a thread wants the lock
-  LockStep want();                   // nobody waits, but the token would be welcome (after a failed try)
-  bool try_acquire(Ticket who);      // true: holds it now; false: cannot be had without waiting
-  LockStep release();                // REQUIRES: state() == held
-  void granted();                    // the token came. REQUIRES: state() == asked
-  LockStep entered();                // the caller is ready. REQUIRES: state() == entering
-  LockStep forwarded(NodeId next);   // the manager names our successor
-  LockStep left();                   // the token is gone. REQUIRES: state() == leaving
+  LockStep acquire(Ticket who);  // a thread wants the lock
+  // nobody waits, but the token would be welcome (after a failed try)
+  LockStep want();
+  bool try_acquire(Ticket who);     // true: holds it now; false: cannot be had without waiting
+  LockStep release();               // REQUIRES: state() == held
+  void granted();                   // the token came. REQUIRES: state() == asked
+  LockStep entered();               // the caller is ready. REQUIRES: state() == entering
+  LockStep forwarded(NodeId next);  // the manager names our successor
+  LockStep left();                  // the token is gone. REQUIRES: state() == leaving
 
   LockState state() const { return state_; }
   NodeId leaving_to() const { return leaving_to_; }

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "base/check.hpp"
+#include "base/fd.hpp"
 #include "transport/direct.hpp"
 #include "transport/doorbell.hpp"
-#include "base/fd.hpp"
 #include "transport/local_events.hpp"
 #include "transport/memory_key.hpp"
 #include "transport/stable_table.hpp"

@@ -2,8 +2,8 @@
 // what it is for. When it closes, the peer is gone.
 #pragma once
 
-#include "base/status.hpp"
 #include "base/fd.hpp"
+#include "base/status.hpp"
 
 namespace dsm::transport {
 

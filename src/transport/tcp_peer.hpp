@@ -3,10 +3,10 @@
 
 #include <atomic>
 
+#include "base/fd.hpp"
 #include "base/mutex.hpp"
 #include "transport/chunks.hpp"
 #include "transport/emulated_rma.hpp"
-#include "base/fd.hpp"
 #include "transport/frame.hpp"
 #include "transport/local_events.hpp"
 #include "transport/outbox.hpp"

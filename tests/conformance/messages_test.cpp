@@ -45,10 +45,9 @@ TEST_P(Messages, EverySizeUpToTheLargest) {
   const std::size_t largest =
       std::min<std::size_t>(job[0].wire->caps().message_max, std::size_t{64} << 20);
   ASSERT_GE(largest, std::size_t{64} << 20);
-  std::vector<std::size_t> sizes{0,      1,      7,       8,           9,      63,    64,
-                                 65,     4095,   4096,    4097,        16383,  16384, 16385,
-                                 65519,  65520,  65528,   65535,       65536,  65537, 262143,
-                                 262144, 262145, 1000003};
+  std::vector<std::size_t> sizes{0,     1,     7,     8,     9,      63,     64,     65,
+                                 4095,  4096,  4097,  16383, 16384,  16385,  65519,  65520,
+                                 65528, 65535, 65536, 65537, 262143, 262144, 262145, 1000003};
   // Adapters pass bytes through: the largest go over the plain wire only, which is slow enough.
   if (*GetParam().adapters == '\0') sizes.insert(sizes.end(), {largest - 1, largest});
   for (const NodeId to : {NodeId(1), NodeId(0)}) {

@@ -126,7 +126,8 @@ class Processes : public Conformance {
     }
     const Status joined = me_->join(addresses, keys);
     ASSERT_TRUE(joined.ok()) << joined.message();
-    // The others have each other too once they answer: connect() returns when this node's own pairs are connected.
+    // The others have each other too once they answer: connect() returns when this node's own pairs
+    // are connected.
     for (std::uint32_t rank = 1; rank < nodes; ++rank) {
       me_->node.send(NodeId(rank), "joined?");
       ASSERT_EQ(next().bytes, "joined?");

@@ -8,8 +8,8 @@
 #include <cstring>
 #include <thread>
 
-#include "job.hpp"
 #include "base/fd.hpp"
+#include "job.hpp"
 #include "transport/handshake.hpp"
 
 namespace dsm::transport {

@@ -1,5 +1,6 @@
-// Nodes that die: of kill -9 in the middle of something, and of the program's own mistakes. The others end soon, each with one
-// line that says who was lost, where, and what it was waiting for; a crash of the program stays the program's.
+// Nodes that die: of kill -9 in the middle of something, and of the program's own mistakes. The
+// others end soon, each with one line that says who was lost, where, and what it was waiting for; a
+// crash of the program stays the program's.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -15,7 +16,8 @@ namespace dsm::test {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::chrono::seconds promise{5};  // from the death of a node to the end of the last other one
+// from the death of a node to the end of the last other one
+constexpr std::chrono::seconds promise{5};
 constexpr int nodes = 4;
 
 // What ./check varies, and the wire.
@@ -37,7 +39,8 @@ class Job {
   }
   Process& node(int rank) { return *processes_[static_cast<std::size_t>(rank)]; }
 
-  // Kills the victim; every other node ends in time, as a bystander, and says so in one line with these words.
+  // Kills the victim; every other node ends in time, as a bystander, and says so in one line with
+  // these words.
   void lose(int victim, const std::string& waiting) {
     const pid_t pid = node(victim).pid();
     const auto start = Clock::now();
@@ -47,8 +50,10 @@ class Job {
       if (rank == victim) continue;
       EXPECT_EQ(code, launch::exit_code_of_bystander) << rank;
       expect_one_line(node(rank).err(), {"lost node", "process", "this node was", waiting.c_str()});
-      EXPECT_TRUE(has(node(rank).err(), "lost node " + std::to_string(victim) + " (")) << node(rank).err();
-      EXPECT_TRUE(has(node(rank).err(), "process " + std::to_string(pid) + ")")) << node(rank).err();
+      EXPECT_TRUE(has(node(rank).err(), "lost node " + std::to_string(victim) + " ("))
+          << node(rank).err();
+      EXPECT_TRUE(has(node(rank).err(), "process " + std::to_string(pid) + ")"))
+          << node(rank).err();
     }
     EXPECT_LT(Clock::now() - start, promise);
   }
@@ -67,15 +72,18 @@ class Losses : public testing::TestWithParam<const char*> {
  protected:
   Job start(const std::string& what) { return Job({program("CRASH"), what}, GetParam()); }
   void wait_until_ready(Job& job) {
-    for (int rank = 0; rank < nodes; ++rank) ASSERT_TRUE(job.node(rank).wait_for_output("ready")) << job.node(rank).err();
+    for (int rank = 0; rank < nodes; ++rank)
+      ASSERT_TRUE(job.node(rank).wait_for_output("ready")) << job.node(rank).err();
   }
 };
-INSTANTIATE_TEST_SUITE_P(Over, Losses, testing::Values("shm", "tcp"), [](const auto& p) { return std::string(p.param); });
+INSTANTIATE_TEST_SUITE_P(Over, Losses, testing::Values("shm", "tcp"),
+                         [](const auto& p) { return std::string(p.param); });
 
 TEST_P(Losses, OfTheHolderOfALock) {
   Job job = start("hold");
   wait_until_ready(job);
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // so that the others have asked for it
+  // so that the others have asked for it
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
   job.lose(0, "waiting for lock 7");
   expect_nothing_left();
 }
@@ -115,7 +123,8 @@ TEST_P(Losses, OfANodeWhenNobodyCallsTheLibrary) {
 
 // dsmrun ends the job with the culprit's signal, and nothing stays.
 TEST_P(Losses, OfANodeUnderDsmrun) {
-  Process job(dsmrun({"-n", std::to_string(nodes), program("CRASH"), "fault"}), variables_for(GetParam()));
+  Process job(dsmrun({"-n", std::to_string(nodes), program("CRASH"), "fault"}),
+              variables_for(GetParam()));
   const auto pids = wait_for_pids(job, "ready", nodes);
   ASSERT_EQ(pids.size(), std::size_t{nodes});
   const auto start = Clock::now();
@@ -129,7 +138,9 @@ TEST_P(Losses, OfANodeUnderDsmrun) {
 }
 
 TEST_P(Losses, OfANodeDuringHimeno) {
-  Process job(dsmrun({"-n", "2", "/bin/sh", "-c", "echo ready $DSM_RANK $$; exec \"$0\" M --iterations 100000 --quiet", program("HIMENO")}),
+  Process job(dsmrun({"-n", "2", "/bin/sh", "-c",
+                      "echo ready $DSM_RANK $$; exec \"$0\" M --iterations 100000 --quiet",
+                      program("HIMENO")}),
               variables_for(GetParam()));
   const auto pids = wait_for_pids(job, "ready", 2);
   ASSERT_EQ(pids.size(), 2u);
@@ -148,8 +159,10 @@ TEST_P(Losses, OfANodeThatCrashes) {
   for (const char* what : {"null", "wild"}) {
     Job job = start(what);
     const int code = job.node(0).wait();
-    EXPECT_TRUE(code == 1000 + SIGSEGV || (what == std::string("wild") && code == 1000 + SIGBUS)) << what << " " << code << job.node(0).err();
-    EXPECT_EQ(job.node(0).err(), "") << "the crash is the program's: the library has nothing to say";
+    EXPECT_TRUE(code == 1000 + SIGSEGV || (what == std::string("wild") && code == 1000 + SIGBUS))
+        << what << " " << code << job.node(0).err();
+    EXPECT_EQ(job.node(0).err(), "")
+        << "the crash is the program's: the library has nothing to say";
     for (int rank = 1; rank < nodes; ++rank) {
       EXPECT_EQ(job.node(rank).wait(), launch::exit_code_of_bystander);
       expect_one_line(job.node(rank).err(), {"lost node 0 (", "this node was"});
@@ -163,7 +176,8 @@ TEST_P(Losses, OfANodeWhoseCrashIsHandled) {
     Job job = start(what);
     EXPECT_EQ(job.node(0).wait(), 42) << what;
     EXPECT_EQ(job.node(0).err(), "the program's own handler\n");
-    for (int rank = 1; rank < nodes; ++rank) EXPECT_EQ(job.node(rank).wait(), launch::exit_code_of_bystander);
+    for (int rank = 1; rank < nodes; ++rank)
+      EXPECT_EQ(job.node(rank).wait(), launch::exit_code_of_bystander);
   }
 }
 

@@ -1,4 +1,5 @@
-// What the public calls share: this process' node, and collectives that check that all nodes make the same call.
+// What the public calls share: this process' node, and collectives that check that all nodes make
+// the same call.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,9 @@ Node* joined();  // null when there is none
 // Which collective call this is; nodes that make different ones are told so.
 enum class Collective : std::uint8_t { barrier, allocate, free, broadcast, all_gather, leave };
 
-// Passes a barrier with `data`; what every node gave, by rank. Throws Error on every node when the nodes' kinds or details differ
-// (detail: sizes and the like), or when two threads of this node are in collective calls at once.
+// Passes a barrier with `data`; what every node gave, by rank. Throws Error on every node when the
+// nodes' kinds or details differ (detail: sizes and the like), or when two threads of this node are
+// in collective calls at once.
 std::vector<Bytes> collective(Collective kind, std::uint64_t detail, ByteView data);
 
 [[noreturn]] void fail(const Status& status);

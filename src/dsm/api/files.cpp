@@ -43,7 +43,8 @@ Range pages_of(Node& node, const void* memory, std::size_t bytes, const char* ca
     });
     if (known) return range;
   }
-  throw Error(std::string(call) + ": part of the range is shared memory and part is not, or was never allocated");
+  throw Error(std::string(call) +
+              ": part of the range is shared memory and part is not, or was never allocated");
 }
 
 // Faults in, one by one, what this node may not use yet.
@@ -52,7 +53,8 @@ void fault_in(Node& node, PageRun run, Intent intent) {
   for (PageId page = run.first; page < run.end(); ++page) node.driver().fault(page, wanted);
 }
 
-// Chunks of the cache that may not be evicted now. Without a limit, nothing could be evicted for the pages that are still missing.
+// Chunks of the cache that may not be evicted now. Without a limit, nothing could be evicted for
+// the pages that are still missing.
 class Pins {
  public:
   bool try_take(std::uint64_t chunks, std::uint64_t most) {
@@ -80,10 +82,14 @@ class Pins {
   std::uint64_t taken_ = 0;
 };
 
-Pins kept_pins;   // by Ensured, for as long as the program likes: half the cache, and a refusal beyond
-Pins moved_pins;  // by pieces of load() and store(), for as long as one takes: a quarter, and the next waits
+// by Ensured, for as long as the program likes: half the cache, and a refusal beyond
+Pins kept_pins;
+// by pieces of load() and store(), for as long as one takes: a quarter, and the next waits
+Pins moved_pins;
 
-std::uint64_t cache_chunks(Node& node) { return node.cache_bytes() / (node.chunk_pages() * page_size()); }
+std::uint64_t cache_chunks(Node& node) {
+  return node.cache_bytes() / (node.chunk_pages() * page_size());
+}
 
 // How many chunks hold other nodes' pages of the run.
 std::uint64_t foreign_chunks(Node& node, PageRun run) {
@@ -107,7 +113,8 @@ std::uint64_t foreign_chunks(Node& node, PageRun run) {
 // A piece that stays present while one system call works on it.
 class Piece {
  public:
-  Piece(Node& node, PageRun run, Intent intent) : node_(node), run_(run), chunks_(foreign_chunks(node, run)) {
+  Piece(Node& node, PageRun run, Intent intent)
+      : node_(node), run_(run), chunks_(foreign_chunks(node, run)) {
     moved_pins.take(chunks_, cache_chunks(node) / 4);
     node_.driver().pin(run_);
     fault_in(node_, run_, intent);
@@ -125,9 +132,11 @@ class Piece {
   const std::uint64_t chunks_;
 };
 
-// Moves up to `bytes` by `move(done)`, a pread or pwrite of the rest, which stops short where a page has gone meanwhile.
+// Moves up to `bytes` by `move(done)`, a pread or pwrite of the rest, which stops short where a
+// page has gone meanwhile.
 template <typename Move>
-std::size_t moved(const std::byte* memory, std::size_t bytes, Intent intent, const char* call, Move move) {
+std::size_t moved(const std::byte* memory, std::size_t bytes, Intent intent, const char* call,
+                  Move move) {
   Node& node = api::current(call);
   const bool shared = pages_of(node, memory, bytes, call).shared;
   std::size_t done = 0;
@@ -156,9 +165,12 @@ Ensured ensure(const void* memory, std::size_t bytes, Intent intent) {
   const std::uint64_t chunks = foreign_chunks(node, range.run);
   if (!kept_pins.try_take(chunks, cache_chunks(node) / 2)) {
     const std::uint64_t chunk_mib = node.chunk_pages() * page_size() >> 20;
-    throw Error("ensure() of a range with other nodes' pages in " + std::to_string(chunks) + " pieces of " + std::to_string(chunk_mib) +
-                " MiB: together with what is ensured already that is more than half the cache (DSM_CACHE is " +
-                std::to_string(node.cache_bytes() >> 20) + " MiB); use load() and store(), or a larger cache");
+    throw Error("ensure() of a range with other nodes' pages in " + std::to_string(chunks) +
+                " pieces of " + std::to_string(chunk_mib) +
+                " MiB: together with what is ensured already that is more than half the cache "
+                "(DSM_CACHE is " +
+                std::to_string(node.cache_bytes() >> 20) +
+                " MiB); use load() and store(), or a larger cache");
   }
   node.driver().pin(range.run);
   Ensured hold(range.run.first.value, range.run.count);
@@ -166,7 +178,9 @@ Ensured ensure(const void* memory, std::size_t bytes, Intent intent) {
   return hold;
 }
 
-Ensured::Ensured(Ensured&& other) noexcept : first_page_(other.first_page_), pages_(other.pages_) { other.pages_ = 0; }
+Ensured::Ensured(Ensured&& other) noexcept : first_page_(other.first_page_), pages_(other.pages_) {
+  other.pages_ = 0;
+}
 
 Ensured::~Ensured() {
   Node* node = api::joined();  // none in a forked child

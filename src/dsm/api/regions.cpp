@@ -1,4 +1,5 @@
-// Collective allocation: where the pages go, who is home to each, and the frames behind the home pages.
+// Collective allocation: where the pages go, who is home to each, and the frames behind the home
+// pages.
 #include <algorithm>
 #include <atomic>
 #include <optional>
@@ -10,7 +11,8 @@
 namespace dsm {
 
 struct PlacementAccess {
-  static core::Homes homes(const Placement& p, std::uint64_t pages, std::uint32_t nodes, std::size_t page_bytes);
+  static core::Homes homes(const Placement& p, std::uint64_t pages, std::uint32_t nodes,
+                           std::size_t page_bytes);
 };
 
 namespace {
@@ -19,20 +21,24 @@ std::uint32_t next_region = 0;  // only collective calls count here, one at a ti
 
 std::uint32_t checked_node(long node, std::uint32_t nodes) {
   if (node < 0 || node >= static_cast<long>(nodes))
-    throw Error("a placement names node " + std::to_string(node) + "; this job has nodes 0 to " + std::to_string(nodes - 1));
+    throw Error("a placement names node " + std::to_string(node) + "; this job has nodes 0 to " +
+                std::to_string(nodes - 1));
   return static_cast<std::uint32_t>(node);
 }
 
 // Page i goes to the node whose share holds the page's first byte.
-core::Homes homes_by_shares(const std::vector<std::size_t>& shares, std::uint64_t pages, std::uint32_t nodes, std::size_t page_bytes) {
+core::Homes homes_by_shares(const std::vector<std::size_t>& shares, std::uint64_t pages,
+                            std::uint32_t nodes, std::size_t page_bytes) {
   if (shares.size() != nodes)
-    throw Error("Placement::shares() needs one share for each of the " + std::to_string(nodes) + " nodes, not " +
-                std::to_string(shares.size()));
+    throw Error("Placement::shares() needs one share for each of the " + std::to_string(nodes) +
+                " nodes, not " + std::to_string(shares.size()));
   core::Homes homes;
   std::uint64_t start = 0, end_bytes = 0;
   for (std::uint32_t n = 0; n < nodes; ++n) {
     end_bytes += shares[n];
-    const std::uint64_t end = n + 1 == nodes ? pages : std::min<std::uint64_t>((end_bytes + page_bytes / 2) / page_bytes, pages);
+    const std::uint64_t end =
+        n + 1 == nodes ? pages
+                       : std::min<std::uint64_t>((end_bytes + page_bytes / 2) / page_bytes, pages);
     if (end > start) homes.pattern.push_back({end - start, NodeId(n)});
     start = std::max(start, end);
   }
@@ -42,13 +48,16 @@ core::Homes homes_by_shares(const std::vector<std::size_t>& shares, std::uint64_
 // Every node says how it went; a failure anywhere is everyone's.
 void agree(api::Collective kind, std::uint64_t detail, const Status& mine) {
   const std::string& message = mine.message();
-  const std::vector<Bytes> all = api::collective(kind, detail, std::as_bytes(std::span(message.data(), message.size())));
+  const std::vector<Bytes> all =
+      api::collective(kind, detail, std::as_bytes(std::span(message.data(), message.size())));
   for (std::size_t n = 0; n < all.size(); ++n)
     if (!all[n].empty())
-      throw Error("node " + std::to_string(n) + ": " + std::string(reinterpret_cast<const char*>(all[n].data()), all[n].size()));
+      throw Error("node " + std::to_string(n) + ": " +
+                  std::string(reinterpret_cast<const char*>(all[n].data()), all[n].size()));
 }
 
-// The home pages' frames, filled with zeros and open to the program: they never trap while nobody else has a copy.
+// The home pages' frames, filled with zeros and open to the program: they never trap while nobody
+// else has a copy.
 Status prepare_home(Node& node, const core::Region& region) {
   const PageRun whole = region.run();
   std::vector<PageRun> own;
@@ -67,12 +76,17 @@ Status prepare_home(Node& node, const core::Region& region) {
 
 }  // namespace
 
-core::Homes PlacementAccess::homes(const Placement& p, std::uint64_t pages, std::uint32_t nodes, std::size_t page_bytes) {
+core::Homes PlacementAccess::homes(const Placement& p, std::uint64_t pages, std::uint32_t nodes,
+                                   std::size_t page_bytes) {
   switch (p.kind_) {
-    case Placement::Kind::block: return core::Homes::block(pages, nodes);
-    case Placement::Kind::cyclic: return core::Homes::cyclic(p.number_, nodes);
-    case Placement::Kind::on: return core::Homes::on(NodeId(checked_node(static_cast<long>(p.number_), nodes)));
-    case Placement::Kind::shares: return homes_by_shares(p.shares_, pages, nodes, page_bytes);
+    case Placement::Kind::block:
+      return core::Homes::block(pages, nodes);
+    case Placement::Kind::cyclic:
+      return core::Homes::cyclic(p.number_, nodes);
+    case Placement::Kind::on:
+      return core::Homes::on(NodeId(checked_node(static_cast<long>(p.number_), nodes)));
+    case Placement::Kind::shares:
+      return homes_by_shares(p.shares_, pages, nodes, page_bytes);
     case Placement::Kind::by: {
       std::vector<NodeId> home(pages);
       for (std::uint64_t i = 0; i < pages; ++i) home[i] = NodeId(checked_node(p.home_(i), nodes));
@@ -82,7 +96,9 @@ core::Homes PlacementAccess::homes(const Placement& p, std::uint64_t pages, std:
   return {};
 }
 
-Placement Placement::block() { return {}; }
+Placement Placement::block() {
+  return {};
+}
 
 Placement Placement::cyclic(std::size_t pages) {
   if (pages == 0) throw Error("Placement::cyclic() needs at least one page a turn");
@@ -93,7 +109,9 @@ Placement Placement::cyclic(std::size_t pages) {
 }
 
 Placement Placement::on(int node) {
-  if (node < 0) throw Error("Placement::on() names node " + std::to_string(node) + "; nodes are numbered from 0");
+  if (node < 0)
+    throw Error("Placement::on() names node " + std::to_string(node) +
+                "; nodes are numbered from 0");
   Placement p;
   p.kind_ = Kind::on;
   p.number_ = static_cast<std::size_t>(node);
@@ -121,17 +139,19 @@ void* allocate_bytes(std::size_t bytes, const Placement& placement) {
   const std::uint64_t space_bytes = node.space().bytes();
   const std::string in_words = std::to_string(bytes) + " bytes";
   if (bytes > space_bytes)
-    throw Error("allocate() of " + in_words + " exceeds the shared space of " + std::to_string(space_bytes >> 20) +
-                " MiB; a larger DSM_SPACE makes room");
+    throw Error("allocate() of " + in_words + " exceeds the shared space of " +
+                std::to_string(space_bytes >> 20) + " MiB; a larger DSM_SPACE makes room");
   const std::uint64_t pages = std::max<std::uint64_t>(1, (bytes + page_bytes - 1) / page_bytes);
   const std::uint64_t align = pages >= node.chunk_pages() ? node.chunk_pages() : 1;
-  const std::optional<PageRun> run =
-      node.driver().look([&](const core::Engine& engine) { return engine.layout().find_space(pages, align); });
+  const std::optional<PageRun> run = node.driver().look(
+      [&](const core::Engine& engine) { return engine.layout().find_space(pages, align); });
   if (!run)
-    throw Error("allocate() of " + in_words + " finds no room in the shared space of " + std::to_string(space_bytes >> 20) +
+    throw Error("allocate() of " + in_words + " finds no room in the shared space of " +
+                std::to_string(space_bytes >> 20) +
                 " MiB; free something, or give a larger DSM_SPACE");
 
-  const core::Region region(RegionId(next_region++), *run, PlacementAccess::homes(placement, pages, node.size(), page_bytes));
+  const core::Region region(RegionId(next_region++), *run,
+                            PlacementAccess::homes(placement, pages, node.size(), page_bytes));
   const Status prepared = prepare_home(node, region);
   // From here on this node answers for its pages; nobody comes before the barrier below.
   if (prepared.ok()) node.driver().add_region(region);
@@ -157,7 +177,8 @@ void free_bytes(void* memory) {
     });
   }
   if (!id || node.space().program(node.space().page_of(address)) != memory)
-    throw Error("free() is given an address that allocate() did not return, or that was freed before");
+    throw Error(
+        "free() is given an address that allocate() did not return, or that was freed before");
   api::collective(api::Collective::free, id->value, {});
   node.driver().drop_region(*id);
   api::collective(api::Collective::free, id->value, {});

@@ -16,12 +16,14 @@
 namespace dsm {
 namespace {
 
-// Deleted by the Session alone: a process that ends by exit() has not left the job, and must not wait for the others in a destructor.
+// Deleted by the Session alone: a process that ends by exit() has not left the job, and must not
+// wait for the others in a destructor.
 Node* the_node = nullptr;
 bool is_child = false;  // of a process that had a Session when it forked
 std::atomic<bool> in_collective{false};
 
-// A forked child has neither the memory nor the threads of the node, and must not speak in its name.
+// A forked child has neither the memory nor the threads of the node, and must not speak in its
+// name.
 void forget_in_children() {
   static const int registered = ::pthread_atfork(nullptr, nullptr, [] {
     if (the_node == nullptr) return;
@@ -33,21 +35,32 @@ void forget_in_children() {
 
 const char* name_of(api::Collective kind) {
   switch (kind) {
-    case api::Collective::barrier: return "barrier()";
-    case api::Collective::allocate: return "allocate()";
-    case api::Collective::free: return "free()";
-    case api::Collective::broadcast: return "broadcast()";
-    case api::Collective::all_gather: return "all_reduce() or all_gather_bytes()";
-    case api::Collective::leave: return "the end of its Session";
+    case api::Collective::barrier:
+      return "barrier()";
+    case api::Collective::allocate:
+      return "allocate()";
+    case api::Collective::free:
+      return "free()";
+    case api::Collective::broadcast:
+      return "broadcast()";
+    case api::Collective::all_gather:
+      return "all_reduce() or all_gather_bytes()";
+    case api::Collective::leave:
+      return "the end of its Session";
   }
   return "?";
 }
 
 void log_statistics(const Statistics& s) {
-  log_line("faults: %lu read, %lu write; pages: %lu fetched, %lu invalidated, %lu sent home; %lu chunks evicted", s.read_faults,
-           s.write_faults, s.pages_fetched, s.pages_invalidated, s.pages_sent_home, s.chunks_evicted);
-  log_line("%lu messages of %lu bytes sent, %lu bytes read; locks: %lu taken, %lu of them here; %lu barriers", s.messages_sent,
-           s.bytes_sent, s.bytes_read, s.locks_taken, s.locks_taken_here, s.barriers);
+  log_line(
+      "faults: %lu read, %lu write; pages: %lu fetched, %lu invalidated, %lu sent home; %lu chunks "
+      "evicted",
+      s.read_faults, s.write_faults, s.pages_fetched, s.pages_invalidated, s.pages_sent_home,
+      s.chunks_evicted);
+  log_line(
+      "%lu messages of %lu bytes sent, %lu bytes read; locks: %lu taken, %lu of them here; %lu "
+      "barriers",
+      s.messages_sent, s.bytes_sent, s.bytes_read, s.locks_taken, s.locks_taken_here, s.barriers);
 }
 
 }  // namespace
@@ -56,14 +69,23 @@ namespace api {
 
 Node& current(const char* call) {
   if (is_child)
-    throw Error(std::string(call) + " in a child process: the Session is its parent's; start programs that share memory with dsmrun");
-  if (!the_node) throw Error(std::string(call) + " needs a dsm::Session: make one first, and keep it until the last use of shared memory");
+    throw Error(std::string(call) +
+                " in a child process: the Session is its parent's; start programs that share "
+                "memory with dsmrun");
+  if (!the_node)
+    throw Error(
+        std::string(call) +
+        " needs a dsm::Session: make one first, and keep it until the last use of shared memory");
   return *the_node;
 }
 
-Node* joined() { return the_node; }
+Node* joined() {
+  return the_node;
+}
 
-void fail(const Status& status) { throw Error(status.message()); }
+void fail(const Status& status) {
+  throw Error(status.message());
+}
 
 namespace {
 
@@ -76,19 +98,27 @@ Bytes encode(Collective kind, std::uint64_t detail, ByteView data) {
   return payload;
 }
 
-// Waits until every node leaves. One that calls something else meanwhile is told by its call, and most likely leaves then.
+// Waits until every node leaves. One that calls something else meanwhile is told by its call, and
+// most likely leaves then.
 void leave(Node& node) {
   if (in_collective.exchange(true)) {
-    log_line("the Session ends while another thread of this node is in a collective call: join it before");
+    log_line(
+        "the Session ends while another thread of this node is in a collective call: join it "
+        "before");
     ::_exit(EXIT_FAILURE);
   }
   for (bool told = false, all_leave = false; !all_leave;) {
     all_leave = true;
-    const std::vector<Bytes> all = node.driver().barrier(encode(Collective::leave, 0, {}), "at the end of its Session");
+    const std::vector<Bytes> all =
+        node.driver().barrier(encode(Collective::leave, 0, {}), "at the end of its Session");
     for (std::uint32_t n = 0; n < all.size(); ++n) {
       const auto other = Reader(all[n]).get<Collective>();
       if (other == Collective::leave) continue;
-      if (!told) log_line("the Session ends here while node %u is in %s: every node makes the same calls in the same order", n, name_of(other));
+      if (!told)
+        log_line(
+            "the Session ends here while node %u is in %s: every node makes the same calls in the "
+            "same order",
+            n, name_of(other));
       told = true;
       all_leave = false;
     }
@@ -101,8 +131,8 @@ void leave(Node& node) {
 std::vector<Bytes> collective(Collective kind, std::uint64_t detail, ByteView data) {
   Node& node = current(name_of(kind));
   if (in_collective.exchange(true))
-    throw Error(std::string("two threads of this node are in collective calls at once (") + name_of(kind) +
-                "): collective calls are made by one thread of a node at a time");
+    throw Error(std::string("two threads of this node are in collective calls at once (") +
+                name_of(kind) + "): collective calls are made by one thread of a node at a time");
   std::vector<Bytes> all = node.driver().barrier(encode(kind, detail, data), "at a barrier");
   in_collective.store(false);
   for (std::uint32_t n = 0; n < all.size(); ++n) {
@@ -110,11 +140,13 @@ std::vector<Bytes> collective(Collective kind, std::uint64_t detail, ByteView da
     const auto other = in.get<Collective>();
     const auto its_detail = in.get<std::uint64_t>();
     if (other != kind)
-      throw Error("collective calls differ: node " + std::to_string(node.self().value) + " is in " + name_of(kind) + ", node " +
-                  std::to_string(n) + " in " + name_of(other) + "; every node makes the same calls in the same order");
+      throw Error("collective calls differ: node " + std::to_string(node.self().value) + " is in " +
+                  name_of(kind) + ", node " + std::to_string(n) + " in " + name_of(other) +
+                  "; every node makes the same calls in the same order");
     if (its_detail != detail)
-      throw Error(std::string("collective calls differ: ") + name_of(kind) + " has other sizes or arguments on node " +
-                  std::to_string(n) + " than on node " + std::to_string(node.self().value));
+      throw Error(std::string("collective calls differ: ") + name_of(kind) +
+                  " has other sizes or arguments on node " + std::to_string(n) + " than on node " +
+                  std::to_string(node.self().value));
     const ByteView rest = in.get_bytes(in.left());
     all[n] = Bytes(rest.begin(), rest.end());
   }
@@ -143,17 +175,29 @@ Session::~Session() {
   delete std::exchange(the_node, nullptr);
 }
 
-int rank() noexcept { return the_node ? static_cast<int>(the_node->self().value) : 0; }
+int rank() noexcept {
+  return the_node ? static_cast<int>(the_node->self().value) : 0;
+}
 
-int size() noexcept { return the_node ? static_cast<int>(the_node->size()) : 1; }
+int size() noexcept {
+  return the_node ? static_cast<int>(the_node->size()) : 1;
+}
 
-std::size_t page_size() noexcept { return memory::AddressSpace::page_size(); }
+std::size_t page_size() noexcept {
+  return memory::AddressSpace::page_size();
+}
 
-const char* transport_name() noexcept { return the_node ? the_node->transport_name() : "none"; }
+const char* transport_name() noexcept {
+  return the_node ? the_node->transport_name() : "none";
+}
 
-const char* trap_name() noexcept { return the_node ? memory::name(the_node->space().trap_kind()) : "none"; }
+const char* trap_name() noexcept {
+  return the_node ? memory::name(the_node->space().trap_kind()) : "none";
+}
 
-const char* version() noexcept { return DSM_VERSION; }
+const char* version() noexcept {
+  return DSM_VERSION;
+}
 
 Statistics statistics() {
   Node& node = api::current("statistics()");
@@ -172,7 +216,8 @@ Statistics statistics() {
     const std::uint64_t page_bytes = page_size();
     s.cache_bytes = engine.cached_chunks() * engine.config().chunk_pages * page_bytes;
     s.cache_limit_bytes = engine.config().cache_chunks * engine.config().chunk_pages * page_bytes;
-    for (const core::Region& region : engine.layout().regions()) s.home_bytes += region.pages_at(node.self()) * page_bytes;
+    for (const core::Region& region : engine.layout().regions())
+      s.home_bytes += region.pages_at(node.self()) * page_bytes;
   });
   const Traffic traffic = node.driver().traffic();
   s.messages_sent = traffic.messages_sent;

@@ -20,9 +20,10 @@ namespace {
 constexpr std::uint64_t first_own_lock = std::uint64_t{1} << 63;
 std::atomic<std::uint64_t> next_lock{first_own_lock};
 
-// std::lock() and std::scoped_lock of several locks hold one and try the others; when a try fails they let go and wait for the one
-// that was missing. Two nodes that do so with equal delays take each other's lock for ever: so who has failed waits a little, more
-// and more, at random, before it asks again, while it holds nothing.
+// std::lock() and std::scoped_lock of several locks hold one and try the others; when a try fails
+// they let go and wait for the one that was missing. Two nodes that do so with equal delays take
+// each other's lock for ever: so who has failed waits a little, more and more, at random, before it
+// asks again, while it holds nothing.
 class BackOff {
  public:
   void failed() {
@@ -32,7 +33,9 @@ class BackOff {
   void succeeded() { failures_ = 0; }
   void wait() {
     if (!std::exchange(due_, false)) return;
-    if (random_ == 0) random_ = reinterpret_cast<std::uintptr_t>(this) ^ static_cast<std::uint64_t>(::getpid()) << 32;
+    if (random_ == 0)
+      random_ = reinterpret_cast<std::uintptr_t>(this) ^ static_cast<std::uint64_t>(::getpid())
+                                                             << 32;
     random_ = random_ * 6364136223846793005u + 1442695040888963407u;
     const std::uint64_t most_us = shortest_us << failures_;
     std::this_thread::sleep_for(std::chrono::microseconds((random_ >> 33) % most_us));
@@ -52,7 +55,8 @@ constinit thread_local BackOff back_off;
 Lock::Lock() : number_(next_lock.fetch_add(1)) {}
 
 Lock::Lock(std::uint64_t number) : number_(number) {
-  if (number >= first_own_lock) throw Error("a lock's number lies below 2^63, not " + std::to_string(number));
+  if (number >= first_own_lock)
+    throw Error("a lock's number lies below 2^63, not " + std::to_string(number));
 }
 
 void Lock::lock() {
@@ -74,10 +78,13 @@ bool Lock::try_lock() {
 void Lock::unlock() {
   Node& node = api::current("Lock::unlock()");
   if (!node.driver().unlock(LockId(number_)))
-    throw Error("Lock::unlock(): no thread of node " + std::to_string(node.self().value) + " holds lock " + std::to_string(number_));
+    throw Error("Lock::unlock(): no thread of node " + std::to_string(node.self().value) +
+                " holds lock " + std::to_string(number_));
 }
 
-void barrier() { api::collective(api::Collective::barrier, 0, {}); }
+void barrier() {
+  api::collective(api::Collective::barrier, 0, {});
+}
 
 // The last of the node's threads passes the job's barrier for all of them.
 struct Barrier::State {
@@ -91,11 +98,14 @@ struct Barrier::State {
 };
 
 Barrier::Barrier(int threads) : state_(nullptr) {
-  if (threads < 1) throw Error("a Barrier needs at least one thread of each node, not " + std::to_string(threads));
+  if (threads < 1)
+    throw Error("a Barrier needs at least one thread of each node, not " + std::to_string(threads));
   state_ = new State(threads);
 }
 
-Barrier::~Barrier() { delete state_; }
+Barrier::~Barrier() {
+  delete state_;
+}
 
 void Barrier::arrive_and_wait() {
   std::unique_lock hold(state_->mutex);
@@ -120,14 +130,17 @@ void Barrier::arrive_and_wait() {
   if (state_->refused) std::rethrow_exception(state_->refused);
 }
 
-// The bytes are read and written here as the program would, before and after the runtime's part: they may be shared memory.
+// The bytes are read and written here as the program would, before and after the runtime's part:
+// they may be shared memory.
 void broadcast_bytes(void* data, std::size_t bytes, int root) {
   Node& node = api::current("broadcast()");
   if (root < 0 || root >= size())
-    throw Error("broadcast() from node " + std::to_string(root) + "; this job has nodes 0 to " + std::to_string(size() - 1));
+    throw Error("broadcast() from node " + std::to_string(root) + "; this job has nodes 0 to " +
+                std::to_string(size() - 1));
   Bytes mine;
   const bool sends = node.self().value == static_cast<std::uint32_t>(root);
-  if (sends) mine.assign(static_cast<const std::byte*>(data), static_cast<const std::byte*>(data) + bytes);
+  if (sends)
+    mine.assign(static_cast<const std::byte*>(data), static_cast<const std::byte*>(data) + bytes);
   const std::uint64_t detail = bytes << 12 | static_cast<std::uint64_t>(root);
   static_assert(nodes_max <= 1u << 12);
   const std::vector<Bytes> all = api::collective(api::Collective::broadcast, detail, mine);

@@ -4,11 +4,14 @@
 
 namespace dsm::core {
 
-Cache::Cache(std::uint32_t chunks, std::uint32_t chunk_pages) : chunk_pages_(chunk_pages), chunks_(chunks) {
+Cache::Cache(std::uint32_t chunks, std::uint32_t chunk_pages)
+    : chunk_pages_(chunk_pages), chunks_(chunks) {
   index_.reserve(chunks);
 }
 
-Chunk* Cache::find(PageId page) { return const_cast<Chunk*>(static_cast<const Cache*>(this)->find(page)); }
+Chunk* Cache::find(PageId page) {
+  return const_cast<Chunk*>(static_cast<const Cache*>(this)->find(page));
+}
 
 const Chunk* Cache::find(PageId page) const {
   const auto it = index_.find(page.value / chunk_pages_);
@@ -31,7 +34,8 @@ Chunk* Cache::take(PageId page) {
 }
 
 void Cache::give(Chunk& chunk) {
-  DSM_CHECK_WITH(chunk.present == 0 && chunk.busy == 0, "only an empty chunk is given back", {"chunk", chunk.number});
+  DSM_CHECK_WITH(chunk.present == 0 && chunk.busy == 0, "only an empty chunk is given back",
+                 {"chunk", chunk.number});
   index_.erase(chunk.number);
   if (chunk.evicting) --evicting_;
   --used_;

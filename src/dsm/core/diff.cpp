@@ -20,7 +20,8 @@ std::uint64_t word_at(const std::byte* p) {
 
 // Calls found(offset, length) for each maximal run of bytes that differ, in order.
 template <typename Found>
-void for_each_changed_run(std::span<const std::byte> page, std::span<const std::byte> twin, Found found) {
+void for_each_changed_run(std::span<const std::byte> page, std::span<const std::byte> twin,
+                          Found found) {
   const std::size_t size = page.size();
   std::size_t start = 0;
   bool open = false;
@@ -46,9 +47,10 @@ static_assert(std::endian::native == std::endian::little, "byte b of a word is b
 
 }  // namespace
 
-std::size_t append_diff(std::span<const std::byte> page, std::span<const std::byte> twin, std::uint16_t index, Bytes& out) {
-  DSM_CHECK_WITH(page.size() == twin.size() && page.size() <= page_bytes_max, "a twin is as long as its page",
-                 {"bytes", page.size()});
+std::size_t append_diff(std::span<const std::byte> page, std::span<const std::byte> twin,
+                        std::uint16_t index, Bytes& out) {
+  DSM_CHECK_WITH(page.size() == twin.size() && page.size() <= page_bytes_max,
+                 "a twin is as long as its page", {"bytes", page.size()});
   if (std::memcmp(page.data(), twin.data(), page.size()) == 0) return 0;
   std::size_t runs = 0, bytes = 0;
   for_each_changed_run(page, twin, [&](std::size_t, std::size_t length) {
@@ -70,10 +72,13 @@ std::size_t append_diff(std::span<const std::byte> page, std::span<const std::by
     const std::size_t at = out.size();
     out.resize(at + bitmap_bytes);
     for_each_changed_run(page, twin, [&](std::size_t offset, std::size_t length) {
-      for (std::size_t i = offset; i < offset + length; ++i) out[at + i / 8] |= std::byte{1} << (i % 8);
+      for (std::size_t i = offset; i < offset + length; ++i)
+        out[at + i / 8] |= std::byte{1} << (i % 8);
     });
   }
-  for_each_changed_run(page, twin, [&](std::size_t offset, std::size_t length) { writer.put_bytes(page.subspan(offset, length)); });
+  for_each_changed_run(page, twin, [&](std::size_t offset, std::size_t length) {
+    writer.put_bytes(page.subspan(offset, length));
+  });
   return bytes;
 }
 
@@ -119,8 +124,10 @@ bool read_page_header(Reader& in, std::uint16_t& index, std::uint8_t& form) {
 
 bool apply_page(Reader& in, std::uint8_t form, std::byte* page, std::size_t page_bytes) {
   switch (static_cast<Form>(form)) {
-    case Form::runs: return apply_runs(in, page, page_bytes);
-    case Form::bitmap: return apply_bitmap(in, page, page_bytes);
+    case Form::runs:
+      return apply_runs(in, page, page_bytes);
+    case Form::bitmap:
+      return apply_bitmap(in, page, page_bytes);
   }
   return false;
 }

@@ -13,11 +13,14 @@
 
 namespace dsm::core {
 
-// Appends what changed between `twin` and `page` as page `index` of a run. Returns the number of changed bytes; 0 appends nothing.
-std::size_t append_diff(std::span<const std::byte> page, std::span<const std::byte> twin, std::uint16_t index, Bytes& out);
+// Appends what changed between `twin` and `page` as page `index` of a run. Returns the number of
+// changed bytes; 0 appends nothing.
+std::size_t append_diff(std::span<const std::byte> page, std::span<const std::byte> twin,
+                        std::uint16_t index, Bytes& out);
 
-// Stores exactly the changed bytes of every page in `body` through frame(index) -> std::byte* (page_bytes long).
-// False when the body is malformed or names an index >= pages; what came before the fault has then been stored.
+// Stores exactly the changed bytes of every page in `body` through frame(index) -> std::byte*
+// (page_bytes long). False when the body is malformed or names an index >= pages; what came before
+// the fault has then been stored.
 template <typename Frame>
 bool apply_diff(ByteView body, std::size_t page_bytes, std::uint64_t pages, Frame frame);
 

@@ -1,5 +1,6 @@
-// What an engine wants done. Effects of one step are carried out in order, after the step, with or without the engine's lock;
-// those that complete later say with which event. Adjacent pages are merged into runs as they are pushed.
+// What an engine wants done. Effects of one step are carried out in order, after the step, with or
+// without the engine's lock; those that complete later say with which event. Adjacent pages are
+// merged into runs as they are pushed.
 #pragma once
 
 #include <variant>
@@ -15,28 +16,32 @@ struct Send {  // to may be this node: deliver it back as Received
   NodeId to{};
   Message message;
 };
-// On the one-sided channel to `home`, after the Fetch or Unmark of every lower slot there has been posted (a home reads its rings
-// up to the first slot not yet written), in this order: WRITE one mark entry (mark.hpp) into slot `slot` of this node's ring there,
-// READ the run's bytes from the home's frames into this node's. Then Fetched{run}.
+// On the one-sided channel to `home`, after the Fetch or Unmark of every lower slot there has been
+// posted (a home reads its rings up to the first slot not yet written), in this order: WRITE one
+// mark entry (mark.hpp) into slot `slot` of this node's ring there, READ the run's bytes from the
+// home's frames into this node's. Then Fetched{run}.
 struct Fetch {
   NodeId home{};
   PageRun run;
   std::uint64_t slot = 0;
   Epoch epoch{};
 };
-// On the one-sided channel, in the order of slots too: WRITE one mark entry that takes the run's marks back. No completion.
+// On the one-sided channel, in the order of slots too: WRITE one mark entry that takes the run's
+// marks back. No completion.
 struct Unmark {
   NodeId home{};
   PageRun run;
   std::uint64_t slot = 0;
   Epoch epoch{};
 };
-// Full fence; then read every ring up to the first slot not yet written, as Marked events; then MarksDrained{id}.
+// Full fence; then read every ring up to the first slot not yet written, as Marked events; then
+// MarksDrained{id}.
 struct DrainMarks {
   std::uint64_t id = 0;
 };
-// The program view of the run, from -> to, for every thread. Then Changed{run}. `from` is none also when the kernel may have lost a
-// mapping that the engine had made: finding the page mapped as wanted already is then a success.
+// The program view of the run, from -> to, for every thread. Then Changed{run}. `from` is none also
+// when the kernel may have lost a mapping that the engine had made: finding the page mapped as
+// wanted already is then a success.
 struct Change {
   PageRun run;
   Access from = Access::none;
@@ -45,36 +50,44 @@ struct Change {
 struct Twin {  // copy each page to a twin. Done before the next effect
   PageRun run;
 };
-// Compare each page with its twin (the program view is read-only now), send the changed bytes as Diff messages of at most
-// diff_run_max pages, give the twins back. Pages without a change: DiffHome{run} instead.
-// (One page is in one SendDiff at a time. A Diff message whose body would be empty is not sent.)
+// Compare each page with its twin (the program view is read-only now), send the changed bytes as
+// Diff messages of at most diff_run_max pages, give the twins back. Pages without a change:
+// DiffHome{run} instead. (One page is in one SendDiff at a time. A Diff message whose body would be
+// empty is not sent.)
 struct SendDiff {
   NodeId home{};
   PageRun run;
 };
-struct ApplyDiff {  // store exactly the changed bytes into this node's frames. Done before the next effect
+// store exactly the changed bytes into this node's frames. Done before the next effect
+struct ApplyDiff {
   PageRun run;
-  ByteView body;    // of the message being handled
+  ByteView body;  // of the message being handled
 };
-struct Punch {  // the program view allows nothing (if it still does), then the frames go back to the system. Then Punched{run}
+// the program view allows nothing (if it still does), then the frames go back to the system. Then
+// Punched{run}
+struct Punch {
   PageRun run;
 };
 struct Wake {
   Ticket who{};
   bool granted = true;
 };
-struct Passed {  // the barrier is behind us: what each node contributed, by rank. The Wake for the one who arrived comes next
+// the barrier is behind us: what each node contributed, by rank. The Wake for the one who arrived
+// comes next
+struct Passed {
   std::vector<Bytes> payloads;
 };
 
-using Effect = std::variant<Send, Fetch, Unmark, DrainMarks, Change, Twin, SendDiff, ApplyDiff, Punch, Wake, Passed>;
+using Effect = std::variant<Send, Fetch, Unmark, DrainMarks, Change, Twin, SendDiff, ApplyDiff,
+                            Punch, Wake, Passed>;
 
 const char* name_of(const Effect& effect);
 
 inline constexpr std::uint64_t diff_run_max = 16;   // pages in one Diff message
 inline constexpr std::uint64_t fetch_run_max = 32;  // pages under one mark entry
 
-// The effects of a step. Reused from step to step, so that in the steady state nothing is allocated.
+// The effects of a step. Reused from step to step, so that in the steady state nothing is
+// allocated.
 class Effects {
  public:
   void change(PageId page, Access from, Access to);

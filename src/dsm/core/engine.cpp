@@ -19,8 +19,10 @@ bool is_busy(PageState state) {
     case PageState::opening:
     case PageState::protecting:
     case PageState::diffing:
-    case PageState::unmapping: return true;
-    default: return false;
+    case PageState::unmapping:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -32,9 +34,10 @@ Engine::Engine(const Config& config)
       cache_(config.cache_chunks, config.chunk_pages),
       barrier_(config.self, config.nodes),
       marks_(config.nodes) {
-  DSM_CHECK_WITH(config.nodes >= 1 && config.nodes <= nodes_max && config.self.value < config.nodes, "a rank lies in its job",
-                 {"self", config.self.value}, {"nodes", config.nodes});
-  DSM_CHECK_WITH(config.cache_chunks >= cache_chunks_min, "a cache holds at least two chunks", {"chunks", config.cache_chunks});
+  DSM_CHECK_WITH(config.nodes >= 1 && config.nodes <= nodes_max && config.self.value < config.nodes,
+                 "a rank lies in its job", {"self", config.self.value}, {"nodes", config.nodes});
+  DSM_CHECK_WITH(config.cache_chunks >= cache_chunks_min, "a cache holds at least two chunks",
+                 {"chunks", config.cache_chunks});
 }
 
 void Engine::step(const Event& event, Effects& effects) {
@@ -49,7 +52,8 @@ void Engine::step(const Event& event, Effects& effects) {
   settle(effects);
 }
 
-// Whatever has become possible by this step: scopes that can be published, locks that can be entered, a barrier that can be left.
+// Whatever has become possible by this step: scopes that can be published, locks that can be
+// entered, a barrier that can be left.
 void Engine::settle(Effects& out) {
   while (finish_publications(out)) {
   }
@@ -64,18 +68,22 @@ NodeId Engine::home_of(PageId page) const {
   return region == nullptr ? no_node : region->home(page);
 }
 
-Page* Engine::find_page(PageId page) { return const_cast<Page*>(static_cast<const Engine*>(this)->find_page(page)); }
+Page* Engine::find_page(PageId page) {
+  return const_cast<Page*>(static_cast<const Engine*>(this)->find_page(page));
+}
 
 const Page* Engine::find_page(PageId page) const {
   const Region* region = layout_.region_of(page);
-  if (region != nullptr && region->home(page) == config_.self) return &homes_.at(*region, page).page;
+  if (region != nullptr && region->home(page) == config_.self)
+    return &homes_.at(*region, page).page;
   const Chunk* chunk = cache_.find(page);
   return chunk == nullptr ? nullptr : &cache_.page(*chunk, page);
 }
 
 HomePage& Engine::home_page(PageId page) {
   const Region* region = layout_.region_of(page);
-  DSM_CHECK_WITH(region != nullptr && region->home(page) == config_.self, "this node is the page's home", {"page", page.value},
+  DSM_CHECK_WITH(region != nullptr && region->home(page) == config_.self,
+                 "this node is the page's home", {"page", page.value},
                  {"self", config_.self.value});
   return homes_.at(*region, page);
 }
@@ -87,13 +95,15 @@ PageState Engine::state_of(PageId page) const {
 
 void Engine::set_state(Page& page, PageId id, PageState next) {
 #if DSM_PLANTED_BUGS
-  if (transition_hook != nullptr) transition_hook("page", static_cast<int>(page.state), static_cast<int>(next));
+  if (transition_hook != nullptr)
+    transition_hook("page", static_cast<int>(page.state), static_cast<int>(next));
 #endif
   if (page.state < PageState::own_private) {
     Chunk* chunk = cache_.find(id);
     DSM_CHECK_WITH(chunk != nullptr, "a copy lies in a cached chunk", {"page", id.value});
     chunk->busy = chunk->busy + (is_busy(next) ? 1 : 0) - (is_busy(page.state) ? 1 : 0);
-    chunk->present = chunk->present + (next != PageState::absent ? 1 : 0) - (page.state != PageState::absent ? 1 : 0);
+    chunk->present = chunk->present + (next != PageState::absent ? 1 : 0) -
+                     (page.state != PageState::absent ? 1 : 0);
   }
   page.state = next;
 }
@@ -103,10 +113,14 @@ bool Engine::counts_as_dirty(PageId id) const {
   if (page == nullptr) return false;
   switch (page->state) {
     case PageState::dirty:
-    case PageState::own_written: return true;
-    case PageState::opening: return !page->flush;
-    case PageState::own_opening: return !page->flush && !page->private_next;
-    default: return false;
+    case PageState::own_written:
+      return true;
+    case PageState::opening:
+      return !page->flush;
+    case PageState::own_opening:
+      return !page->flush && !page->private_next;
+    default:
+      return false;
   }
 }
 
@@ -142,7 +156,8 @@ std::vector<Engine::MarkAt> Engine::marks() const {
 bool Engine::has_mark(PageId page, NodeId reader) const {
   const auto it = homes_.marked().find(page);
   return it != homes_.marked().end() &&
-         std::any_of(it->second.begin(), it->second.end(), [&](const Homeland::Mark& m) { return m.reader == reader; });
+         std::any_of(it->second.begin(), it->second.end(),
+                     [&](const Homeland::Mark& m) { return m.reader == reader; });
 }
 
 }  // namespace dsm::core

@@ -1,16 +1,22 @@
-// The engine of one node: decides what every page and lock of the node does next. Pure: no I/O, no clock, no thread, no address;
-// time and everything else arrive as events. A value: it can be copied, compared and hashed, and the same events give the same state.
+// The engine of one node: decides what every page and lock of the node does next. Pure: no I/O, no
+// clock, no thread, no address; time and everything else arrive as events. A value: it can be
+// copied, compared and hashed, and the same events give the same state.
 //
-//   step(event, effects)   appends what must be done now; what completes later comes back as an event (event.hpp, effect.hpp).
+//   step(event, effects)   appends what must be done now; what completes later comes back as an
+//                          event (event.hpp, effect.hpp).
 //
-// Messages between engines may overtake one another; operations on the one-sided channel to one peer may not. One verb a file:
-//   on_fault.cpp    a trapped access: fetch, map, twin                on_release.cpp  publishing: flush, marks, grant
-//   on_acquire.cpp  locks: requests, grants, invalidation             on_barrier.cpp  arrival, exit, watching home pages
-//   on_home.cpp     diffs and marks from others                       on_evict.cpp    the cache's chunks
+// Messages between engines may overtake one another; operations on the one-sided channel to one
+// peer may not. One verb a file:
+//   on_fault.cpp    a trapped access: fetch, map, twin
+//   on_acquire.cpp  locks: requests, grants, invalidation
+//   on_release.cpp  publishing: flush, marks, grant
+//   on_barrier.cpp  arrival, exit, watching home pages
+//   on_home.cpp     diffs and marks from others
+//   on_evict.cpp    the cache's chunks
 //   invariants.cpp  what is true between any two steps
 //
-// Threads: none of its own; the caller serialises. REQUIRES throughout: effects are carried out in order for each step, and events
-// of one Fetch, Change or Punch are given once.
+// Threads: none of its own; the caller serialises. REQUIRES throughout: effects are carried out in
+// order for each step, and events of one Fetch, Change or Punch are given once.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +33,8 @@
 #include "dsm/core/layout.hpp"
 #include "dsm/core/notices.hpp"
 #include "dsm/core/page.hpp"
-#include "dsm/core/planted.hpp"
 #include "dsm/core/pending.hpp"
+#include "dsm/core/planted.hpp"
 #include "sync/barrier.hpp"
 #include "sync/lock.hpp"
 
@@ -38,17 +44,21 @@ struct Config {
   NodeId self{};
   std::uint32_t nodes = 1;
   std::uint64_t space_pages = 0;
-  std::uint32_t chunk_pages = 512;      // pages that are cached and evicted together
-  std::uint32_t cache_chunks = 512;     // chunks that may hold other nodes' pages; at least cache_chunks_min
+  std::uint32_t chunk_pages = 512;  // pages that are cached and evicted together
+  // chunks that may hold other nodes' pages; at least cache_chunks_min
+  std::uint32_t cache_chunks = 512;
   std::uint32_t mark_ring_slots = 512;  // entries of one reader's ring at one home
-  std::uint32_t fetch_window = 16;      // pages fetched with a faulting one, when this node had them before
-  Bug bug = Bug::none;                  // tests only
+  // pages fetched with a faulting one, when this node had them before
+  std::uint32_t fetch_window = 16;
+  Bug bug = Bug::none;  // tests only
   bool operator==(const Config&) const = default;
 };
-inline constexpr std::uint32_t cache_chunks_min = 2;  // the edge asks for more (one instruction may touch many pages)
+// the edge asks for more (one instruction may touch many pages)
+inline constexpr std::uint32_t cache_chunks_min = 2;
 
 struct Counters {
-  std::uint64_t read_faults = 0, write_faults = 0, fetches = 0, invalidations = 0, diffs = 0, evictions = 0;
+  std::uint64_t read_faults = 0, write_faults = 0, fetches = 0, invalidations = 0, diffs = 0,
+                evictions = 0;
   std::uint64_t locks_taken = 0, locks_taken_here = 0, barriers = 0;
   bool operator==(const Counters&) const = default;
 };
@@ -61,13 +71,13 @@ class Engine {
 
   // What the edge may ask between steps.
   const Layout& layout() const { return layout_; }
-  bool holds(LockId lock) const;                 // some thread of this node does
+  bool holds(LockId lock) const;                    // some thread of this node does
   Epoch epoch() const { return barrier_.epoch(); }  // barriers passed
   std::uint32_t cached_chunks() const { return cache_.used(); }
   const Counters& counters() const { return counters_; }
   const Config& config() const { return config_; }
-  PageState state_of(PageId page) const;         // for tests and the debugger
-  std::string describe_pages() const;            // one line a page run with something to tell
+  PageState state_of(PageId page) const;  // for tests and the debugger
+  std::string describe_pages() const;     // one line a page run with something to tell
   std::string describe_locks() const;
 
   // The first invariant that does not hold, in words; empty when all do. O(state).
@@ -90,9 +100,9 @@ class Engine {
   // A lock as this node knows it: the queue's part, and what travels with the token.
   struct LockHere {
     sync::Lock queue;
-    Token token;          // valid while the token is here
-    Seq seen{};           // the last turn whose notices this node has acted on
-    Seq stamp{};          // the log's position when the token came (A1)
+    Token token;  // valid while the token is here
+    Seq seen{};   // the last turn whose notices this node has acted on
+    Seq stamp{};  // the log's position when the token came (A1)
     bool operator==(const LockHere&) const = default;
   };
   struct Entering {
@@ -111,12 +121,12 @@ class Engine {
   void on(const Fault& e, Effects& out);
   void on(const Fetched& e, Effects& out);
   void on(const Changed& e, Effects& out);
-  void serve(PageId id, Effects& out);               // do what the page's waiters need next
+  void serve(PageId id, Effects& out);  // do what the page's waiters need next
   void serve_home(PageId id, Access wanted, Effects& out);
   void fetch(PageId id, Effects& out);
   void changed(PageId id, Effects& out);
   void wake(PageId id, Access granted, Effects& out);
-  Access wanted_at(PageId id) const;                 // none: nobody waits
+  Access wanted_at(PageId id) const;  // none: nobody waits
   void retry_absent(Effects& out);
 
   // on_acquire.cpp
@@ -149,7 +159,7 @@ class Engine {
   bool finish_publications(Effects& out);
   void grant(LockId id, Effects& out);
   PageSet written(Seq from, Seq to) const;
-  void forget_clean();                               // drops from dirty_ what no longer is
+  void forget_clean();  // drops from dirty_ what no longer is
   bool counts_as_dirty(PageId id) const;
   void settle(Effects& out);
 
@@ -187,7 +197,7 @@ class Engine {
 
   bool is_home(PageId page) const { return home_of(page) == config_.self; }
   NodeId home_of(PageId page) const;
-  Page* find_page(PageId page);              // null: another node's page in no chunk of ours
+  Page* find_page(PageId page);  // null: another node's page in no chunk of ours
   const Page* find_page(PageId page) const;
   HomePage& home_page(PageId page);
   void set_state(Page& page, PageId id, PageState next);
@@ -207,17 +217,21 @@ class Engine {
   Cache cache_;
   Homeland homes_;
   std::vector<Waiter> waiters_;
-  std::vector<PageId> dirty_;                // pages that are, or are being made, writable and are not private; no repeats
+  // pages that are, or are being made, writable and are not private; no repeats
+  std::vector<PageId> dirty_;
   WriteLog log_;
-  Seq arrived_at_{};                         // the log's position at this node's last arrival at a barrier
-  Pending flushes_;                          // pages between writable and home
-  Pending departures_;                       // pages between valid and unmapped
-  std::vector<Publication> publications_;    // what waits for flushes and marks before it tells others
+  // the log's position at this node's last arrival at a barrier
+  Seq arrived_at_{};
+  Pending flushes_;     // pages between writable and home
+  Pending departures_;  // pages between valid and unmapped
+  // what waits for flushes and marks before it tells others
+  std::vector<Publication> publications_;
   std::uint64_t publications_made_ = 0;
   std::map<LockId, LockHere> locks_;
   std::map<LockId, sync::LockQueue> queues_;  // of the locks that this node manages
-  std::vector<Entering> entering_;           // tokens here whose invalidations are under way
-  std::vector<LockId> deferred_;             // tokens here from beyond a barrier that this node has not passed
+  std::vector<Entering> entering_;            // tokens here whose invalidations are under way
+  // tokens here from beyond a barrier that this node has not passed
+  std::vector<LockId> deferred_;
   std::vector<PageRun> pins_;
   sync::Barrier barrier_;
   struct BarrierWait {
@@ -226,11 +240,14 @@ class Engine {
     Bytes payload;
     bool operator==(const BarrierWait&) const = default;
   } barrier_wait_;
-  bool contributed_ = false;                 // this node's part of the barrier is on its way: later writes belong to the next
-  std::vector<Bytes> passed_;                // what the nodes carried through the barrier that is being left
-  bool exiting_ = false;                     // everyone has arrived; invalidations are under way
-  std::uint32_t exit_departures_ = 0;        // of departures_, that the exit waits for
-  bool starved_ = false;                     // a page waits for a chunk and nothing could be evicted
+  // this node's part of the barrier is on its way: later writes belong to the next
+  bool contributed_ = false;
+  // what the nodes carried through the barrier that is being left
+  std::vector<Bytes> passed_;
+  bool exiting_ = false;               // everyone has arrived; invalidations are under way
+  std::uint32_t exit_departures_ = 0;  // of departures_, that the exit waits for
+  // a page waits for a chunk and nothing could be evicted
+  bool starved_ = false;
   MarkWindows marks_;
   struct Drop {
     RegionId region{};
@@ -243,8 +260,8 @@ class Engine {
   Counters counters_;
 };
 
-// Observes transitions of "page" and "lock" machines, for the coverage table of the tests. Called only where the core is compiled
-// with DSM_PLANTED_BUGS=1.
+// Observes transitions of "page" and "lock" machines, for the coverage table of the tests. Called
+// only where the core is compiled with DSM_PLANTED_BUGS=1.
 using TransitionHook = void (*)(const char* machine, int from, int to);
 extern thread_local TransitionHook transition_hook;
 

@@ -1,4 +1,5 @@
-// What an engine is told. Everything that happens to a node reaches its engine as one of these, one at a time.
+// What an engine is told. Everything that happens to a node reaches its engine as one of these, one
+// at a time.
 #pragma once
 
 #include <variant>
@@ -12,7 +13,8 @@
 namespace dsm::core {
 
 // ---- from the program's threads; `who` names the thread until the engine says Wake{who} ----
-struct Fault {  // a trapped access, or one that is about to be made. Wake: the access may be (re)tried
+// a trapped access, or one that is about to be made. Wake: the access may be (re)tried
+struct Fault {
   Ticket who{};
   PageId page{};
   Access wanted = Access::read;
@@ -28,20 +30,27 @@ struct TryAcquire {  // Wake at once: .granted says whether `who` holds it
 struct Release {  // REQUIRES: engine.holds(lock). No Wake: a release never waits
   LockId lock{};
 };
-struct Arrive {  // this node arrives at the barrier; payload is carried to every node. Effects at the exit: Passed, Wake
+// this node arrives at the barrier; payload is carried to every node. Effects at the exit: Passed,
+// Wake
+struct Arrive {
   Ticket who{};
   Bytes payload;
 };
-struct Pin {  // chunks of this run are not evicted until Unpin; pages are then faulted in one by one
+// chunks of this run are not evicted until Unpin; pages are then faulted in one by one
+struct Pin {
   PageRun run;
 };
 struct Unpin {
   PageRun run;
 };
-struct AddRegion {  // the same on every node, with a barrier behind it before anyone touches it. Home frames are already there
+// the same on every node, with a barrier behind it before anyone touches it. Home frames are
+// already there
+struct AddRegion {
   Region region;
 };
-struct DropRegion {  // the same on every node, between two barriers. Wake: frames are punched, the pages may be given out again
+// the same on every node, between two barriers. Wake: frames are punched, the pages may be given
+// out again
+struct DropRegion {
   Ticket who{};
   RegionId region{};
 };
@@ -53,7 +62,8 @@ struct Fetched {  // all of a Fetch's bytes are in the frames
 struct Changed {  // a Change has taken hold for every thread of the node
   PageRun run;
 };
-struct DiffHome {  // a SendDiff found nothing to send for these pages (otherwise the home's DiffAck says it)
+// a SendDiff found nothing to send for these pages (otherwise the home's DiffAck says it)
+struct DiffHome {
   PageRun run;
 };
 struct Punched {  // a Punch is done
@@ -75,8 +85,9 @@ struct Received {
   Message message;
 };
 
-using Event = std::variant<Fault, Acquire, TryAcquire, Release, Arrive, Pin, Unpin, AddRegion, DropRegion, Fetched, Changed,
-                           DiffHome, Punched, MarksDrained, Marked, Received>;
+using Event =
+    std::variant<Fault, Acquire, TryAcquire, Release, Arrive, Pin, Unpin, AddRegion, DropRegion,
+                 Fetched, Changed, DiffHome, Punched, MarksDrained, Marked, Received>;
 
 const char* name_of(const Event& event);
 

@@ -6,7 +6,9 @@
 
 namespace dsm::core {
 
-void Homeland::add(const Region& region, NodeId self) { pages_[region.id()].resize(region.pages_at(self)); }
+void Homeland::add(const Region& region, NodeId self) {
+  pages_[region.id()].resize(region.pages_at(self));
+}
 
 void Homeland::remove(const Region& region) {
   pages_.erase(region.id());
@@ -19,11 +21,14 @@ HomePage& Homeland::at(const Region& region, PageId page) {
   return it->second[region.index_at_home(page)];
 }
 
-const HomePage& Homeland::at(const Region& region, PageId page) const { return const_cast<Homeland*>(this)->at(region, page); }
+const HomePage& Homeland::at(const Region& region, PageId page) const {
+  return const_cast<Homeland*>(this)->at(region, page);
+}
 
 bool Homeland::add_mark(HomePage& home, PageId page, Mark mark) {
   std::vector<Mark>& marks = marks_[page];
-  const auto it = std::find_if(marks.begin(), marks.end(), [&](const Mark& m) { return m.reader == mark.reader; });
+  const auto it = std::find_if(marks.begin(), marks.end(),
+                               [&](const Mark& m) { return m.reader == mark.reader; });
   if (it != marks.end()) {
     it->epoch = std::max(it->epoch, mark.epoch);
     return false;
@@ -36,7 +41,8 @@ bool Homeland::add_mark(HomePage& home, PageId page, Mark mark) {
 void Homeland::remove_mark(HomePage& home, PageId page, NodeId reader) {
   const auto it = marks_.find(page);
   if (it == marks_.end()) return;
-  home.sharers -= static_cast<std::uint32_t>(std::erase_if(it->second, [&](const Mark& m) { return m.reader == reader; }));
+  home.sharers -= static_cast<std::uint32_t>(
+      std::erase_if(it->second, [&](const Mark& m) { return m.reader == reader; }));
   if (it->second.empty()) marks_.erase(it);
 }
 
@@ -50,7 +56,8 @@ void Homeland::clear_marks(HomePage& home, PageId page, Epoch last, NodeId but) 
 
 std::vector<PageId> Homeland::marked_in(PageRun run) const {
   std::vector<PageId> pages;
-  for (auto it = marks_.lower_bound(run.first); it != marks_.end() && it->first < run.end(); ++it) pages.push_back(it->first);
+  for (auto it = marks_.lower_bound(run.first); it != marks_.end() && it->first < run.end(); ++it)
+    pages.push_back(it->first);
   return pages;
 }
 

@@ -1,4 +1,5 @@
-// The home directory: this node's own pages, who has copies of them, and the windows of the mark rings. Pure values.
+// The home directory: this node's own pages, who has copies of them, and the windows of the mark
+// rings. Pure values.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +12,9 @@
 
 namespace dsm::core {
 
-// A page at its home. `heat` and `rest` decide whether it is worth watching: a page whose watch was broken by a write is left
-// unwatched for 2^heat barriers; one that stays unwritten keeps its watch, and its readers their copies.
+// A page at its home. `heat` and `rest` decide whether it is worth watching: a page whose watch was
+// broken by a write is left unwatched for 2^heat barriers; one that stays unwritten keeps its
+// watch, and its readers their copies.
 struct HomePage {
   Page page{PageState::own_private};
   std::uint8_t heat = 0;

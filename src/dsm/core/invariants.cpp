@@ -11,7 +11,9 @@ std::string at_page(const char* what, PageId id, PageState state) {
   return std::string(what) + ": page " + std::to_string(id.value) + " is " + name_of(state);
 }
 
-bool is_own(PageState s) { return s >= PageState::own_private; }
+bool is_own(PageState s) {
+  return s >= PageState::own_private;
+}
 
 class Hash {
  public:
@@ -21,8 +23,9 @@ class Hash {
     value_ ^= value_ >> 32;
   }
   void mix(const Page& p) {
-    mix(static_cast<std::uint64_t>(p.state) | std::uint64_t{p.poisoned} << 8 | std::uint64_t{p.invalidate} << 9 |
-        std::uint64_t{p.flush} << 10 | std::uint64_t{p.had} << 11 | std::uint64_t{p.private_next} << 12);
+    mix(static_cast<std::uint64_t>(p.state) | std::uint64_t{p.poisoned} << 8 |
+        std::uint64_t{p.invalidate} << 9 | std::uint64_t{p.flush} << 10 |
+        std::uint64_t{p.had} << 11 | std::uint64_t{p.private_next} << 12);
   }
   void mix(const PageSet& set) {
     mix(set.everything);
@@ -47,10 +50,14 @@ std::string Engine::broken_invariant() const {
   const auto look = [&](PageId id, const Page& page) {
     if (page.flush || page.state == PageState::diffing) ++flushing;
     if (page.invalidate || page.state == PageState::unmapping) ++departing;
-    if (counts_as_dirty(id) && !dirty.contains(id)) broken = at_page("not listed as dirty", id, page.state);
-    if (page.poisoned && page.state != PageState::fetching) broken = at_page("poisoned", id, page.state);
-    const bool stable = page.state == PageState::absent || page.state == PageState::clean || page.state == PageState::dirty;
-    if (page.invalidate && (stable || is_own(page.state))) broken = at_page("waits for invalidation", id, page.state);
+    if (counts_as_dirty(id) && !dirty.contains(id))
+      broken = at_page("not listed as dirty", id, page.state);
+    if (page.poisoned && page.state != PageState::fetching)
+      broken = at_page("poisoned", id, page.state);
+    const bool stable = page.state == PageState::absent || page.state == PageState::clean ||
+                        page.state == PageState::dirty;
+    if (page.invalidate && (stable || is_own(page.state)))
+      broken = at_page("waits for invalidation", id, page.state);
   };
   std::uint32_t used = 0, evicting = 0;
   for (const Chunk& chunk : cache_.chunks()) {
@@ -63,12 +70,15 @@ std::string Engine::broken_invariant() const {
       const Page& page = cache_.page(chunk, id);
       present += page.state != PageState::absent;
       if (is_own(page.state)) return at_page("an own page in the cache", id, page.state);
-      if (is_home(id) && page.state != PageState::absent) return at_page("a copy at home", id, page.state);
+      if (is_home(id) && page.state != PageState::absent)
+        return at_page("a copy at home", id, page.state);
       look(id, page);
     }
-    if (present != chunk.present) return "a chunk miscounts its pages: chunk " + std::to_string(chunk.number);
+    if (present != chunk.present)
+      return "a chunk miscounts its pages: chunk " + std::to_string(chunk.number);
   }
-  if (used != cache_.used() || evicting != cache_.evicting()) return "the cache miscounts its chunks";
+  if (used != cache_.used() || evicting != cache_.evicting())
+    return "the cache miscounts its chunks";
   if (used > config_.cache_chunks) return "the cache holds more than its limit";
   for (const Region& region : layout_.regions()) {
     for (PageId id = region.run().first; id < region.run().end(); ++id) {
@@ -79,7 +89,8 @@ std::string Engine::broken_invariant() const {
       const std::size_t count = marks == homes_.marked().end() ? 0 : marks->second.size();
       if (count != home.sharers) return at_page("miscounted sharers", id, home.page.state);
       const bool is_private = home.page.state == PageState::own_private || home.page.private_next;
-      if (is_private && count > 0 && !planted(Bug::shared_not_written)) return at_page("shared but private", id, home.page.state);
+      if (is_private && count > 0 && !planted(Bug::shared_not_written))
+        return at_page("shared but private", id, home.page.state);
     }
   }
   if (!broken.empty()) return broken;
@@ -87,8 +98,9 @@ std::string Engine::broken_invariant() const {
   if (departing != departures_.open()) return "departures are miscounted";
   for (const Waiter& w : waiters_) {
     const PageState s = state_of(w.page);
-    const bool stable = s == PageState::clean || s == PageState::dirty || s == PageState::own_private ||
-                        s == PageState::own_watched || s == PageState::own_written;
+    const bool stable = s == PageState::clean || s == PageState::dirty ||
+                        s == PageState::own_private || s == PageState::own_watched ||
+                        s == PageState::own_written;
     if (stable) return at_page("a thread waits for nothing", w.page, s);
   }
   return {};
@@ -108,8 +120,10 @@ std::uint64_t Engine::hash() const {
       if (region.home(id) == config_.self) h.mix(homes_.at(region, id).page);
   }
   for (const auto& [page, marks] : homes_.marked())
-    for (const Homeland::Mark& m : marks) h.mix(page.value), h.mix(m.reader.value), h.mix(m.epoch.value);
-  for (const Waiter& w : waiters_) h.mix(w.who.value), h.mix(w.page.value), h.mix(static_cast<std::uint64_t>(w.wanted));
+    for (const Homeland::Mark& m : marks)
+      h.mix(page.value), h.mix(m.reader.value), h.mix(m.epoch.value);
+  for (const Waiter& w : waiters_)
+    h.mix(w.who.value), h.mix(w.page.value), h.mix(static_cast<std::uint64_t>(w.wanted));
   for (const PageId id : dirty_) h.mix(id.value);
   h.mix(log_.now().value);
   h.mix(log_.between(Seq(), log_.now()));
@@ -130,7 +144,8 @@ std::uint64_t Engine::hash() const {
   for (const Entering& e : entering_) h.mix(e.lock.value);
   for (const LockId id : deferred_) h.mix(id.value);
   h.mix(epoch().value);
-  h.mix(barrier_.arrived() | std::uint64_t{contributed_} << 1 | std::uint64_t{exiting_} << 2 | std::uint64_t{starved_} << 3);
+  h.mix(barrier_.arrived() | std::uint64_t{contributed_} << 1 | std::uint64_t{exiting_} << 2 |
+        std::uint64_t{starved_} << 3);
   for (std::uint32_t n = 0; n < config_.nodes; ++n) {
     const MarkWindows::Peer& p = marks_[NodeId(n)];
     h.mix(p.sent), h.mix(p.freed), h.mix(p.consumed), h.mix(p.credited);
@@ -142,15 +157,18 @@ std::uint64_t Engine::hash() const {
 std::string Engine::describe_pages() const {
   std::string text;
   for (const Region& region : layout_.regions()) {
-    text += "region " + std::to_string(region.id().value) + ": pages " + std::to_string(region.run().first.value) + " to " +
+    text += "region " + std::to_string(region.id().value) + ": pages " +
+            std::to_string(region.run().first.value) + " to " +
             std::to_string(region.run().end().value - 1) + "\n";
     for (PageId id = region.run().first; id < region.run().end();) {
       const PageState state = state_of(id);
       const NodeId home = region.home(id);
       PageRun run{id, 1};
-      while (run.end() < region.run().end() && state_of(run.end()) == state && region.home(run.end()) == home) ++run.count;
-      text += "  " + std::to_string(id.value) + "+" + std::to_string(run.count) + " home " + std::to_string(home.value) + " " +
-              name_of(state) + "\n";
+      while (run.end() < region.run().end() && state_of(run.end()) == state &&
+             region.home(run.end()) == home)
+        ++run.count;
+      text += "  " + std::to_string(id.value) + "+" + std::to_string(run.count) + " home " +
+              std::to_string(home.value) + " " + name_of(state) + "\n";
       id = run.end();
     }
   }
@@ -164,11 +182,14 @@ std::string Engine::describe_pages() const {
 
 std::string Engine::describe_locks() const {
   static constexpr const char* names[] = {"away", "asked", "entering", "held", "idle", "leaving"};
-  std::string text = "barriers passed: " + std::to_string(epoch().value) + (barrier_wait_.waiting ? ", waiting at the next\n" : "\n");
+  std::string text = "barriers passed: " + std::to_string(epoch().value) +
+                     (barrier_wait_.waiting ? ", waiting at the next\n" : "\n");
   for (const auto& [id, lock] : locks_) {
-    text += "lock " + std::to_string(id.value) + ": " + names[static_cast<int>(lock.queue.state())] + ", " +
+    text += "lock " + std::to_string(id.value) + ": " +
+            names[static_cast<int>(lock.queue.state())] + ", " +
             std::to_string(lock.queue.waiting().size()) + " waiting here";
-    if (lock.queue.successor() != no_node) text += ", next is node " + std::to_string(lock.queue.successor().value);
+    if (lock.queue.successor() != no_node)
+      text += ", next is node " + std::to_string(lock.queue.successor().value);
     text += "\n";
   }
   return text;

@@ -22,18 +22,22 @@ Homes Homes::cyclic(std::uint64_t pages_each, std::uint32_t nodes) {
   return homes;
 }
 
-Homes Homes::on(NodeId node) { return {{{1, node}}}; }
+Homes Homes::on(NodeId node) {
+  return {{{1, node}}};
+}
 
 Homes Homes::of(const std::vector<NodeId>& home_of_page) {
   Homes homes;
   for (const NodeId home : home_of_page) {
-    if (homes.pattern.empty() || homes.pattern.back().home != home) homes.pattern.push_back({0, home});
+    if (homes.pattern.empty() || homes.pattern.back().home != home)
+      homes.pattern.push_back({0, home});
     ++homes.pattern.back().pages;
   }
   return homes;
 }
 
-Region::Region(RegionId id, PageRun run, Homes homes) : id_(id), run_(run), pattern_(std::move(homes.pattern)) {
+Region::Region(RegionId id, PageRun run, Homes homes)
+    : id_(id), run_(run), pattern_(std::move(homes.pattern)) {
   DSM_CHECK(run.count > 0, "a region has pages");
   std::map<NodeId, std::uint64_t> so_far;
   for (const Homes::Run& r : pattern_) {
@@ -51,12 +55,16 @@ Region::Place Region::place(PageId page) const {
   Place p;
   p.repeats = offset / period_;
   const std::uint64_t within = offset % period_;
-  p.index = static_cast<std::size_t>(std::upper_bound(starts_.begin(), starts_.end(), within) - starts_.begin()) - 1;
+  p.index = static_cast<std::size_t>(std::upper_bound(starts_.begin(), starts_.end(), within) -
+                                     starts_.begin()) -
+            1;
   p.offset = within - starts_[p.index];
   return p;
 }
 
-NodeId Region::home(PageId page) const { return pattern_[place(page).index].home; }
+NodeId Region::home(PageId page) const {
+  return pattern_[place(page).index].home;
+}
 
 PageRun Region::same_home(PageId page, std::uint64_t count) const {
   const Place p = place(page);
@@ -113,7 +121,8 @@ std::optional<PageRun> Layout::find_space(std::uint64_t count, std::uint64_t ali
 void Layout::add(Region region) {
   const auto at = std::upper_bound(regions_.begin(), regions_.end(), region.run().first,
                                    [](PageId p, const Region& r) { return p < r.run().first; });
-  DSM_CHECK_WITH(region.run().end().value <= pages_, "a region lies in the space", {"first", region.run().first.value});
+  DSM_CHECK_WITH(region.run().end().value <= pages_, "a region lies in the space",
+                 {"first", region.run().first.value});
   DSM_CHECK_WITH((at == regions_.end() || region.run().end() <= at->run().first) &&
                      (at == regions_.begin() || std::prev(at)->run().end() <= region.run().first),
                  "regions do not overlap", {"first", region.run().first.value});
@@ -132,7 +141,8 @@ const Region* Layout::region_of(PageId page) const {
 }
 
 const Region* Layout::region(RegionId id) const {
-  const auto it = std::find_if(regions_.begin(), regions_.end(), [&](const Region& r) { return r.id() == id; });
+  const auto it =
+      std::find_if(regions_.begin(), regions_.end(), [&](const Region& r) { return r.id() == id; });
   return it == regions_.end() ? nullptr : &*it;
 }
 

@@ -1,4 +1,5 @@
-// Which pages exist, in which region, and who is home to each. Pure; the same on every node, because every node makes the same calls.
+// Which pages exist, in which region, and who is home to each. Pure; the same on every node,
+// because every node makes the same calls.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,8 @@
 
 namespace dsm::core {
 
-// Homes of a region's pages. Block, cyclic and arbitrary placements are all runs of pages with one home, repeated.
+// Homes of a region's pages. Block, cyclic and arbitrary placements are all runs of pages with one
+// home, repeated.
 struct Homes {
   struct Run {
     std::uint64_t pages = 0;
@@ -47,22 +49,23 @@ class Region {
 
  private:
   struct Place {
-    std::size_t index = 0;            // of the pattern's run
-    std::uint64_t offset = 0;         // within that run
-    std::uint64_t repeats = 0;        // whole patterns before
+    std::size_t index = 0;      // of the pattern's run
+    std::uint64_t offset = 0;   // within that run
+    std::uint64_t repeats = 0;  // whole patterns before
   };
   Place place(PageId page) const;
 
   RegionId id_{};
   PageRun run_;
   std::vector<Homes::Run> pattern_;
-  std::vector<std::uint64_t> starts_;   // page offset of each run of the pattern
-  std::vector<std::uint64_t> before_;   // pages of the same home in the pattern before each run
-  std::vector<std::uint64_t> each_;     // pages of that run's home in one whole pattern
-  std::uint64_t period_ = 0;            // pages of one pattern
+  std::vector<std::uint64_t> starts_;  // page offset of each run of the pattern
+  std::vector<std::uint64_t> before_;  // pages of the same home in the pattern before each run
+  std::vector<std::uint64_t> each_;    // pages of that run's home in one whole pattern
+  std::uint64_t period_ = 0;           // pages of one pattern
 };
 
-// The regions of the space, and the free pages between them. First fit, so the same calls give the same places everywhere.
+// The regions of the space, and the free pages between them. First fit, so the same calls give the
+// same places everywhere.
 class Layout {
  public:
   Layout() = default;
@@ -70,9 +73,9 @@ class Layout {
 
   // Where `count` pages aligned to `align` pages would go; nothing when the space is full.
   std::optional<PageRun> find_space(std::uint64_t count, std::uint64_t align) const;
-  void add(Region region);                       // REQUIRES: its pages are free
+  void add(Region region);  // REQUIRES: its pages are free
   void remove(RegionId id);
-  const Region* region_of(PageId page) const;    // null: no region
+  const Region* region_of(PageId page) const;  // null: no region
   const Region* region(RegionId id) const;
   const std::vector<Region>& regions() const { return regions_; }
   std::uint64_t pages() const { return pages_; }

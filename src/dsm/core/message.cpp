@@ -3,7 +3,16 @@
 namespace dsm::core {
 namespace {
 
-enum class Kind : std::uint8_t { lock_request, lock_forward, lock_grant, diff, diff_ack, barrier_round, mark_flush, mark_credit };
+enum class Kind : std::uint8_t {
+  lock_request,
+  lock_forward,
+  lock_grant,
+  diff,
+  diff_ack,
+  barrier_round,
+  mark_flush,
+  mark_credit
+};
 
 void put(Writer& out, PageRun run) {
   out.put(run.first);
@@ -91,14 +100,16 @@ std::optional<Message> decode_round(Reader& in) {
 
 std::optional<Message> decode_fields(Kind kind, Reader& in) {
   switch (kind) {
-    case Kind::lock_request: return LockRequest{in.get<LockId>()};
+    case Kind::lock_request:
+      return LockRequest{in.get<LockId>()};
     case Kind::lock_forward: {
       LockForward m;
       m.lock = in.get<LockId>();
       m.successor = in.get<NodeId>();
       return m;
     }
-    case Kind::lock_grant: return decode_grant(in);
+    case Kind::lock_grant:
+      return decode_grant(in);
     case Kind::diff: {
       const auto run = get_run(in);
       if (!run || run->count > 0xffff) return std::nullopt;
@@ -109,9 +120,12 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
       if (!run) return std::nullopt;
       return DiffAck{*run};
     }
-    case Kind::barrier_round: return decode_round(in);
-    case Kind::mark_flush: return MarkFlush{};
-    case Kind::mark_credit: return MarkCredit{in.get<std::uint64_t>()};
+    case Kind::barrier_round:
+      return decode_round(in);
+    case Kind::mark_flush:
+      return MarkFlush{};
+    case Kind::mark_credit:
+      return MarkCredit{in.get<std::uint64_t>()};
   }
   return std::nullopt;
 }

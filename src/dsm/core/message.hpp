@@ -13,11 +13,12 @@
 
 namespace dsm::core {
 
-// What travels with a lock. `recent[0]` holds the notices of the interval after `passed` barriers, `recent[1]` those of the next
-// interval (a node publishes into it between its arrival at a barrier and its exit). Older ones were told by a barrier.
+// What travels with a lock. `recent[0]` holds the notices of the interval after `passed` barriers,
+// `recent[1]` those of the next interval (a node publishes into it between its arrival at a barrier
+// and its exit). Older ones were told by a barrier.
 struct Token {
-  Seq turn{};       // hand-overs between nodes so far
-  Epoch passed{};   // barriers passed by the node that sent it
+  Seq turn{};      // hand-overs between nodes so far
+  Epoch passed{};  // barriers passed by the node that sent it
   NoticeLog recent[2];
   bool operator==(const Token&) const = default;
 };
@@ -60,9 +61,11 @@ struct MarkCredit {
   bool operator==(const MarkCredit&) const = default;
 };
 
-using Message = std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck, BarrierRound, MarkFlush, MarkCredit>;
+using Message = std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck, BarrierRound,
+                             MarkFlush, MarkCredit>;
 
-// Appends one kind byte and the fields. A Diff's body comes last, so that a sender may append it piece by piece.
+// Appends one kind byte and the fields. A Diff's body comes last, so that a sender may append it
+// piece by piece.
 void encode(const Message& message, Bytes& out);
 
 // The message in `bytes`; nothing when malformed. A Diff's body views `bytes`.

@@ -11,11 +11,13 @@ namespace {
 // Indexed by the variants' alternatives; the sizes are checked below.
 constexpr const char* message_names[] = {"LockRequest", "LockForward",  "LockGrant", "Diff",
                                          "DiffAck",     "BarrierRound", "MarkFlush", "MarkCredit"};
-constexpr const char* event_names[] = {"Fault",      "Acquire", "TryAcquire", "Release",      "Arrive", "Pin",
-                                       "Unpin",      "AddRegion", "DropRegion", "Fetched",    "Changed", "DiffHome",
-                                       "Punched",    "MarksDrained", "Marked", "Received"};
-constexpr const char* effect_names[] = {"Send",     "Fetch",     "Unmark", "DrainMarks", "Change", "Twin",
-                                        "SendDiff", "ApplyDiff", "Punch",  "Wake",       "Passed"};
+constexpr const char* event_names[] = {"Fault",      "Acquire",      "TryAcquire", "Release",
+                                       "Arrive",     "Pin",          "Unpin",      "AddRegion",
+                                       "DropRegion", "Fetched",      "Changed",    "DiffHome",
+                                       "Punched",    "MarksDrained", "Marked",     "Received"};
+constexpr const char* effect_names[] = {"Send",   "Fetch", "Unmark",   "DrainMarks",
+                                        "Change", "Twin",  "SendDiff", "ApplyDiff",
+                                        "Punch",  "Wake",  "Passed"};
 
 static_assert(std::size(message_names) == std::variant_size_v<Message>);
 static_assert(std::size(event_names) == std::variant_size_v<Event>);
@@ -23,27 +25,48 @@ static_assert(std::size(effect_names) == std::variant_size_v<Effect>);
 
 }  // namespace
 
-const char* name_of(const Message& message) { return message_names[message.index()]; }
-const char* name_of(const Event& event) { return event_names[event.index()]; }
-const char* name_of(const Effect& effect) { return effect_names[effect.index()]; }
+const char* name_of(const Message& message) {
+  return message_names[message.index()];
+}
+const char* name_of(const Event& event) {
+  return event_names[event.index()];
+}
+const char* name_of(const Effect& effect) {
+  return effect_names[effect.index()];
+}
 
 const char* name_of(PageState state) {
   switch (state) {
-    case PageState::absent: return "absent";
-    case PageState::fetching: return "fetching";
-    case PageState::mapping: return "mapping";
-    case PageState::clean: return "clean";
-    case PageState::opening: return "opening";
-    case PageState::dirty: return "dirty";
-    case PageState::protecting: return "protecting";
-    case PageState::diffing: return "diffing";
-    case PageState::unmapping: return "unmapping";
-    case PageState::own_private: return "own_private";
-    case PageState::own_watched: return "own_watched";
-    case PageState::own_mapping: return "own_mapping";
-    case PageState::own_opening: return "own_opening";
-    case PageState::own_written: return "own_written";
-    case PageState::own_protecting: return "own_protecting";
+    case PageState::absent:
+      return "absent";
+    case PageState::fetching:
+      return "fetching";
+    case PageState::mapping:
+      return "mapping";
+    case PageState::clean:
+      return "clean";
+    case PageState::opening:
+      return "opening";
+    case PageState::dirty:
+      return "dirty";
+    case PageState::protecting:
+      return "protecting";
+    case PageState::diffing:
+      return "diffing";
+    case PageState::unmapping:
+      return "unmapping";
+    case PageState::own_private:
+      return "own_private";
+    case PageState::own_watched:
+      return "own_watched";
+    case PageState::own_mapping:
+      return "own_mapping";
+    case PageState::own_opening:
+      return "own_opening";
+    case PageState::own_written:
+      return "own_written";
+    case PageState::own_protecting:
+      return "own_protecting";
   }
   return "?";
 }

@@ -24,7 +24,8 @@ PageSet PageSet::of(std::vector<PageId> pages) {
 
 bool PageSet::contains(PageId page) const {
   if (everything) return true;
-  const auto after = std::upper_bound(runs.begin(), runs.end(), page, [](PageId p, const PageRun& r) { return p < r.first; });
+  const auto after = std::upper_bound(runs.begin(), runs.end(), page,
+                                      [](PageId p, const PageRun& r) { return p < r.first; });
   return after != runs.begin() && std::prev(after)->contains(page);
 }
 
@@ -101,7 +102,8 @@ void NoticeLog::note(const PageSet& pages, Seq turn) {
     }
     while (old != entries_.end() && next_old().run.first < run.end()) {
       const Entry e = next_old();
-      if (e.run.first < run.first) merged.push_back({{e.run.first, run.first - e.run.first}, e.turn});
+      if (e.run.first < run.first)
+        merged.push_back({{e.run.first, run.first - e.run.first}, e.turn});
       if (e.run.end() <= run.end()) {
         ++old, cut = false;
         continue;

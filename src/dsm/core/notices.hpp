@@ -1,5 +1,5 @@
-// What was written, and when: sets of page runs, a node's written log, and the log that travels with a lock's token.
-// Pure values. PROTOCOL.md A1, A2.
+// What was written, and when: sets of page runs, a node's written log, and the log that travels
+// with a lock's token. Pure values. PROTOCOL.md A1, A2.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,8 @@
 
 namespace dsm::core {
 
-// More runs than this in one set degrade it to "every page": a superset is always legal, an unbounded message is not.
+// More runs than this in one set degrade it to "every page": a superset is always legal, an
+// unbounded message is not.
 inline constexpr std::size_t notice_runs_max = 4096;
 
 // A set of pages: sorted, disjoint, non-adjacent runs, or everything.
@@ -28,8 +29,9 @@ struct PageSet {
 void encode(const PageSet& set, Writer& out);
 bool decode(Reader& in, PageSet& set);  // false: malformed
 
-// The pages that this node wrote, in the order in which they were sent home (or write-protected, at their home). Positions count
-// from the node's start and never repeat. "Since a position" is what a release publishes for a scope opened there.
+// The pages that this node wrote, in the order in which they were sent home (or write-protected, at
+// their home). Positions count from the node's start and never repeat. "Since a position" is what a
+// release publishes for a scope opened there.
 class WriteLog {
  public:
   Seq now() const { return Seq(base_.value + pages_.size()); }
@@ -47,8 +49,9 @@ class WriteLog {
   std::vector<PageId> pages_;
 };
 
-// {page range -> turn of the lock in which it was last written}: what an acquirer that last saw turn t must invalidate is the
-// part after t. Bounded: over the limit, everything written before some turn becomes "drop every cached page".
+// {page range -> turn of the lock in which it was last written}: what an acquirer that last saw
+// turn t must invalidate is the part after t. Bounded: over the limit, everything written before
+// some turn becomes "drop every cached page".
 class NoticeLog {
  public:
   void note(const PageSet& pages, Seq turn);

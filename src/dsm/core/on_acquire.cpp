@@ -6,7 +6,9 @@
 
 namespace dsm::core {
 
-NodeId Engine::manager_of(LockId id) const { return NodeId(static_cast<std::uint32_t>(id.value % config_.nodes)); }
+NodeId Engine::manager_of(LockId id) const {
+  return NodeId(static_cast<std::uint32_t>(id.value % config_.nodes));
+}
 
 Engine::LockHere& Engine::lock_here(LockId id) {
   const auto [it, made] = locks_.try_emplace(id);
@@ -51,7 +53,8 @@ void Engine::obey(LockId id, const sync::LockStep& step, Effects& out) {
 }
 
 void Engine::on(const LockRequest& m, NodeId from, Effects& out) {
-  DSM_CHECK_WITH(manager_of(m.lock) == config_.self, "a lock's requests go to its manager", {"lock", m.lock.value});
+  DSM_CHECK_WITH(manager_of(m.lock) == config_.self, "a lock's requests go to its manager",
+                 {"lock", m.lock.value});
   lock_here(m.lock);
   sync::LockQueue& queue = queues_.try_emplace(m.lock, config_.self).first->second;
   const NodeId before = queue.append(from);
@@ -71,8 +74,8 @@ void Engine::on(const LockGrant& m, NodeId, Effects& out) {
   LockHere& lock = lock_here(m.lock);
   moved(lock, [](sync::Lock& q) { q.granted(); });
   lock.token = m.token;
-  // The sender has passed a barrier that this node has not left yet; what that barrier tells is missing here and no longer in
-  // the token. Everyone has arrived, so the exit is near.
+  // The sender has passed a barrier that this node has not left yet; what that barrier tells is
+  // missing here and no longer in the token. Everyone has arrived, so the exit is near.
   if (lock.token.passed > epoch() && !planted(Bug::grant_overtakes_barrier)) {
     deferred_.push_back(m.lock);
   } else {
@@ -80,7 +83,8 @@ void Engine::on(const LockGrant& m, NodeId, Effects& out) {
   }
 }
 
-// Drops from a token what barriers that this node has passed have told everyone who can receive it from here.
+// Drops from a token what barriers that this node has passed have told everyone who can receive it
+// from here.
 void Engine::normalise(Token& token) const {
   if (token.passed >= epoch()) return;
   const std::uint32_t behind = epoch() - token.passed;
@@ -118,7 +122,8 @@ void Engine::invalidate(const PageSet& pages, Effects& out) {
     for (Chunk& chunk : cache_.chunks()) {
       if (chunk.number == Chunk::unused) continue;
       const PageId first = cache_.first_page(chunk);
-      for (PageId id = first; id < first + config_.chunk_pages; ++id) invalidate(cache_.page(chunk, id), id, out);
+      for (PageId id = first; id < first + config_.chunk_pages; ++id)
+        invalidate(cache_.page(chunk, id), id, out);
     }
   } else {
     for (const PageRun& run : pages.runs) {
@@ -127,7 +132,8 @@ void Engine::invalidate(const PageSet& pages, Effects& out) {
         const PageId chunk_end((id.value / config_.chunk_pages + 1) * config_.chunk_pages);
         const PageId stop = std::min(run.end(), chunk_end);
         // A home page's entry in a chunk stays absent, so only other nodes' pages are touched here.
-        for (PageId p = id; chunk != nullptr && p < stop; ++p) invalidate(cache_.page(*chunk, p), p, out);
+        for (PageId p = id; chunk != nullptr && p < stop; ++p)
+          invalidate(cache_.page(*chunk, p), p, out);
         id = stop;
       }
     }
@@ -139,17 +145,24 @@ void Engine::invalidate(const PageSet& pages, Effects& out) {
 void Engine::invalidate(Page& page, PageId id, Effects& out) {
   switch (page.state) {
     case PageState::absent:
-    case PageState::unmapping: return;
-    case PageState::fetching: page.poisoned = true; return;
-    case PageState::clean: return start_unmap(page, id, out);
-    default: break;
+    case PageState::unmapping:
+      return;
+    case PageState::fetching:
+      page.poisoned = true;
+      return;
+    case PageState::clean:
+      return start_unmap(page, id, out);
+    default:
+      break;
   }
   if (page.invalidate) return;
-  if (planted(Bug::map_and_unmap_swapped) && page.state == PageState::mapping) return start_unmap(page, id, out);
+  if (planted(Bug::map_and_unmap_swapped) && page.state == PageState::mapping)
+    return start_unmap(page, id, out);
   page.invalidate = true;
   page.departure_number = departures_.begin();
   if (page.state == PageState::dirty || (page.state == PageState::opening && !page.flush)) {
-    if (planted(Bug::dirty_invalidated_unsent) && page.state == PageState::dirty) return start_unmap(page, id, out);
+    if (planted(Bug::dirty_invalidated_unsent) && page.state == PageState::dirty)
+      return start_unmap(page, id, out);
     start_flush(page, id, out);
   }
 }

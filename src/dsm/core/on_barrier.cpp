@@ -1,4 +1,5 @@
-// The barrier: it opens and closes the global scope. Everyone hears of every write since the last one.
+// The barrier: it opens and closes the global scope. Everyone hears of every write since the last
+// one.
 #include <utility>
 
 #include "base/check.hpp"
@@ -25,7 +26,8 @@ void Engine::on(const Arrive& e, Effects& out) {
   publish(Publication::Kind::barrier, LockId(), out);
 }
 
-// Is the trap that the next write would cost worth it? Readers of a watched page keep their copies while nobody writes.
+// Is the trap that the next write would cost worth it? Readers of a watched page keep their copies
+// while nobody writes.
 bool Engine::worth_watching(HomePage& page) {
   if (page.rest == 0) return true;
   --page.rest;
@@ -37,14 +39,17 @@ void Engine::contribute(Effects& out) {
   contributed_ = true;
   if (!planted(Bug::barrier_tells_unsent)) log_unsent();
   std::vector<sync::BarrierMessage> messages;
-  barrier_.arrive(encode_contribution(written(Seq(), arrived_at_), barrier_wait_.payload), messages);
+  barrier_.arrive(encode_contribution(written(Seq(), arrived_at_), barrier_wait_.payload),
+                  messages);
   barrier_wait_.payload.clear();
-  for (sync::BarrierMessage& m : messages) out.push(Send{m.to, BarrierRound{m.epoch, m.round, std::move(m.known)}});
+  for (sync::BarrierMessage& m : messages)
+    out.push(Send{m.to, BarrierRound{m.epoch, m.round, std::move(m.known)}});
   if (barrier_.complete()) exit_barrier(out);
 }
 
-// Another thread's diff may have begun after this node arrived: its page is in the log, and the barrier will tell of it, but its
-// bytes are not home, and whoever fetches the page behind the barrier may come too early. So it counts for the next interval too.
+// Another thread's diff may have begun after this node arrived: its page is in the log, and the
+// barrier will tell of it, but its bytes are not home, and whoever fetches the page behind the
+// barrier may come too early. So it counts for the next interval too.
 void Engine::log_unsent() {
   for (const Chunk& chunk : cache_.chunks()) {
     if (chunk.number == Chunk::unused || chunk.busy == 0) continue;
@@ -57,8 +62,10 @@ void Engine::log_unsent() {
 void Engine::on(const BarrierRound& m, NodeId from, Effects& out) {
   std::vector<sync::BarrierMessage> messages;
   const bool expected = barrier_.receive(from, m.epoch, m.round, m.known, messages);
-  DSM_CHECK_WITH(expected, "a barrier's message comes from the node below, once", {"from", from.value}, {"round", m.round});
-  for (sync::BarrierMessage& next : messages) out.push(Send{next.to, BarrierRound{next.epoch, next.round, std::move(next.known)}});
+  DSM_CHECK_WITH(expected, "a barrier's message comes from the node below, once",
+                 {"from", from.value}, {"round", m.round});
+  for (sync::BarrierMessage& next : messages)
+    out.push(Send{next.to, BarrierRound{next.epoch, next.round, std::move(next.known)}});
   if (barrier_.complete()) exit_barrier(out);
 }
 
@@ -80,11 +87,13 @@ void Engine::exit_barrier(Effects& out) {
     if (NodeId(n) != config_.self) invalidate(named, out);
   }
   if (planted(Bug::reduction_counted_twice) && config_.nodes == 3) passed_[0] = passed_[1];
-  // A home page whose readers have all gone needs no watching; whoever comes next leaves a mark first.
+  // A home page whose readers have all gone needs no watching; whoever comes next leaves a mark
+  // first.
   for (const PageId id : dirty_) {
     if (!is_home(id)) continue;
     HomePage& home = home_page(id);
-    if (home.sharers == 0 && home.page.state == PageState::own_written) set_state(home.page, id, PageState::own_private);
+    if (home.sharers == 0 && home.page.state == PageState::own_written)
+      set_state(home.page, id, PageState::own_private);
   }
   forget_clean();
 
@@ -102,12 +111,14 @@ void Engine::exit_barrier(Effects& out) {
   exit_departures_ = departures_.next();
 }
 
-// Marks of copies that this barrier's notices take away. A page's only writer keeps its copy, and so its mark; a reader that has
-// left this barrier already and come back has a newer mark, which stays (B7).
+// Marks of copies that this barrier's notices take away. A page's only writer keeps its copy, and
+// so its mark; a reader that has left this barrier already and come back has a newer mark, which
+// stays (B7).
 void Engine::clear_marks(const PageSet& named, NodeId writer, Epoch last) {
   if (planted(Bug::mark_cleared_by_next_epoch)) last = last + 1;
   const auto clear = [&](PageRun run) {
-    for (const PageId id : homes_.marked_in(run)) homes_.clear_marks(home_page(id), id, last, writer);
+    for (const PageId id : homes_.marked_in(run))
+      homes_.clear_marks(home_page(id), id, last, writer);
   };
   if (named.everything) clear({PageId(0), layout_.pages()});
   for (const PageRun& run : named.runs) clear(run);

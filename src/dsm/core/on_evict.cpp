@@ -6,26 +6,32 @@
 
 namespace dsm::core {
 
-void Engine::on(const Pin& e, Effects&) { pins_.push_back(e.run); }
+void Engine::on(const Pin& e, Effects&) {
+  pins_.push_back(e.run);
+}
 
 void Engine::on(const Unpin& e, Effects&) {
   const auto it = std::find(pins_.begin(), pins_.end(), e.run);
-  DSM_CHECK_WITH(it != pins_.end(), "a run is unpinned once for each time it was pinned", {"first", e.run.first.value});
+  DSM_CHECK_WITH(it != pins_.end(), "a run is unpinned once for each time it was pinned",
+                 {"first", e.run.first.value});
   pins_.erase(it);
 }
 
-// The page's chunk, ready to fetch into; null when the page must wait, for an eviction or for something to evict.
+// The page's chunk, ready to fetch into; null when the page must wait, for an eviction or for
+// something to evict.
 Chunk* Engine::make_room(PageId page, Effects& out) {
   if (Chunk* chunk = cache_.find(page); chunk != nullptr) return chunk->evicting ? nullptr : chunk;
   if (Chunk* chunk = cache_.take(page); chunk != nullptr) return chunk;
   starved_ = true;
-  // One chunk at a time for all who wait: whoever comes out empty-handed asks again when it has gone.
+  // One chunk at a time for all who wait: whoever comes out empty-handed asks again when it has
+  // gone.
   if (cache_.evicting() > 0) return nullptr;
   if (Chunk* victim = pick_victim(); victim != nullptr) evict(*victim, out);
   return nullptr;
 }
 
-// The least recently fetched-into chunk that nobody pins and that has nothing under way: an arriving READ needs its frame.
+// The least recently fetched-into chunk that nobody pins and that has nothing under way: an
+// arriving READ needs its frame.
 Chunk* Engine::pick_victim() {
   Chunk* oldest = nullptr;
   for (Chunk& chunk : cache_.chunks()) {
@@ -76,13 +82,15 @@ void Engine::finish_eviction(Chunk& chunk, Effects& out) {
     }
     const Region* region = layout_.region_of(id);
     PageRun run{id, 1};
-    while (run.end() < end && run.count < fetch_run_max && cache_.page(chunk, run.end()).had && region != nullptr &&
-           region->run().contains(run.end()) && region->home(run.end()) == region->home(id))
+    while (run.end() < end && run.count < fetch_run_max && cache_.page(chunk, run.end()).had &&
+           region != nullptr && region->run().contains(run.end()) &&
+           region->home(run.end()) == region->home(id))
       ++run.count;
     std::uint64_t slot = 0;
     // Without room in the ring the marks stay: a notice too many, no harm.
     const NodeId home = region != nullptr ? region->home(id) : no_node;
-    if (home != no_node && marks_[home].sent - marks_[home].freed < config_.mark_ring_slots && reserve_mark(home, slot, out))
+    if (home != no_node && marks_[home].sent - marks_[home].freed < config_.mark_ring_slots &&
+        reserve_mark(home, slot, out))
       out.push(Unmark{home, run, slot, epoch()});
     for (PageId p = run.first; p < run.end(); ++p) cache_.page(chunk, p).had = false;
     out.punch(run);
@@ -109,7 +117,8 @@ void Engine::on(const Punched& e, Effects& out) {
     return;
   }
   Chunk* chunk = cache_.find(e.run.first);
-  DSM_CHECK_WITH(chunk != nullptr && chunk->punches > 0, "only an evicted chunk is punched", {"page", e.run.first.value});
+  DSM_CHECK_WITH(chunk != nullptr && chunk->punches > 0, "only an evicted chunk is punched",
+                 {"page", e.run.first.value});
   if (--chunk->punches > 0) return;
   cache_.give(*chunk);
   retry_absent(out);

@@ -7,7 +7,8 @@
 namespace dsm::core {
 
 void Engine::on(const Fault& e, Effects& out) {
-  DSM_CHECK_WITH(layout_.region_of(e.page) != nullptr, "a fault lies in a region", {"page", e.page.value});
+  DSM_CHECK_WITH(layout_.region_of(e.page) != nullptr, "a fault lies in a region",
+                 {"page", e.page.value});
   ++(e.wanted == Access::write ? counters_.write_faults : counters_.read_faults);
   waiters_.push_back({e.who, e.page, e.wanted});
   serve(e.page, out);
@@ -28,8 +29,9 @@ void Engine::wake(PageId id, Access granted, Effects& out) {
   });
 }
 
-// A thread that traps on a page that is valid lost a race against another thread's fault, or the kernel reclaimed the mapping.
-// The two look alike, and mapping the page once more mends both (D19).
+// A thread that traps on a page that is valid lost a race against another thread's fault, or the
+// kernel reclaimed the mapping. The two look alike, and mapping the page once more mends both
+// (D19).
 void Engine::serve(PageId id, Effects& out) {
   const Access wanted = wanted_at(id);
   if (wanted == Access::none) return;
@@ -61,11 +63,13 @@ void Engine::serve_home(PageId id, Access wanted, Effects& out) {
     set_state(page, id, PageState::own_mapping);
     out.change(id, Access::none, Access::read);
   } else if (page.state == PageState::own_watched) {
-    // A watch that was broken soon after it began was not worth its trap; wait longer before the next.
+    // A watch that was broken soon after it began was not worth its trap; wait longer before the
+    // next.
     constexpr std::uint32_t soon_barriers = 4;
     constexpr std::uint8_t heat_max = 6;
     const bool soon = epoch().value - home.watched_since.value < soon_barriers;
-    home.heat = soon ? std::min<std::uint8_t>(static_cast<std::uint8_t>(home.heat + 1), heat_max) : std::uint8_t{0};
+    home.heat = soon ? std::min<std::uint8_t>(static_cast<std::uint8_t>(home.heat + 1), heat_max)
+                     : std::uint8_t{0};
     home.rest = static_cast<std::uint8_t>(1u << home.heat);
     page.private_next = home.sharers == 0;
     if (!page.private_next) dirty_.push_back(id);
@@ -74,14 +78,15 @@ void Engine::serve_home(PageId id, Access wanted, Effects& out) {
   }
 }
 
-// Fetches the page and, with it, what follows at the same home and was here before: its readers come back for it (rule B5: one
-// mark, one READ, one trip).
+// Fetches the page and, with it, what follows at the same home and was here before: its readers
+// come back for it (rule B5: one mark, one READ, one trip).
 void Engine::fetch(PageId id, Effects& out) {
   Chunk* chunk = make_room(id, out);
   if (chunk == nullptr) return;
   const Region* region = layout_.region_of(id);
   const std::uint64_t chunk_end = cache_.first_page(*chunk).value + config_.chunk_pages;
-  const std::uint64_t most = std::min({fetch_run_max, std::uint64_t{config_.fetch_window} + 1, chunk_end - id.value});
+  const std::uint64_t most =
+      std::min({fetch_run_max, std::uint64_t{config_.fetch_window} + 1, chunk_end - id.value});
   PageRun run = region->same_home(id, most);
   std::uint64_t count = 1;
   while (count < run.count) {
@@ -106,8 +111,8 @@ void Engine::fetch(PageId id, Effects& out) {
 
 void Engine::on(const Fetched& e, Effects& out) {
   for (PageId id = e.run.first; id < e.run.end(); ++id) {
-    DSM_CHECK_WITH(state_of(id) == PageState::fetching, "only a page under way arrives", {"page", id.value},
-                   {"state", static_cast<std::uint64_t>(state_of(id))});
+    DSM_CHECK_WITH(state_of(id) == PageState::fetching, "only a page under way arrives",
+                   {"page", id.value}, {"state", static_cast<std::uint64_t>(state_of(id))});
     Page& page = *find_page(id);
     if (page.poisoned && !planted(Bug::fetch_not_poisoned)) {
       page.poisoned = false;
@@ -147,7 +152,8 @@ void Engine::changed(PageId id, Effects& out) {
       if (page->flush) return protect(*page, id, out);
       wake(id, Access::write, out);
       break;
-    case PageState::protecting: return protected_now(*page, id, out);
+    case PageState::protecting:
+      return protected_now(*page, id, out);
     case PageState::unmapping:
       departures_.end(page->departure_number);
       page->had = true;
@@ -163,16 +169,19 @@ void Engine::changed(PageId id, Effects& out) {
       if (page->flush) return protect(*page, id, out);
       wake(id, Access::write, out);
       break;
-    case PageState::own_protecting: return protected_now(*page, id, out);
+    case PageState::own_protecting:
+      return protected_now(*page, id, out);
     default:
-      DSM_CHECK_WITH(false, "only a page under way changes", {"page", id.value}, {"state", static_cast<std::uint64_t>(page->state)});
+      DSM_CHECK_WITH(false, "only a page under way changes", {"page", id.value},
+                     {"state", static_cast<std::uint64_t>(page->state)});
   }
   serve(id, out);
 }
 
 void Engine::retry_absent(Effects& out) {
   starved_ = false;
-  // serve() may wake nobody here (a page that is absent has to be fetched first), so the list does not change under the loop.
+  // serve() may wake nobody here (a page that is absent has to be fetched first), so the list does
+  // not change under the loop.
   for (std::size_t i = 0; i < waiters_.size(); ++i) {
     const PageId id = waiters_[i].page;
     if (!is_home(id) && state_of(id) == PageState::absent) fetch(id, out);

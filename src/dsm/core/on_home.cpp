@@ -1,4 +1,5 @@
-// What other nodes do to this node's own pages: diffs that come home, marks that readers leave; and regions coming and going.
+// What other nodes do to this node's own pages: diffs that come home, marks that readers leave; and
+// regions coming and going.
 #include <algorithm>
 
 #include "base/check.hpp"
@@ -8,7 +9,8 @@ namespace dsm::core {
 
 void Engine::on(const Diff& m, NodeId from, Effects& out) {
   for (PageId id = m.run.first; id < m.run.end(); ++id)
-    DSM_CHECK_WITH(is_home(id), "a diff goes to the page's home", {"page", id.value}, {"from", from.value});
+    DSM_CHECK_WITH(is_home(id), "a diff goes to the page's home", {"page", id.value},
+                   {"from", from.value});
   out.push(ApplyDiff{m.run, m.body});
   out.push(Send{from, DiffAck{m.run}});
 }
@@ -24,7 +26,8 @@ void Engine::on(const Marked& e, Effects& out) {
   if (planted(Bug::mark_lost) && e.epoch.value % 2 == 1) return;
   for (PageId id = e.run.first; id < e.run.end(); ++id) {
     const Region* region = layout_.region_of(id);
-    if (region == nullptr || being_punched(region->id())) continue;  // left before the region's end, read behind it
+    // left before the region's end, read behind it
+    if (region == nullptr || being_punched(region->id())) continue;
     HomePage& home = home_page(id);
     if (!e.added) {
       homes_.remove_mark(home, id, e.reader);
@@ -73,14 +76,18 @@ void Engine::on(const AddRegion& e, Effects&) {
   homes_.add(e.region, config_.self);
 }
 
-void Engine::on(const DropRegion& e, Effects&) { drops_.push_back({e.region, e.who}); }
-
-bool Engine::being_punched(RegionId region) const {
-  return std::any_of(drops_.begin(), drops_.end(), [&](const Drop& d) { return d.started && d.region == region; });
+void Engine::on(const DropRegion& e, Effects&) {
+  drops_.push_back({e.region, e.who});
 }
 
-// Two barriers stand around a drop, so nobody uses the pages; what is still under way (a fetch ahead, a mapping, the flush of an
-// own page for some lock) ends by itself, and nothing may begin any more once the frames are on their way out.
+bool Engine::being_punched(RegionId region) const {
+  return std::any_of(drops_.begin(), drops_.end(),
+                     [&](const Drop& d) { return d.started && d.region == region; });
+}
+
+// Two barriers stand around a drop, so nobody uses the pages; what is still under way (a fetch
+// ahead, a mapping, the flush of an own page for some lock) ends by itself, and nothing may begin
+// any more once the frames are on their way out.
 void Engine::finish_drops(Effects& out) {
   for (Drop& drop : drops_) {
     const Region* region = layout_.region(drop.region);
@@ -103,7 +110,8 @@ void Engine::finish_drops(Effects& out) {
     for (PageId id = run.first; id < run.end(); ++id) {
       if (region->home(id) != config_.self) continue;
       const PageState state = homes_.at(*region, id).page.state;
-      gone = gone && (state == PageState::own_private || state == PageState::own_watched || state == PageState::own_written);
+      gone = gone && (state == PageState::own_private || state == PageState::own_watched ||
+                      state == PageState::own_written);
     }
     if (!gone) continue;
     drop.started = true;
@@ -111,7 +119,8 @@ void Engine::finish_drops(Effects& out) {
       if (region->home(id) != config_.self) continue;
       HomePage& home = homes_.at(*region, id);
       homes_.clear_marks(home, id, Epoch(~std::uint32_t{0}), no_node);
-      if (home.page.state == PageState::own_written) set_state(home.page, id, PageState::own_private);
+      if (home.page.state == PageState::own_written)
+        set_state(home.page, id, PageState::own_private);
     }
     forget_clean();
     out.push(Punch{run});

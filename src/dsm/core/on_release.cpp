@@ -1,4 +1,5 @@
-// Publishing a scope: everything dirty goes home, the marks are read, then the token leaves with its notices.
+// Publishing a scope: everything dirty goes home, the marks are read, then the token leaves with
+// its notices.
 #include <algorithm>
 
 #include "base/check.hpp"
@@ -6,7 +7,8 @@
 
 namespace dsm::core {
 
-// A lock that nobody else wants stays here, and nothing is sent: its scope is published when the token leaves (A4).
+// A lock that nobody else wants stays here, and nothing is sent: its scope is published when the
+// token leaves (A4).
 void Engine::on(const Release& e, Effects& out) {
   DSM_CHECK_WITH(holds(e.lock), "only a holder releases", {"lock", e.lock.value});
   LockHere& lock = lock_here(e.lock);
@@ -38,8 +40,10 @@ void Engine::flush_everything(Publication::Kind why, Effects& out) {
       set_state(page, id, PageState::own_private);
       continue;
     }
-    if (page.state == PageState::own_written && why == Publication::Kind::barrier && !worth_watching(home_page(id))) {
-      // Stays writable: published now, and private again at the barrier's exit if its readers have gone.
+    if (page.state == PageState::own_written && why == Publication::Kind::barrier &&
+        !worth_watching(home_page(id))) {
+      // Stays writable: published now, and private again at the barrier's exit if its readers have
+      // gone.
       log_.append(id);
       stay.push_back(id);
       continue;
@@ -49,22 +53,25 @@ void Engine::flush_everything(Publication::Kind why, Effects& out) {
   dirty_ = std::move(stay);
 }
 
-// From writable to home. A page that is still being made writable goes as soon as it is: another thread may have written to it
-// already. The caller takes it out of dirty_.
+// From writable to home. A page that is still being made writable goes as soon as it is: another
+// thread may have written to it already. The caller takes it out of dirty_.
 void Engine::start_flush(Page& page, PageId id, Effects& out) {
   page.flush = true;
   page.flush_number = flushes_.begin();
   if (planted(Bug::log_at_flush_start)) log_.append(id);
-  if (page.state == PageState::dirty || page.state == PageState::own_written) protect(page, id, out);
+  if (page.state == PageState::dirty || page.state == PageState::own_written)
+    protect(page, id, out);
 }
 
 void Engine::protect(Page& page, PageId id, Effects& out) {
-  set_state(page, id, page.state == PageState::dirty ? PageState::protecting : PageState::own_protecting);
+  set_state(page, id,
+            page.state == PageState::dirty ? PageState::protecting : PageState::own_protecting);
   out.change(id, Access::write, Access::read);
 }
 
-// Nobody writes any more: whatever was written until now, by any thread, in any scope, is on its way. Hence the log entry here
-// and not when the flush began: a scope opened in between may have written too (A1).
+// Nobody writes any more: whatever was written until now, by any thread, in any scope, is on its
+// way. Hence the log entry here and not when the flush began: a scope opened in between may have
+// written too (A1).
 void Engine::protected_now(Page& page, PageId id, Effects& out) {
   page.flush = false;
   if (!planted(Bug::log_at_flush_start)) log_.append(id);
@@ -81,14 +88,19 @@ void Engine::protected_now(Page& page, PageId id, Effects& out) {
   serve(id, out);
 }
 
-void Engine::on(const DiffHome& e, Effects& out) { flushed(e.run, out); }
+void Engine::on(const DiffHome& e, Effects& out) {
+  flushed(e.run, out);
+}
 
-void Engine::on(const DiffAck& m, NodeId, Effects& out) { flushed(m.run, out); }
+void Engine::on(const DiffAck& m, NodeId, Effects& out) {
+  flushed(m.run, out);
+}
 
 void Engine::flushed(PageRun run, Effects& out) {
   for (PageId id = run.first; id < run.end(); ++id) {
     Page* page = find_page(id);
-    DSM_CHECK_WITH(page != nullptr && page->state == PageState::diffing, "only a diff under way is acknowledged", {"page", id.value});
+    DSM_CHECK_WITH(page != nullptr && page->state == PageState::diffing,
+                   "only a diff under way is acknowledged", {"page", id.value});
     flushes_.end(page->flush_number);
     set_state(*page, id, PageState::clean);
     if (page->invalidate) {
@@ -126,11 +138,13 @@ bool Engine::finish_publications(Effects& out) {
   return false;
 }
 
-// What this node wrote at positions [from, to) of its log, less its own pages that nobody has a copy of: whoever reads one of
-// those from now on leaves a mark first, and reads what is there now (B5, B6).
+// What this node wrote at positions [from, to) of its log, less its own pages that nobody has a
+// copy of: whoever reads one of those from now on leaves a mark first, and reads what is there now
+// (B5, B6).
 PageSet Engine::written(Seq from, Seq to) const {
   PageSet all = log_.between(from, to);
-  if (all.everything || planted(Bug::lost_notice)) return planted(Bug::lost_notice) ? PageSet() : all;
+  if (all.everything || planted(Bug::lost_notice))
+    return planted(Bug::lost_notice) ? PageSet() : all;
   std::vector<PageId> told;
   for (const PageRun& run : all.runs) {
     for (PageId id = run.first; id < run.end(); ++id) {
@@ -152,7 +166,8 @@ void Engine::grant(LockId id, Effects& out) {
   // What was logged after this node's part of the barrier had gone belongs to the next interval.
   const Seq boundary = contributed_ ? arrived_at_ : log_.now();
   token.recent[0].note(written(lock.stamp, boundary), token.turn);
-  if (contributed_) token.recent[1].note(written(std::max(lock.stamp, boundary), log_.now()), token.turn);
+  if (contributed_)
+    token.recent[1].note(written(std::max(lock.stamp, boundary), log_.now()), token.turn);
   if (planted(Bug::log_collected_early)) token.recent[0].clear();
   if (planted(Bug::mark_cleared_early))
     for (const PageRun& run : written(lock.stamp, log_.now()).runs)

@@ -12,7 +12,8 @@ std::uint32_t Pending::begin() {
 
 void Pending::end(std::uint32_t number) {
   const std::uint32_t index = number - first_;
-  DSM_CHECK_WITH(index < ended_.size() && !ended_[index], "an activity ends once, after it began", {"number", number});
+  DSM_CHECK_WITH(index < ended_.size() && !ended_[index], "an activity ends once, after it began",
+                 {"number", number});
   ended_[index] = true;
   --open_;
   if (open_ == 0) {

@@ -1,4 +1,5 @@
-// "All of those that have begun": numbered activities that end in any order, and what waits for them. Pure values.
+// "All of those that have begun": numbered activities that end in any order, and what waits for
+// them. Pure values.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +10,9 @@
 
 namespace dsm::core {
 
-// Numbers activities as they begin. all_before(n) tells whether every activity numbered below n has ended. Numbers wrap at 2^32,
-// so never more than 2^31 may be open at once (there are fewer pages in any cache).
+// Numbers activities as they begin. all_before(n) tells whether every activity numbered below n has
+// ended. Numbers wrap at 2^32, so never more than 2^31 may be open at once (there are fewer pages
+// in any cache).
 class Pending {
  public:
   std::uint32_t begin();
@@ -22,15 +24,16 @@ class Pending {
 
  private:
   std::uint32_t next_ = 0;
-  std::uint32_t first_ = 0;          // number of ended_[0]
+  std::uint32_t first_ = 0;  // number of ended_[0]
   std::size_t open_ = 0;
-  std::vector<bool> ended_;          // [first_, next_)
+  std::vector<bool> ended_;  // [first_, next_)
 };
 
-// A scope on its way to be published: waits until every page that was dirty is home, and the marks are read.
+// A scope on its way to be published: waits until every page that was dirty is home, and the marks
+// are read.
 struct Publication {
   enum class Kind : std::uint8_t { grant, barrier } kind = Kind::grant;
-  LockId lock{};                     // grant
+  LockId lock{};  // grant
   std::uint64_t id = 0;
   std::uint32_t flushes_before = 0;  // of Pending
   bool drained = false;

@@ -4,27 +4,48 @@ namespace dsm::core {
 
 const char* name_of(Bug bug) {
   switch (bug) {
-    case Bug::none: return "none";
-    case Bug::release_before_acks: return "release_before_acks";
-    case Bug::lost_notice: return "lost_notice";
-    case Bug::missing_fence: return "missing_fence";
-    case Bug::mark_cleared_early: return "mark_cleared_early";
-    case Bug::mark_lost: return "mark_lost";
-    case Bug::mark_cleared_by_next_epoch: return "mark_cleared_by_next_epoch";
-    case Bug::shared_not_written: return "shared_not_written";
-    case Bug::fetch_not_poisoned: return "fetch_not_poisoned";
-    case Bug::map_and_unmap_swapped: return "map_and_unmap_swapped";
-    case Bug::dirty_invalidated_unsent: return "dirty_invalidated_unsent";
-    case Bug::diff_by_blend: return "diff_by_blend";
-    case Bug::grant_without_log: return "grant_without_log";
-    case Bug::log_collected_early: return "log_collected_early";
-    case Bug::opening_page_not_flushed: return "opening_page_not_flushed";
-    case Bug::log_at_flush_start: return "log_at_flush_start";
-    case Bug::evicted_while_fetching: return "evicted_while_fetching";
-    case Bug::evicted_dirty_unsent: return "evicted_dirty_unsent";
-    case Bug::reduction_counted_twice: return "reduction_counted_twice";
-    case Bug::grant_overtakes_barrier: return "grant_overtakes_barrier";
-    case Bug::barrier_tells_unsent: return "barrier_tells_unsent";
+    case Bug::none:
+      return "none";
+    case Bug::release_before_acks:
+      return "release_before_acks";
+    case Bug::lost_notice:
+      return "lost_notice";
+    case Bug::missing_fence:
+      return "missing_fence";
+    case Bug::mark_cleared_early:
+      return "mark_cleared_early";
+    case Bug::mark_lost:
+      return "mark_lost";
+    case Bug::mark_cleared_by_next_epoch:
+      return "mark_cleared_by_next_epoch";
+    case Bug::shared_not_written:
+      return "shared_not_written";
+    case Bug::fetch_not_poisoned:
+      return "fetch_not_poisoned";
+    case Bug::map_and_unmap_swapped:
+      return "map_and_unmap_swapped";
+    case Bug::dirty_invalidated_unsent:
+      return "dirty_invalidated_unsent";
+    case Bug::diff_by_blend:
+      return "diff_by_blend";
+    case Bug::grant_without_log:
+      return "grant_without_log";
+    case Bug::log_collected_early:
+      return "log_collected_early";
+    case Bug::opening_page_not_flushed:
+      return "opening_page_not_flushed";
+    case Bug::log_at_flush_start:
+      return "log_at_flush_start";
+    case Bug::evicted_while_fetching:
+      return "evicted_while_fetching";
+    case Bug::evicted_dirty_unsent:
+      return "evicted_dirty_unsent";
+    case Bug::reduction_counted_twice:
+      return "reduction_counted_twice";
+    case Bug::grant_overtakes_barrier:
+      return "grant_overtakes_barrier";
+    case Bug::barrier_tells_unsent:
+      return "barrier_tells_unsent";
   }
   return "?";
 }

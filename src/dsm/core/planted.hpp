@@ -1,5 +1,6 @@
-// Bugs that the simulator's own tests plant, to show that it finds them. In the library planted() is false at compile time; the
-// core is compiled a second time, with DSM_PLANTED_BUGS=1, for those tests only.
+// Bugs that the simulator's own tests plant, to show that it finds them. In the library planted()
+// is false at compile time; the core is compiled a second time, with DSM_PLANTED_BUGS=1, for those
+// tests only.
 #pragma once
 
 #include <cstdint>
@@ -8,26 +9,26 @@ namespace dsm::core {
 
 enum class Bug : std::uint8_t {
   none,
-  release_before_acks,          // A3
-  lost_notice,                  // A1
-  missing_fence,                // B6 (in the simulated machine)
-  mark_cleared_early,           // B7: cleared by a lock's notice
-  mark_lost,                    // B5
-  mark_cleared_by_next_epoch,   // B7: a barrier clears marks that were left after it
-  shared_not_written,           // B8
-  fetch_not_poisoned,           // D16
-  map_and_unmap_swapped,        // D17
-  dirty_invalidated_unsent,     // D18
-  diff_by_blend,                // A3 (in the simulated machine)
-  grant_without_log,            // A2
-  log_collected_early,          // A2
-  opening_page_not_flushed,     // A1: a page that is being made writable counts as dirty
-  log_at_flush_start,           // A1: the log entry is made when protection holds, not before
-  evicted_while_fetching,       // D20
-  evicted_dirty_unsent,         // D20
-  reduction_counted_twice,      // E28
-  grant_overtakes_barrier,      // A2: a token from beyond a barrier is used before it
-  barrier_tells_unsent,         // A3: a barrier tells of another thread's diff that is not home yet
+  release_before_acks,         // A3
+  lost_notice,                 // A1
+  missing_fence,               // B6 (in the simulated machine)
+  mark_cleared_early,          // B7: cleared by a lock's notice
+  mark_lost,                   // B5
+  mark_cleared_by_next_epoch,  // B7: a barrier clears marks that were left after it
+  shared_not_written,          // B8
+  fetch_not_poisoned,          // D16
+  map_and_unmap_swapped,       // D17
+  dirty_invalidated_unsent,    // D18
+  diff_by_blend,               // A3 (in the simulated machine)
+  grant_without_log,           // A2
+  log_collected_early,         // A2
+  opening_page_not_flushed,    // A1: a page that is being made writable counts as dirty
+  log_at_flush_start,          // A1: the log entry is made when protection holds, not before
+  evicted_while_fetching,      // D20
+  evicted_dirty_unsent,        // D20
+  reduction_counted_twice,     // E28
+  grant_overtakes_barrier,     // A2: a token from beyond a barrier is used before it
+  barrier_tells_unsent,        // A3: a barrier tells of another thread's diff that is not home yet
 };
 inline constexpr int bug_count = static_cast<int>(Bug::barrier_tells_unsent) + 1;
 

@@ -136,20 +136,19 @@ Status AddressSpace::populate(std::span<const PageRun> runs) {
   if (total == 0) return {};
   const AvailableMemory available = available_memory();
   if (total > available.bytes - available.bytes / reserve_divisor)
-    return Status(Code::exhausted,
-                  "home pages of " + mebibytes(total) + " do not fit: " + mebibytes(available.bytes) +
-                      " are available to this process (" + available.limit +
-                      "); allocate less, or use more nodes");
+    return Status(Code::exhausted, "home pages of " + mebibytes(total) +
+                                       " do not fit: " + mebibytes(available.bytes) +
+                                       " are available to this process (" + available.limit +
+                                       "); allocate less, or use more nodes");
   for (const PageRun& run : runs) {
     if (run.count == 0) continue;
     std::byte* const at = runtime_ + (begin(run) - program_);
     if (::madvise(at, length(run), MADV_POPULATE_WRITE) == 0) continue;
     // Before Linux 5.14: the file itself can be asked for frames, and says so when there are none.
-    if (errno == EINVAL &&
-        ::fallocate(fd_, 0, at - runtime_, static_cast<off_t>(length(run))) == 0)
+    if (errno == EINVAL && ::fallocate(fd_, 0, at - runtime_, static_cast<off_t>(length(run))) == 0)
       continue;
-    return Status(Code::exhausted, "home pages of " + mebibytes(total) +
-                                       " could not be filled (" + std::strerror(errno) +
+    return Status(Code::exhausted, "home pages of " + mebibytes(total) + " could not be filled (" +
+                                       std::strerror(errno) +
                                        "); allocate less, or use more nodes");
   }
   return {};

@@ -1,4 +1,5 @@
-// Several nodes write different bytes of one word, and different words of one page, at the same time: nothing is lost.
+// Several nodes write different bytes of one word, and different words of one page, at the same
+// time: nothing is lost.
 #include <mutex>
 
 #include "scenario.hpp"
@@ -7,8 +8,12 @@ using namespace scenario;  // NOLINT: a test program
 
 namespace {
 
-std::size_t self() { return static_cast<std::size_t>(me()); }
-std::size_t count() { return static_cast<std::size_t>(nodes()); }
+std::size_t self() {
+  return static_cast<std::size_t>(me());
+}
+std::size_t count() {
+  return static_cast<std::size_t>(nodes());
+}
 
 // Byte i belongs to another node in each round.
 void barriers() {
@@ -17,7 +22,8 @@ void barriers() {
     for (std::size_t i = 0; i < bytes.size(); ++i)
       if ((i + round) % count() == self()) bytes[i] = static_cast<unsigned char>(mix(round, i));
     dsm::barrier();
-    for (std::size_t i = 0; i < bytes.size(); ++i) same_at(bytes[i], static_cast<unsigned char>(mix(round, i)), "byte", i);
+    for (std::size_t i = 0; i < bytes.size(); ++i)
+      same_at(bytes[i], static_cast<unsigned char>(mix(round, i)), "byte", i);
     dsm::barrier();
   }
 }
@@ -25,7 +31,8 @@ void barriers() {
 // Each lock guards one byte of every word and, elsewhere in the page, one word of every eight.
 void locks() {
   constexpr std::size_t lanes = 4;
-  auto words = dsm::allocate<std::uint64_t>(6 * dsm::page_size() / sizeof(std::uint64_t), dsm::Placement::cyclic(1));
+  auto words = dsm::allocate<std::uint64_t>(6 * dsm::page_size() / sizeof(std::uint64_t),
+                                            dsm::Placement::cyclic(1));
   auto* bytes = reinterpret_cast<unsigned char*>(words.data());
   const std::size_t half = words.size() / 2;
   constexpr std::uint64_t turns = 40;
@@ -36,7 +43,8 @@ void locks() {
     for (std::size_t w = i % 17; w < half; w += 17) {
       unsigned char& mine = bytes[w * 8 + lane];
       std::uint64_t& twin = words[half + w / 8 * 8 + lane];
-      if (w % 8 == 0) same_at(static_cast<unsigned char>(twin), mine, "word that goes with byte", w);
+      if (w % 8 == 0)
+        same_at(static_cast<unsigned char>(twin), mine, "word that goes with byte", w);
       ++mine;
       if (w % 8 == 0) ++twin;
     }
@@ -57,11 +65,14 @@ void threads() {
   auto bytes = dsm::allocate<unsigned char>(8 * dsm::page_size(), dsm::Placement::on(0));
   dsm::Barrier together(per_node);
   in_threads(per_node, [&](int t) {
-    const std::size_t lane = self() * per_node + static_cast<std::size_t>(t), lanes = count() * per_node;
+    const std::size_t lane = self() * per_node + static_cast<std::size_t>(t),
+                      lanes = count() * per_node;
     for (std::uint64_t round = 1; round <= 8; ++round) {
-      for (std::size_t i = lane; i < bytes.size(); i += lanes) bytes[i] = static_cast<unsigned char>(mix(round, i));
+      for (std::size_t i = lane; i < bytes.size(); i += lanes)
+        bytes[i] = static_cast<unsigned char>(mix(round, i));
       together.arrive_and_wait();
-      for (std::size_t i = lane / 2; i < bytes.size(); i += 3) same_at(bytes[i], static_cast<unsigned char>(mix(round, i)), "byte", i);
+      for (std::size_t i = lane / 2; i < bytes.size(); i += 3)
+        same_at(bytes[i], static_cast<unsigned char>(mix(round, i)), "byte", i);
       together.arrive_and_wait();
     }
   });
@@ -73,14 +84,16 @@ void mixed() {
   dsm::Lock lock;
   for (int round = 1; round <= 10; ++round) {
     for (int i = 0; i < 10; ++i) {
-      bytes[8 + self()] = static_cast<unsigned char>(mix(static_cast<unsigned>(round), static_cast<unsigned>(i), self()));
+      bytes[8 + self()] = static_cast<unsigned char>(
+          mix(static_cast<unsigned>(round), static_cast<unsigned>(i), self()));
       std::scoped_lock hold(lock);
       ++bytes[7];
     }
     dsm::barrier();
     same(bytes[7], static_cast<unsigned char>(round * 10 * nodes()), "the byte under the lock");
     for (std::size_t n = 0; n < count(); ++n)
-      same_at(bytes[8 + n], static_cast<unsigned char>(mix(static_cast<unsigned>(round), 9, n)), "byte of node", n);
+      same_at(bytes[8 + n], static_cast<unsigned char>(mix(static_cast<unsigned>(round), 9, n)),
+              "byte of node", n);
     dsm::barrier();
   }
 }
@@ -88,5 +101,6 @@ void mixed() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(argc, argv, {{"barriers", barriers}, {"locks", locks}, {"threads", threads}, {"mixed", mixed}});
+  return run(argc, argv,
+             {{"barriers", barriers}, {"locks", locks}, {"threads", threads}, {"mixed", mixed}});
 }

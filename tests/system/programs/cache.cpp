@@ -1,4 +1,5 @@
-// A region four times the cache, used at random by all nodes. Run with the smallest cache: DSM_CACHE=32M.
+// A region four times the cache, used at random by all nodes. Run with the smallest cache:
+// DSM_CACHE=32M.
 #include <dirent.h>
 #include <sys/stat.h>
 
@@ -15,12 +16,15 @@ constexpr std::size_t region_bytes = std::size_t{128} << 20;
 constexpr std::size_t word_step = 64;  // of the words in use: several writers meet in one page
 constexpr std::size_t words_used = region_bytes / sizeof(std::uint64_t) / word_step;
 
-std::size_t number(int i) { return static_cast<std::size_t>(i); }
+std::size_t number(int i) {
+  return static_cast<std::size_t>(i);
+}
 
 void check_limits() {
   const dsm::Statistics s = dsm::statistics();
-  check(s.cache_bytes <= s.cache_limit_bytes,
-        "the cache holds " + std::to_string(s.cache_bytes) + " bytes, its limit is " + std::to_string(s.cache_limit_bytes));
+  check(s.cache_bytes <= s.cache_limit_bytes, "the cache holds " + std::to_string(s.cache_bytes) +
+                                                  " bytes, its limit is " +
+                                                  std::to_string(s.cache_limit_bytes));
 }
 
 // Bytes of this process' frames, as the kernel counts them.
@@ -31,10 +35,14 @@ std::uint64_t resident_bytes() {
   while (const dirent* entry = ::readdir(open_files)) {
     char target[256] = {};
     const std::string path = std::string("/proc/self/fd/") + entry->d_name;
-    if (::readlink(path.c_str(), target, sizeof target - 1) <= 0 || std::string_view(target) != "/memfd:dsm (deleted)") continue;
+    if (::readlink(path.c_str(), target, sizeof target - 1) <= 0 ||
+        std::string_view(target) != "/memfd:dsm (deleted)")
+      continue;
     struct stat info = {};
-    // Other nodes' frames may be open here too; this node's own is the one whose pages it is charged for: all are looked at.
-    if (::stat(path.c_str(), &info) == 0) bytes = std::max(bytes, static_cast<std::uint64_t>(info.st_blocks) * 512);
+    // Other nodes' frames may be open here too; this node's own is the one whose pages it is
+    // charged for: all are looked at.
+    if (::stat(path.c_str(), &info) == 0)
+      bytes = std::max(bytes, static_cast<std::uint64_t>(info.st_blocks) * 512);
   }
   ::closedir(open_files);
   return bytes;
@@ -43,15 +51,20 @@ std::uint64_t resident_bytes() {
 void check_resident() {
   const dsm::Statistics s = dsm::statistics();
   const std::uint64_t own = resident_bytes();
-  const std::uint64_t most = dsm::all_reduce(s.home_bytes, [](auto a, auto b) { return std::max(a, b); });
+  const std::uint64_t most =
+      dsm::all_reduce(s.home_bytes, [](auto a, auto b) { return std::max(a, b); });
   const std::uint64_t bound = (most + s.cache_limit_bytes) / 20 * 21;
   check(own > 0, "the frames are found in /proc/self/fd");
-  check(own <= bound, std::to_string(own) + " bytes are resident, more than home pages, cache and 5 %: " + std::to_string(bound));
+  check(own <= bound,
+        std::to_string(own) +
+            " bytes are resident, more than home pages, cache and 5 %: " + std::to_string(bound));
 }
 
-// Round after round, half of the words are written, each by one node, while all nodes read the other half.
+// Round after round, half of the words are written, each by one node, while all nodes read the
+// other half.
 void barriers() {
-  auto memory = dsm::allocate<std::uint64_t>(region_bytes / sizeof(std::uint64_t), dsm::Placement::cyclic(5));
+  auto memory =
+      dsm::allocate<std::uint64_t>(region_bytes / sizeof(std::uint64_t), dsm::Placement::cyclic(5));
   std::vector<std::uint64_t> oracle(words_used);
   const std::uint64_t n = number(nodes());
   constexpr std::uint64_t rounds = 4, writes = 1000, reads = 1000;
@@ -62,12 +75,14 @@ void barriers() {
     };
     for (std::uint64_t i = 0; i < writes; ++i) {
       memory[written_word(number(me()), i) * word_step] = mix(round, i, number(me()));
-      const std::uint64_t word = mix(round, i, 99 + number(me())) % (words_used / 2) * 2 + (round + 1) % 2;
+      const std::uint64_t word =
+          mix(round, i, 99 + number(me())) % (words_used / 2) * 2 + (round + 1) % 2;
       if (i < reads) same_at(memory[word * word_step], oracle[word], "word", word);
       if (i % 64 == 0) check_limits();
     }
     for (std::uint64_t node = 0; node < n; ++node)
-      for (std::uint64_t i = 0; i < writes; ++i) oracle[written_word(node, i)] = mix(round, i, node);
+      for (std::uint64_t i = 0; i < writes; ++i)
+        oracle[written_word(node, i)] = mix(round, i, node);
     dsm::barrier();
   }
   for (std::uint64_t i = 0; i < reads; ++i) {
@@ -76,17 +91,27 @@ void barriers() {
   }
   check_limits();
   check_resident();
-  if (n > 1) check(dsm::statistics().chunks_evicted > 0, "a region four times the cache makes chunks leave it");
+  if (n > 1)
+    check(dsm::statistics().chunks_evicted > 0,
+          "a region four times the cache makes chunks leave it");
 }
 
-// A group of words under each lock: a sum, and a second word elsewhere that must always fit the first.
+// A group of words under each lock: a sum, and a second word elsewhere that must always fit the
+// first.
 void locks() {
-  auto memory = dsm::allocate<std::uint64_t>(region_bytes / sizeof(std::uint64_t), dsm::Placement::block());
+  auto memory =
+      dsm::allocate<std::uint64_t>(region_bytes / sizeof(std::uint64_t), dsm::Placement::block());
   constexpr std::uint64_t groups = 64, rounds = 400;
-  const auto first_of = [](std::uint64_t group) { return mix(group, 1) % (words_used / groups / 2) * groups * 2 + group * 2; };
-  const auto second_of = [](std::uint64_t group) { return mix(group, 2) % (words_used / groups / 2) * groups * 2 + group * 2 + 1; };
+  const auto first_of = [](std::uint64_t group) {
+    return mix(group, 1) % (words_used / groups / 2) * groups * 2 + group * 2;
+  };
+  const auto second_of = [](std::uint64_t group) {
+    return mix(group, 2) % (words_used / groups / 2) * groups * 2 + group * 2 + 1;
+  };
   const auto step_of = [](std::uint64_t node, std::uint64_t i) { return mix(node, i, 3) % 1000; };
-  const auto group_of = [](std::uint64_t node, std::uint64_t i) { return mix(node, i, 4) % groups; };
+  const auto group_of = [](std::uint64_t node, std::uint64_t i) {
+    return mix(node, i, 4) % groups;
+  };
   std::uint64_t sink = 0;
   for (std::uint64_t i = 0; i < rounds; ++i) {
     const std::uint64_t group = group_of(number(me()), i);
@@ -100,7 +125,8 @@ void locks() {
       second = first == 0 ? 0 : mix(first);
     }
     // Reading words that nobody writes drives the others out.
-    for (int r = 0; r < 8; ++r) sink += memory[mix(i, number(me()), number(r)) % words_used * word_step + 7];
+    for (int r = 0; r < 8; ++r)
+      sink += memory[mix(i, number(me()), number(r)) % words_used * word_step + 7];
     check_limits();
   }
   same(sink, 0u, "the sum of words that nobody wrote");
@@ -108,28 +134,36 @@ void locks() {
   std::vector<std::uint64_t> sums(groups);
   for (std::uint64_t node = 0; node < number(nodes()); ++node)
     for (std::uint64_t i = 0; i < rounds; ++i) sums[group_of(node, i)] += step_of(node, i);
-  for (std::uint64_t group = 0; group < groups; ++group) same_at(memory[first_of(group) * word_step], sums[group], "sum of group", group);
+  for (std::uint64_t group = 0; group < groups; ++group)
+    same_at(memory[first_of(group) * word_step], sums[group], "sum of group", group);
   check_resident();
 }
 
-// Several threads of each node, each through the whole region: more chunks are wanted at once than there are.
+// Several threads of each node, each through the whole region: more chunks are wanted at once than
+// there are.
 void crowd() {
-  auto memory = dsm::allocate<std::uint64_t>(region_bytes / sizeof(std::uint64_t), dsm::Placement::block());
+  auto memory =
+      dsm::allocate<std::uint64_t>(region_bytes / sizeof(std::uint64_t), dsm::Placement::block());
   constexpr int threads = 8;
   constexpr std::uint64_t steps = 1500;
   const std::uint64_t all = number(nodes()) * threads;
   in_threads(threads, [&](int t) {
     const std::uint64_t self = number(me()) * threads + number(t);
-    for (std::uint64_t i = 0; i < steps; ++i) memory[(mix(self, i) % (words_used / all) * all + self) * word_step] += i;
+    for (std::uint64_t i = 0; i < steps; ++i)
+      memory[(mix(self, i) % (words_used / all) * all + self) * word_step] += i;
   });
   dsm::barrier();
   check_limits();
   std::vector<std::uint64_t> sums(words_used);
   for (std::uint64_t self = 0; self < all; ++self)
-    for (std::uint64_t i = 0; i < steps; ++i) sums[mix(self, i) % (words_used / all) * all + self] += i;
-  for (std::uint64_t word = number(me()); word < words_used; word += 37) same_at(memory[word * word_step], sums[word], "word", word);
+    for (std::uint64_t i = 0; i < steps; ++i)
+      sums[mix(self, i) % (words_used / all) * all + self] += i;
+  for (std::uint64_t word = number(me()); word < words_used; word += 37)
+    same_at(memory[word * word_step], sums[word], "word", word);
 }
 
 }  // namespace
 
-int main(int argc, char** argv) { return run(argc, argv, {{"barriers", barriers}, {"locks", locks}, {"crowd", crowd}}); }
+int main(int argc, char** argv) {
+  return run(argc, argv, {{"barriers", barriers}, {"locks", locks}, {"crowd", crowd}});
+}

@@ -19,13 +19,16 @@ void broadcasts() {
   std::vector<std::uint64_t> own(bytes / 8);
   for (std::size_t i = 0; i < own.size(); ++i) own[i] = mix(i, static_cast<unsigned>(me()));
   dsm::broadcast_bytes(own.data(), bytes, nodes() - 1);
-  for (std::size_t i = 0; i < own.size(); ++i) same_at(own[i], mix(i, static_cast<unsigned>(nodes() - 1)), "word", i);
+  for (std::size_t i = 0; i < own.size(); ++i)
+    same_at(own[i], mix(i, static_cast<unsigned>(nodes() - 1)), "word", i);
   auto shared = dsm::allocate<std::uint64_t>(own.size(), dsm::Placement::cyclic());
   for (int root = 0; root < nodes(); ++root) {
     if (me() == root)
-      for (std::size_t i = 0; i < own.size(); ++i) shared[i] = mix(i, static_cast<unsigned>(root), 5);
+      for (std::size_t i = 0; i < own.size(); ++i)
+        shared[i] = mix(i, static_cast<unsigned>(root), 5);
     dsm::broadcast_bytes(shared.data(), bytes, root);
-    for (std::size_t i = 0; i < own.size(); ++i) same_at(shared[i], mix(i, static_cast<unsigned>(root), 5), "shared word", i);
+    for (std::size_t i = 0; i < own.size(); ++i)
+      same_at(shared[i], mix(i, static_cast<unsigned>(root), 5), "shared word", i);
     dsm::barrier();
   }
   dsm::broadcast_bytes(nullptr, 0, 0);
@@ -34,11 +37,16 @@ void broadcasts() {
 void reductions() {
   // Terms of very different size: the sum depends on the order.
   for (std::uint64_t round = 0; round < 30; ++round) {
-    const auto term = [&](int node) { return std::bit_cast<double>(mix(round, static_cast<unsigned>(node)) >> 12 | 0x3ff0000000000000u) * (node % 3 == 1 ? 1e17 : -1e3); };
+    const auto term = [&](int node) {
+      return std::bit_cast<double>(mix(round, static_cast<unsigned>(node)) >> 12 |
+                                   0x3ff0000000000000u) *
+             (node % 3 == 1 ? 1e17 : -1e3);
+    };
     double expected = term(0);
     for (int n = 1; n < nodes(); ++n) expected = expected + term(n);
     const double sum = dsm::all_reduce(term(me()));
-    check(std::bit_cast<std::uint64_t>(sum) == std::bit_cast<std::uint64_t>(expected), "the sum is that in order of rank");
+    check(std::bit_cast<std::uint64_t>(sum) == std::bit_cast<std::uint64_t>(expected),
+          "the sum is that in order of rank");
   }
   const int most = dsm::all_reduce(me() * 7 % 5, [](int a, int b) { return a > b ? a : b; });
   int expected = 0;
@@ -47,7 +55,8 @@ void reductions() {
   // Subtraction is not associative: ((v0 - v1) - v2) - ...
   long difference = 100;
   for (int n = 1; n < nodes(); ++n) difference -= n * n;
-  same(dsm::all_reduce(me() == 0 ? 100L : static_cast<long>(me()) * me(), std::minus<>()), difference, "the difference");
+  same(dsm::all_reduce(me() == 0 ? 100L : static_cast<long>(me()) * me(), std::minus<>()),
+       difference, "the difference");
 }
 
 void gathers() {
@@ -56,8 +65,10 @@ void gathers() {
     std::uint64_t word[3];
   };
   Item mine{me(), {mix(static_cast<unsigned>(me())), 2, 3}};
-  auto all = dsm::allocate<Item>(static_cast<std::size_t>(nodes()) * static_cast<std::size_t>(nodes()), dsm::Placement::on(0));
-  auto row = all.subspan(static_cast<std::size_t>(me() * nodes()), static_cast<std::size_t>(nodes()));
+  auto all = dsm::allocate<Item>(
+      static_cast<std::size_t>(nodes()) * static_cast<std::size_t>(nodes()), dsm::Placement::on(0));
+  auto row =
+      all.subspan(static_cast<std::size_t>(me() * nodes()), static_cast<std::size_t>(nodes()));
   dsm::all_gather_bytes(&mine, sizeof mine, row.data());
   dsm::barrier();
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -86,8 +97,10 @@ void threads() {
 
 // Everything that is written before a barrier is seen after it, a thousand times.
 void barriers() {
-  auto word = dsm::allocate<std::uint64_t>(static_cast<std::size_t>(nodes()), dsm::Placement::on(0));
-  const std::size_t self = static_cast<std::size_t>(me()), next = (self + 1) % static_cast<std::size_t>(nodes());
+  auto word =
+      dsm::allocate<std::uint64_t>(static_cast<std::size_t>(nodes()), dsm::Placement::on(0));
+  const std::size_t self = static_cast<std::size_t>(me()),
+                    next = (self + 1) % static_cast<std::size_t>(nodes());
   for (std::uint64_t round = 1; round <= 500; ++round) {
     word[self] = round;
     dsm::barrier();
@@ -99,5 +112,10 @@ void barriers() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(argc, argv, {{"broadcasts", broadcasts}, {"reductions", reductions}, {"gathers", gathers}, {"threads", threads}, {"barriers", barriers}});
+  return run(argc, argv,
+             {{"broadcasts", broadcasts},
+              {"reductions", reductions},
+              {"gathers", gathers},
+              {"threads", threads},
+              {"barriers", barriers}});
 }

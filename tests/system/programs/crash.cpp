@@ -1,9 +1,12 @@
-// Crashes of the program's own, and nodes that stop in the middle of something: for losses_test.cpp, which kills them.
+// Crashes of the program's own, and nodes that stop in the middle of something: for
+// losses_test.cpp, which kills them.
 //   crash null            node 0 dereferences null; the others wait at a barrier
-//   crash handled_before  as null, with a handler of SIGSEGV made before the Session, which says so and ends with 42
+//   crash handled_before  as null, with a handler of SIGSEGV made before the Session, which says so
+//                         and ends with 42
 //   crash handled_after   the same, made after it
 //   crash wild            node 0 writes into the shared space where no region is
-//   crash hold            node 0 takes lock 7, prints "ready RANK PID" as all do, and sleeps; the others wait for the lock
+//   crash hold            node 0 takes lock 7, prints "ready RANK PID" as all do, and sleeps; the
+//                         others wait for the lock
 //   crash barrier         node 0 sleeps before the barrier in which the others wait
 //   crash fault           all fault on node 0's pages, and lock, without end
 //   crash busy            all compute, and never call the library again
@@ -74,12 +77,15 @@ void wait_in_barrier() {
   dsm::barrier();
 }
 
-// Every page of node 0 is wanted by all others, again and again, so that some are always on their way.
+// Every page of node 0 is wanted by all others, again and again, so that some are always on their
+// way.
 void fault() {
-  auto words = dsm::allocate<std::uint64_t>(200 * dsm::page_size() / sizeof(std::uint64_t), dsm::Placement::on(0));
+  auto words = dsm::allocate<std::uint64_t>(200 * dsm::page_size() / sizeof(std::uint64_t),
+                                            dsm::Placement::on(0));
   ready();
   for (std::uint64_t round = 0;; ++round) {
-    for (std::size_t i = static_cast<std::size_t>(me()); i < words.size(); i += 128) words[i] += round;
+    for (std::size_t i = static_cast<std::size_t>(me()); i < words.size(); i += 128)
+      words[i] += round;
     dsm::Lock lock(round % 3);
     lock.lock();
     lock.unlock();
@@ -94,6 +100,13 @@ void busy() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(argc, argv, {{"null", crash_or_wait}, {"handled_before", handled_before, false}, {"handled_after", handled_after, false}, {"wild", wild},
-                          {"hold", hold}, {"barrier", wait_in_barrier}, {"fault", fault}, {"busy", busy}});
+  return run(argc, argv,
+             {{"null", crash_or_wait},
+              {"handled_before", handled_before, false},
+              {"handled_after", handled_after, false},
+              {"wild", wild},
+              {"hold", hold},
+              {"barrier", wait_in_barrier},
+              {"fault", fault},
+              {"busy", busy}});
 }

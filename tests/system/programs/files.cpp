@@ -23,7 +23,8 @@ class File {
     for (std::size_t at = 0; at < bytes; at += words.size() * 8) {
       for (std::size_t i = 0; i < words.size(); ++i) words[i] = mix(at / 8 + i);
       const std::size_t piece = std::min(bytes - at, words.size() * 8);
-      same(::pwrite(fd_, words.data(), piece, static_cast<off_t>(at)), static_cast<ssize_t>(piece), "bytes written");
+      same(::pwrite(fd_, words.data(), piece, static_cast<off_t>(at)), static_cast<ssize_t>(piece),
+           "bytes written");
     }
   }
   ~File() { ::close(fd_); }
@@ -36,9 +37,12 @@ class File {
 };
 
 // Bytes of such a file, and of memory that it was loaded into.
-unsigned char byte_of(std::size_t i) { return static_cast<unsigned char>(mix(i / 8) >> (i % 8 * 8)); }
+unsigned char byte_of(std::size_t i) {
+  return static_cast<unsigned char>(mix(i / 8) >> (i % 8 * 8));
+}
 
-void compare(const unsigned char* memory, std::size_t bytes, std::size_t from, std::size_t step = 1) {
+void compare(const unsigned char* memory, std::size_t bytes, std::size_t from,
+             std::size_t step = 1) {
   for (std::size_t i = 0; i < bytes; i += step) same_at(memory[i], byte_of(from + i), "byte", i);
 }
 
@@ -46,20 +50,24 @@ void compare(const unsigned char* memory, std::size_t bytes, std::size_t from, s
 void calls() {
   const std::size_t page = dsm::page_size(), bytes = 7 * page + 123;
   const File file(bytes + page);
-  auto memory = dsm::allocate<unsigned char>(16 * page * static_cast<std::size_t>(nodes()), dsm::Placement::cyclic(1));
+  auto memory = dsm::allocate<unsigned char>(16 * page * static_cast<std::size_t>(nodes()),
+                                             dsm::Placement::cyclic(1));
   unsigned char* mine = memory.data() + static_cast<std::size_t>(me()) * 16 * page + 77;
   mine[2 * page] = 1;  // present among absent ones
   {
     const dsm::Ensured hold = dsm::ensure(mine, bytes, dsm::Intent::write);
-    same(::pread(file.fd(), mine, bytes, 50), static_cast<ssize_t>(bytes), "bytes read by one call");
+    same(::pread(file.fd(), mine, bytes, 50), static_cast<ssize_t>(bytes),
+         "bytes read by one call");
   }
   compare(mine, bytes, 50);
   dsm::barrier();
-  const unsigned char* other = memory.data() + static_cast<std::size_t>((me() + 1) % nodes()) * 16 * page + 77;
+  const unsigned char* other =
+      memory.data() + static_cast<std::size_t>((me() + 1) % nodes()) * 16 * page + 77;
   const File copy;
   {
     const dsm::Ensured hold = dsm::ensure(other, bytes, dsm::Intent::read);
-    same(::write(copy.fd(), other, bytes), static_cast<ssize_t>(bytes), "bytes written by one call");
+    same(::write(copy.fd(), other, bytes), static_cast<ssize_t>(bytes),
+         "bytes written by one call");
   }
   std::vector<unsigned char> back(bytes);
   same(::pread(copy.fd(), back.data(), bytes, 0), static_cast<ssize_t>(bytes), "bytes read back");
@@ -74,7 +82,8 @@ void straddle() {
   auto memory = dsm::allocate<unsigned char>(40 * page, dsm::Placement::cyclic(1));
   if (me() == 0) {
     same(dsm::load(file.fd(), memory.data() + page - 9, bytes, 1001), bytes, "bytes loaded");
-    check(memory[page - 10] == 0 && memory[page - 9 + bytes] == 0, "nothing is written around the range");
+    check(memory[page - 10] == 0 && memory[page - 9 + bytes] == 0,
+          "nothing is written around the range");
   }
   dsm::barrier();
   compare(memory.data() + page - 9, bytes, 1001);
@@ -82,12 +91,15 @@ void straddle() {
   same(dsm::store(copy.fd(), memory.data() + page - 9, bytes, 13), bytes, "bytes stored");
   dsm::barrier();
   // Back into other pages, by the last node.
-  if (me() == nodes() - 1) same(dsm::load(copy.fd(), memory.data() + 20 * page + 1, bytes, 13), bytes, "bytes loaded back");
+  if (me() == nodes() - 1)
+    same(dsm::load(copy.fd(), memory.data() + 20 * page + 1, bytes, 13), bytes,
+         "bytes loaded back");
   dsm::barrier();
   compare(memory.data() + 20 * page + 1, bytes, 1001);
 }
 
-// More than the cache holds (DSM_CACHE=32M), all of it foreign to someone, loaded by one node and stored by another.
+// More than the cache holds (DSM_CACHE=32M), all of it foreign to someone, loaded by one node and
+// stored by another.
 void large() {
   const std::size_t bytes = (std::size_t{80} << 20) + 4321;
   auto memory = dsm::allocate<unsigned char>(bytes, dsm::Placement::cyclic(3));
@@ -102,7 +114,8 @@ void large() {
     same(dsm::store(copy.fd(), memory.data(), bytes, 0), bytes, "bytes stored");
     std::vector<unsigned char> back(bytes);
     for (std::size_t done = 0; done < bytes;) {
-      const ssize_t n = ::pread(copy.fd(), back.data() + done, bytes - done, static_cast<off_t>(done));
+      const ssize_t n =
+          ::pread(copy.fd(), back.data() + done, bytes - done, static_cast<off_t>(done));
       check(n > 0, "the copy can be read");
       done += static_cast<std::size_t>(n);
     }
@@ -119,7 +132,8 @@ void threads() {
   auto memory = dsm::allocate<unsigned char>(count * bytes, dsm::Placement::on(nodes() - 1));
   if (me() == 0) {
     in_threads(count, [&](int t) {
-      same(dsm::load(file.fd(), memory.data() + static_cast<std::size_t>(t) * bytes, bytes, 0), bytes, "bytes loaded by a thread");
+      same(dsm::load(file.fd(), memory.data() + static_cast<std::size_t>(t) * bytes, bytes, 0),
+           bytes, "bytes loaded by a thread");
     });
   }
   dsm::barrier();
@@ -135,7 +149,8 @@ void ends() {
     compare(memory.data() + 10, bytes, 0);
     same(memory[10 + bytes], 0, "the byte behind what a short file gave");
     same(dsm::load(file.fd(), memory.data(), page, bytes), 0u, "bytes at the end of a file");
-    same(dsm::load(file.fd(), memory.data(), page, bytes + 5), 0u, "bytes behind the end of a file");
+    same(dsm::load(file.fd(), memory.data(), page, bytes + 5), 0u,
+         "bytes behind the end of a file");
     same(dsm::load(empty.fd(), memory.data(), page, 0), 0u, "bytes of an empty file");
     same(dsm::load(file.fd(), memory.data(), 0, 0), 0u, "no bytes");
     // Private memory may be given, too.
@@ -143,12 +158,15 @@ void ends() {
     same(dsm::load(file.fd(), own.data(), bytes, 0), bytes, "bytes into private memory");
     compare(own.data(), bytes, 0);
     refused([&] { (void)dsm::load(-1, memory.data(), page, 0); }, {"load()", std::strerror(EBADF)});
-    refused([&] { (void)dsm::store(-1, memory.data(), page, 0); }, {"store()", std::strerror(EBADF)});
+    refused([&] { (void)dsm::store(-1, memory.data(), page, 0); },
+            {"store()", std::strerror(EBADF)});
     const int read_only = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    refused([&] { (void)dsm::store(read_only, memory.data(), page, 0); }, {"store()", std::strerror(EBADF)});
+    refused([&] { (void)dsm::store(read_only, memory.data(), page, 0); },
+            {"store()", std::strerror(EBADF)});
     ::close(read_only);
     // Private memory that is not there is the system's EFAULT, not an endless loop.
-    refused([&] { (void)dsm::load(file.fd(), reinterpret_cast<void*>(64), 8, 0); }, {"load()", std::strerror(EFAULT)});
+    refused([&] { (void)dsm::load(file.fd(), reinterpret_cast<void*>(64), 8, 0); },
+            {"load()", std::strerror(EFAULT)});
   }
   dsm::barrier();
 }
@@ -156,5 +174,10 @@ void ends() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(argc, argv, {{"calls", calls}, {"straddle", straddle}, {"large", large}, {"threads", threads}, {"ends", ends}});
+  return run(argc, argv,
+             {{"calls", calls},
+              {"straddle", straddle},
+              {"large", large},
+              {"threads", threads},
+              {"ends", ends}});
 }

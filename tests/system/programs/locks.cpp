@@ -1,4 +1,5 @@
-// Locks between threads and nodes: counters, nesting, overlapping, several at once, tries, many, and messages passed under one.
+// Locks between threads and nodes: counters, nesting, overlapping, several at once, tries, many,
+// and messages passed under one.
 #include <mutex>
 
 #include "scenario.hpp"
@@ -20,7 +21,8 @@ void counters() {
   });
   dsm::barrier();
   for (std::uint64_t l = 0; l < locks; ++l)
-    same_at(counts[l * 100], static_cast<std::uint64_t>(nodes() * threads * turns / locks), "counter", l);
+    same_at(counts[l * 100], static_cast<std::uint64_t>(nodes() * threads * turns / locks),
+            "counter", l);
 }
 
 // A transfer under two locks, one inside the other; the sum stays.
@@ -29,7 +31,8 @@ void nested() {
   auto money = dsm::allocate<std::int64_t>(accounts * 700);
   dsm::Lock outer;
   for (std::uint64_t i = 0; i < 200; ++i) {
-    const std::uint64_t from = mix(i, static_cast<unsigned>(me())) % accounts, to = (from + 1 + i % (accounts - 1)) % accounts;
+    const std::uint64_t from = mix(i, static_cast<unsigned>(me())) % accounts,
+                        to = (from + 1 + i % (accounts - 1)) % accounts;
     dsm::Lock lower(std::min(from, to)), higher(std::max(from, to));
     std::unique_lock all(outer, std::defer_lock);
     if (i % 3 == 0) all.lock();
@@ -65,7 +68,8 @@ void overlapping() {
     held.unlock();
   }
   dsm::barrier();
-  for (std::uint64_t c = 0; c < cells; ++c) same_at(cell[c * 300], walks * static_cast<unsigned>(nodes()), "cell", c);
+  for (std::uint64_t c = 0; c < cells; ++c)
+    same_at(cell[c * 300], walks * static_cast<unsigned>(nodes()), "cell", c);
 }
 
 void scoped() {
@@ -129,7 +133,8 @@ void many() {
     ++counts[l ^ 1];
   }
   dsm::barrier();
-  for (std::uint64_t l = 0; l < locks; ++l) same_at(counts[l], l < locks / 25 ? 2u : 1u, "counter", l);
+  for (std::uint64_t l = 0; l < locks; ++l)
+    same_at(counts[l], l < locks / 25 ? 2u : 1u, "counter", l);
 }
 
 // A message goes around the ring of nodes; each adds to it, under one lock that they share.
@@ -139,12 +144,14 @@ void ring() {
   };
   Message& message = dsm::allocate<Message>(1)[0];
   dsm::Lock lock;
-  const std::uint64_t n = static_cast<std::uint64_t>(nodes()), self = static_cast<std::uint64_t>(me());
+  const std::uint64_t n = static_cast<std::uint64_t>(nodes()),
+                      self = static_cast<std::uint64_t>(me());
   constexpr std::uint64_t laps = 20;
   for (std::uint64_t mine = self; mine < laps * n;) {
     std::scoped_lock hold(lock);
     if (message.turn != mine) continue;
-    for (std::uint64_t i = 0; i < 1000; ++i) same_at(message.body[i], mine == 0 ? 0 : mix(mine, i), "word of the message", i);
+    for (std::uint64_t i = 0; i < 1000; ++i)
+      same_at(message.body[i], mine == 0 ? 0 : mix(mine, i), "word of the message", i);
     ++message.turn;
     message.sum += mine;
     for (std::uint64_t i = 0; i < 1000; ++i) message.body[i] = mix(message.turn, i);
@@ -157,5 +164,12 @@ void ring() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(argc, argv, {{"counters", counters}, {"nested", nested}, {"overlapping", overlapping}, {"scoped", scoped}, {"tries", tries}, {"many", many}, {"ring", ring}});
+  return run(argc, argv,
+             {{"counters", counters},
+              {"nested", nested},
+              {"overlapping", overlapping},
+              {"scoped", scoped},
+              {"tries", tries},
+              {"many", many},
+              {"ring", ring}});
 }

@@ -7,7 +7,9 @@ using namespace scenario;  // NOLINT: a test program
 
 namespace {
 
-void still_works() { same(dsm::all_reduce(1), nodes(), "the number of nodes, counted"); }
+void still_works() {
+  same(dsm::all_reduce(1), nodes(), "the number of nodes, counted");
+}
 
 void locks() {
   dsm::Lock lock(17);
@@ -32,12 +34,19 @@ void locks() {
 void regions() {
   refused([] { (void)dsm::allocate_bytes(std::size_t{1} << 60); }, {"allocate()", "DSM_SPACE"});
   refused([] { (void)dsm::allocate<std::uint64_t>(std::size_t{1} << 62); }, {"allocate()"});
-  refused([] { (void)dsm::allocate_bytes(10, dsm::Placement::on(nodes())); }, {"placement names node", "this job has nodes 0 to"});
+  refused([] { (void)dsm::allocate_bytes(10, dsm::Placement::on(nodes())); },
+          {"placement names node", "this job has nodes 0 to"});
   refused([] { (void)dsm::Placement::on(-1); }, {"numbered from 0"});
   refused([] { (void)dsm::Placement::cyclic(0); }, {"at least one page"});
   refused([] { (void)dsm::Placement::by(nullptr); }, {"function"});
-  refused([] { (void)dsm::allocate_bytes(10, dsm::Placement::by([](std::size_t) { return 99999; })); }, {"placement", "node 99999"});
-  refused([] { (void)dsm::allocate_bytes(10, dsm::Placement::shares({1, 2, 3, 4, 5, 6, 7, 8, 9})); }, {"shares", "not 9"});
+  refused(
+      [] { (void)dsm::allocate_bytes(10, dsm::Placement::by([](std::size_t) { return 99999; })); },
+      {"placement", "node 99999"});
+  refused(
+      [] {
+        (void)dsm::allocate_bytes(10, dsm::Placement::shares({1, 2, 3, 4, 5, 6, 7, 8, 9}));
+      },
+      {"shares", "not 9"});
   auto region = dsm::allocate<char>(3 * dsm::page_size());
   refused([&] { dsm::free_bytes(region.data() + 1); }, {"free()", "did not return"});
   refused([&] { dsm::free_bytes(region.data() + dsm::page_size()); }, {"free()", "did not return"});
@@ -55,7 +64,8 @@ void memory() {
   if (me() == 0) before[3] = 33;
   const auto space = dsm::allocate<char>(1);
   dsm::free(space);
-  refused([] { (void)dsm::allocate_bytes(std::size_t{60} << 30, dsm::Placement::on(0)); }, {"allocate"});
+  refused([] { (void)dsm::allocate_bytes(std::size_t{60} << 30, dsm::Placement::on(0)); },
+          {"allocate"});
   dsm::barrier();
   same(before[3], 33u, "what was written before");
   still_works();
@@ -72,17 +82,27 @@ void differing() {
         }
       },
       {"collective calls differ", "barrier()", "broadcast()"});
-  refused([] { (void)dsm::allocate_bytes(me() == 0 ? 10000 : 100); }, {"collective calls differ", "allocate()"});
+  refused([] { (void)dsm::allocate_bytes(me() == 0 ? 10000 : 100); },
+          {"collective calls differ", "allocate()"});
   refused(
       [] {
         std::uint64_t words[2] = {};
         dsm::broadcast_bytes(words, me() == 0 ? 8 : 16);
       },
       {"collective calls differ", "broadcast()"});
-  refused([] { (void)dsm::allocate_bytes(100, me() == 0 ? dsm::Placement::on(0) : dsm::Placement::on(1)); }, {"collective calls differ", "allocate()"});
+  refused(
+      [] {
+        (void)dsm::allocate_bytes(100, me() == 0 ? dsm::Placement::on(0) : dsm::Placement::on(1));
+      },
+      {"collective calls differ", "allocate()"});
   auto one = dsm::allocate<char>(1), other = dsm::allocate<char>(1);
   refused([&] { dsm::free(me() == 0 ? one : other); }, {"collective calls differ", "free()"});
-  refused([] { std::uint64_t word = 0; dsm::broadcast(word, nodes()); }, {"broadcast()", "this job has nodes"});
+  refused(
+      [] {
+        std::uint64_t word = 0;
+        dsm::broadcast(word, nodes());
+      },
+      {"broadcast()", "this job has nodes"});
   one[0] = 0;
   still_works();
 }
@@ -98,28 +118,46 @@ void ensured() {
   auto region = dsm::allocate<char>(4 * page);
   char own[16] = {};
   (void)dsm::ensure(own, sizeof own, dsm::Intent::write);  // not shared: left alone
-  refused([&] { (void)dsm::ensure(region.data(), std::size_t{1} << 30, dsm::Intent::read); }, {"ensure()", "shared memory"});
-  refused([&] { (void)dsm::ensure(region.data() + 4 * page - 8, std::size_t{1} << 50, dsm::Intent::read); }, {"ensure()"});
+  refused([&] { (void)dsm::ensure(region.data(), std::size_t{1} << 30, dsm::Intent::read); },
+          {"ensure()", "shared memory"});
+  refused(
+      [&] {
+        (void)dsm::ensure(region.data() + 4 * page - 8, std::size_t{1} << 50, dsm::Intent::read);
+      },
+      {"ensure()"});
   dsm::free(region);
-  refused([&] { (void)dsm::ensure(region.data(), 1, dsm::Intent::read); }, {"ensure()", "never allocated"});
+  refused([&] { (void)dsm::ensure(region.data(), 1, dsm::Intent::read); },
+          {"ensure()", "never allocated"});
   // 17 MiB of 32, at node 0: too much for everybody else.
   auto large = dsm::allocate<char>(std::size_t{20} << 20, dsm::Placement::on(0));
   if (me() == 0) {
     const dsm::Ensured hold = dsm::ensure(large.data(), large.size(), dsm::Intent::write);
   } else {
-    refused([&] { (void)dsm::ensure(large.data(), std::size_t{17} << 20, dsm::Intent::read); }, {"ensure()", "half the cache", "DSM_CACHE", "load()"});
+    refused([&] { (void)dsm::ensure(large.data(), std::size_t{17} << 20, dsm::Intent::read); },
+            {"ensure()", "half the cache", "DSM_CACHE", "load()"});
     {
       // Two together are as much as one.
-      const dsm::Ensured first = dsm::ensure(large.data(), std::size_t{10} << 20, dsm::Intent::read);
-      refused([&] { (void)dsm::ensure(large.data() + (std::size_t{10} << 20), std::size_t{10} << 20, dsm::Intent::read); }, {"ensure()", "half the cache"});
+      const dsm::Ensured first =
+          dsm::ensure(large.data(), std::size_t{10} << 20, dsm::Intent::read);
+      refused(
+          [&] {
+            (void)dsm::ensure(large.data() + (std::size_t{10} << 20), std::size_t{10} << 20,
+                              dsm::Intent::read);
+          },
+          {"ensure()", "half the cache"});
     }
-    const dsm::Ensured second = dsm::ensure(large.data() + (std::size_t{10} << 20), std::size_t{10} << 20, dsm::Intent::read);
+    const dsm::Ensured second = dsm::ensure(large.data() + (std::size_t{10} << 20),
+                                            std::size_t{10} << 20, dsm::Intent::read);
   }
   dsm::barrier();
   // Few foreign pages, but in many chunks: each counts whole.
   const int last = nodes() - 1;
-  auto sparse = dsm::allocate<char>(std::size_t{64} << 20, dsm::Placement::by([last](std::size_t p) { return p % 512 == 5 ? last : 0; }));
-  if (me() == 0 && last != 0) refused([&] { (void)dsm::ensure(sparse.data(), sparse.size(), dsm::Intent::read); }, {"ensure()", "half the cache"});
+  auto sparse = dsm::allocate<char>(
+      std::size_t{64} << 20,
+      dsm::Placement::by([last](std::size_t p) { return p % 512 == 5 ? last : 0; }));
+  if (me() == 0 && last != 0)
+    refused([&] { (void)dsm::ensure(sparse.data(), sparse.size(), dsm::Intent::read); },
+            {"ensure()", "half the cache"});
   still_works();
 }
 
@@ -141,7 +179,8 @@ void sessions() {
   refused([] { dsm::barrier(); }, {"barrier()", "dsm::Session"});
 }
 
-// Two collective calls at once on one node: the second is told. Node 1 comes to the barrier only after that.
+// Two collective calls at once on one node: the second is told. Node 1 comes to the barrier only
+// after that.
 void two_at_once() {
   dsm::Lock gate(5);
   if (me() == 0) gate.lock();
@@ -164,5 +203,13 @@ void two_at_once() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(argc, argv, {{"locks", locks}, {"regions", regions}, {"memory", memory}, {"differing", differing}, {"leaving", leaving}, {"ensured", ensured}, {"two_at_once", two_at_once}, {"sessions", sessions, false}});
+  return run(argc, argv,
+             {{"locks", locks},
+              {"regions", regions},
+              {"memory", memory},
+              {"differing", differing},
+              {"leaving", leaving},
+              {"ensured", ensured},
+              {"two_at_once", two_at_once},
+              {"sessions", sessions, false}});
 }

@@ -1,4 +1,5 @@
-// Children: system(), popen(), fork() and exec() work inside a session; a child has no shared memory.
+// Children: system(), popen(), fork() and exec() work inside a session; a child has no shared
+// memory.
 #include <spawn.h>
 #include <sys/wait.h>
 
@@ -18,17 +19,20 @@ void commands() {
     std::FILE* pipe = ::popen("echo hello", "r");
     check(pipe != nullptr, "popen() works");
     char line[32] = {};
-    check(std::fgets(line, sizeof line, pipe) != nullptr && std::string(line) == "hello\n", "popen() gives the output");
+    check(std::fgets(line, sizeof line, pipe) != nullptr && std::string(line) == "hello\n",
+          "popen() gives the output");
     same(::pclose(pipe), 0, "the status of pclose()");
     pid_t spawned = -1;
     char program[] = "/bin/true";
     char* arguments[] = {program, nullptr};
-    same(::posix_spawn(&spawned, program, nullptr, nullptr, arguments, environ), 0, "posix_spawn()");
+    same(::posix_spawn(&spawned, program, nullptr, nullptr, arguments, environ), 0,
+         "posix_spawn()");
     int status = -1;
     same(::waitpid(spawned, &status, 0), spawned, "the spawned child");
     same(status, 0, "its status");
     dsm::barrier();
-    for (std::size_t n = 0; n < static_cast<std::size_t>(nodes()); ++n) same_at(word[n * 600], static_cast<std::uint64_t>(i), "word of node", n);
+    for (std::size_t n = 0; n < static_cast<std::size_t>(nodes()); ++n)
+      same_at(word[n * 600], static_cast<std::uint64_t>(i), "word of node", n);
     dsm::barrier();
   }
 }
@@ -51,7 +55,8 @@ std::pair<std::string, int> child(Body body) {
   ::close(ends[1]);
   std::string said;
   char buffer[1024];
-  for (ssize_t n; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;) said.append(buffer, static_cast<std::size_t>(n));
+  for (ssize_t n; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;)
+    said.append(buffer, static_cast<std::size_t>(n));
   ::close(ends[0]);
   int status = -1;
   same(::waitpid(pid, &status, 0), pid, "the child");
@@ -72,14 +77,17 @@ void forks() {
     check(WIFEXITED(status), "the child exits");
     dsm::barrier();
   }
-  for (std::size_t n = 0; n < static_cast<std::size_t>(nodes()); ++n) same_at(word[n * 600], 5u, "word", n);
+  for (std::size_t n = 0; n < static_cast<std::size_t>(nodes()); ++n)
+    same_at(word[n * 600], 5u, "word", n);
 }
 
 void touching() {
   auto word = dsm::allocate<std::uint64_t>(600);
   word[static_cast<std::size_t>(me())] = 1;
-  const auto [said, status] = child([&] { std::fprintf(stderr, "%lu\n", static_cast<unsigned long>(word[0])); });
-  check(said.find("child process touched the shared space") != std::string::npos, "the child is told, not: " + said);
+  const auto [said, status] =
+      child([&] { std::fprintf(stderr, "%lu\n", static_cast<unsigned long>(word[0])); });
+  check(said.find("child process touched the shared space") != std::string::npos,
+        "the child is told, not: " + said);
   same(std::count(said.begin(), said.end(), '\n'), 1, "the number of lines");
   check(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "the child ends by SIGSEGV");
   dsm::barrier();
@@ -96,7 +104,9 @@ void calling() {
       ::_exit(7);
     }
   });
-  check(said.find("child process") != std::string::npos && said.find("barrier()") != std::string::npos, "the child is told, not: " + said);
+  check(said.find("child process") != std::string::npos &&
+            said.find("barrier()") != std::string::npos,
+        "the child is told, not: " + said);
   same(WEXITSTATUS(status), 7, "the child's status");
   word[static_cast<std::size_t>(me())] = 1;
   dsm::barrier();
@@ -105,5 +115,7 @@ void calling() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(argc, argv, {{"commands", commands}, {"forks", forks}, {"touching", touching}, {"calling", calling}});
+  return run(
+      argc, argv,
+      {{"commands", commands}, {"forks", forks}, {"touching", touching}, {"calling", calling}});
 }

@@ -1,5 +1,6 @@
-// What the test programs of this folder share. Each is a table of scenarios, run by every node: `program NAME`. It ends with 0 and
-// node 0's line "PASS NAME", or with 1 and a line that says what differed. They see the public header only.
+// What the test programs of this folder share. Each is a table of scenarios, run by every node:
+// `program NAME`. It ends with 0 and node 0's line "PASS NAME", or with 1 and a line that says what
+// differed. They see the public header only.
 #pragma once
 
 #include <dsm/dsm.hpp>
@@ -36,7 +37,8 @@ inline void check(bool holds, const std::string& what) {
 
 template <typename Got, typename Wanted>
 void same(const Got& got, const Wanted& wanted, const std::string& what) {
-  if (!(got == wanted)) throw Difference(what + " is " + std::to_string(got) + ", should be " + std::to_string(wanted));
+  if (!(got == wanted))
+    throw Difference(what + " is " + std::to_string(got) + ", should be " + std::to_string(wanted));
 }
 
 // As same(), for loops: the text is made only when it is needed. what: "word", where: 17.
@@ -56,7 +58,8 @@ void refused(Call call, std::initializer_list<const char*> words) {
   }
   check(!text.empty(), std::string("nothing was thrown; expected: ") + *words.begin());
   check(text.find('\n') == std::string::npos, "an error is one line: " + text);
-  for (const char* word : words) check(text.find(word) != std::string::npos, "no '" + std::string(word) + "' in: " + text);
+  for (const char* word : words)
+    check(text.find(word) != std::string::npos, "no '" + std::string(word) + "' in: " + text);
 }
 
 // A number that depends on all that is given; equal on every node.
@@ -67,8 +70,9 @@ inline std::uint64_t mix(std::uint64_t a, std::uint64_t b = 0, std::uint64_t c =
   return x ^ (x >> 31);
 }
 
-// Runs body(thread) in so many threads. What the first of them threw is thrown here; a scenario that failed ends the process
-// before the others are joined, since they may be waiting for the one that is gone.
+// Runs body(thread) in so many threads. What the first of them threw is thrown here; a scenario
+// that failed ends the process before the others are joined, since they may be waiting for the one
+// that is gone.
 template <typename Body>
 void in_threads(int count, Body body) {
   std::vector<std::thread> threads;
@@ -85,10 +89,15 @@ void in_threads(int count, Body body) {
   for (std::thread& thread : threads) thread.join();
 }
 
-inline int me() { return dsm::rank(); }
-inline int nodes() { return dsm::size(); }
+inline int me() {
+  return dsm::rank();
+}
+inline int nodes() {
+  return dsm::size();
+}
 
-// A node whose scenario failed ends at once: the others may be waiting for it, and are told that it is lost.
+// A node whose scenario failed ends at once: the others may be waiting for it, and are told that it
+// is lost.
 inline int run(const Scenario& scenario) {
   int rank = 0;
   try {
