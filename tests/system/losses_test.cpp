@@ -70,6 +70,11 @@ void expect_nothing_left() {
 
 class Losses : public testing::TestWithParam<const char*> {
  protected:
+  // A sanitizer's handlers would count as the program's own.
+  static void SetUpTestSuite() {
+    for (const char* variable : {"ASAN_OPTIONS", "TSAN_OPTIONS"})
+      ::setenv(variable, "handle_segv=0:handle_sigbus=0", 1);
+  }
   Job start(const std::string& what) { return Job({program("CRASH"), what}, GetParam()); }
   void wait_until_ready(Job& job) {
     for (int rank = 0; rank < nodes; ++rank)

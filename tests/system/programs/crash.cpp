@@ -34,7 +34,7 @@ void say_and_exit(int) {
   ::_exit(42);
 }
 
-void crash_or_wait() {
+__attribute__((no_sanitize("null"))) void crash_or_wait() {
   auto word = dsm::allocate<std::uint64_t>(1000, dsm::Placement::cyclic());
   word[static_cast<std::size_t>(me()) * 100] = 1;
   dsm::barrier();

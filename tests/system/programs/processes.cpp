@@ -72,7 +72,9 @@ void forks() {
     const auto [said, status] = child([&] {
       if (i % 2 == 0) std::exit(5);
     });
-    check(said.empty(), "a child that exits says nothing, but: " + said);
+    // A leak detector may speak in a child.
+    check(said.find("dsm[") == std::string::npos,
+          "the library has nothing to say in a child that exits, but: " + said);
     same(WEXITSTATUS(status), i % 2 == 0 ? 5 : 0, "the child's status");
     check(WIFEXITED(status), "the child exits");
     dsm::barrier();
