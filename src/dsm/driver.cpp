@@ -79,10 +79,18 @@ void Driver::act(Work& work) {
   }
 }
 
-bool Driver::ask(const core::Event& event, Ticket who) {
+bool Driver::ask(const core::Event& event, Ticket who, Polls polls) {
+  if (polls == Polls::from_the_start) {
+    polling_.fetch_add(1, std::memory_order_seq_cst);
+    progress();
+  }
   tell(event);
   Waiters::Place& place = waiters_.at(who);
-  if (!place.done()) wait(place);
+  if (!place.done()) {
+    wait(place, polls);
+  } else if (polls == Polls::from_the_start) {
+    stop_polling();
+  }
   const bool granted = place.was_granted();
   waiters_.give(who);
   return granted;
@@ -93,7 +101,7 @@ bool Driver::fault(PageId page, Access wanted) {
   if (!look([&](const core::Engine& engine) { return engine.layout().region_of(page) != nullptr; }))
     return false;
   const Ticket who = waiters_.take({"for page", page.value, true});
-  ask(core::Fault{who, page, wanted}, who);
+  ask(core::Fault{who, page, wanted}, who, Polls::from_the_start);
   return true;
 }
 

@@ -94,8 +94,12 @@ class Driver {
   };
 
   void tell(const core::Event& event);  // step, then act
+  // When a thread that asks begins to take events off the wire. One that is going to wait in any
+  // case (a fault) does so before it asks: that disarms the wire, and what it posts then does not
+  // wake the service thread for a completion that it takes itself.
+  enum class Polls : std::uint8_t { when_it_waits, from_the_start };
   // tell, then wait until `who` is woken; whether it was granted
-  bool ask(const core::Event& event, Ticket who);
+  bool ask(const core::Event& event, Ticket who, Polls polls = Polls::when_it_waits);
   Work* take_work() DSM_REQUIRES(engine_mutex_);
   void give_work(Work* work);
   void act(Work& work);
@@ -114,7 +118,7 @@ class Driver {
   void carry_out(core::Passed& e, Work& work);
 
   // driver_wait.cpp
-  void wait(Waiters::Place& place);
+  void wait(Waiters::Place& place, Polls polls);
   bool leave_polling_to_others();
   bool progress();
   bool progress_locked() DSM_REQUIRES(poll_mutex_);

@@ -18,14 +18,14 @@
 
 namespace dsm {
 
-void Driver::wait(Waiters::Place& place) {
+void Driver::wait(Waiters::Place& place, Polls polls) {
   const std::uint32_t waiting = waiting_.fetch_add(1, std::memory_order_relaxed) + 1;
   std::uint32_t most = waiting_most_.load(std::memory_order_relaxed);
   while (most < waiting &&
          !waiting_most_.compare_exchange_weak(most, waiting, std::memory_order_relaxed)) {
   }
   Patience patience(parts_.patience, std::max(most, waiting) > parts_.patience.spinners);
-  polling_.fetch_add(1, std::memory_order_seq_cst);
+  if (polls == Polls::when_it_waits) polling_.fetch_add(1, std::memory_order_seq_cst);
   while (!place.done()) {
     if (progress()) {
       patience.reset();

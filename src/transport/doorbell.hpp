@@ -37,6 +37,13 @@ class Doorbell {
 
   void disarm() const {
     armed_->store(0, std::memory_order_relaxed);
+    drain();
+  }
+
+  // Disarms without a system call. True: it was rung, and the descriptor is or will be readable.
+  bool lower() const { return armed_->exchange(0, std::memory_order_acq_rel) == 0; }
+
+  void drain() const {
     std::uint64_t count;
     [[maybe_unused]] const ssize_t taken = ::read(event_fd_, &count, sizeof count);  // non-blocking
   }

@@ -34,6 +34,7 @@ constexpr Caps shm_caps{.name = "shm",
 constexpr int pass_timeout_ms = 5000;
 // How many polls between two looks at the sockets, which tell of ended peers.
 constexpr std::uint32_t polls_per_socket_check = 1024;
+constexpr std::uint32_t armed_polls_per_socket_check = 8;
 constexpr std::uint32_t bell_tag = ~std::uint32_t{0};  // in epoll's data; else a rank
 
 std::string boot_id() {
@@ -321,12 +322,15 @@ std::size_t Shm::post(NodeId id, std::span<const Operation> operations) {
 }
 
 std::size_t Shm::poll(std::span<Event> out) {
-  const bool slept = armed_;
-  if (slept) {
-    armed_ = false;
-    bell_.disarm();
+  // Usually no system call where nobody rang. What the sockets have to say (a peer's end) keeps
+  // wait_fd() readable, so a sleeper comes back until they are looked at: soon, if it was armed.
+  const bool rung = armed_ && bell_.lower();
+  polls_ += armed_ ? polls_per_socket_check / armed_polls_per_socket_check : 1;
+  armed_ = false;
+  if (rung || polls_ >= polls_per_socket_check) {
+    polls_ = 0;
+    check_sockets();
   }
-  if (slept || ++polls_ % polls_per_socket_check == 0) check_sockets();
   std::size_t count = local_.pop(out);
   if (count != 0) local_.take_room_again();
   for (std::size_t i = 0; i < live_.size() && count < out.size(); ++i) {
@@ -358,7 +362,11 @@ void Shm::check_sockets() {
   epoll_event events[16];
   const int count = ::epoll_wait(parts_.epoll_fd.get(), events, 16, 0);
   for (int i = 0; i < count; ++i) {
-    if (events[i].data.u32 != bell_tag) peers_[events[i].data.u32]->read_socket();
+    if (events[i].data.u32 == bell_tag) {
+      bell_.drain();
+    } else {
+      peers_[events[i].data.u32]->read_socket();
+    }
   }
   report_gone();
 }
