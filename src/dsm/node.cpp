@@ -24,7 +24,9 @@ constexpr std::uint32_t fetch_window_pages = 16;
 constexpr std::chrono::milliseconds exchange_limit{30000};
 constexpr std::chrono::milliseconds reason_limit{200};  // between two signs of one loss
 constexpr std::chrono::milliseconds reason_step{5};
-constexpr std::chrono::milliseconds linger{500};  // between this node's line and its end
+// Between this node's line and its end: the others hear the reason before they see it gone, also
+// when the rendezvous is served here.
+constexpr std::chrono::milliseconds linger{500};
 
 static_assert(chunks_least >= core::cache_chunks_min);
 
@@ -252,6 +254,13 @@ void Node::abandon(const char* why) {
                                           hosts_[self().value] + ") left: " + why);
 }
 
+void Node::fail(const char* why) {
+  ending_.store(true);  // the others' answer is no news to this one
+  abandon(why);
+  std::this_thread::sleep_for(linger);
+  ::_exit(EXIT_FAILURE);
+}
+
 bool Node::on_trap(void* context, std::uintptr_t address, Access wanted) {
   Node& node = *static_cast<Node*>(context);
   return node.driver_->fault(node.space_->page_of(address), wanted);
@@ -290,7 +299,6 @@ void Node::end_job(const std::string& why, const Doing& doing) {
   } else {
     log_line("%s; this node was waiting %s", why.c_str(), doing.what);
   }
-  // So that the others hear of the loss before they see that this node has gone as well.
   std::this_thread::sleep_for(linger);
   ::_exit(launch::exit_code_of_bystander);
 }

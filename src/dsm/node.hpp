@@ -38,6 +38,8 @@ class Node {
   // This node goes although the others have not agreed to, and their job ends. Only destruction may
   // follow.
   void abandon(const char* why);
+  // The same, and the end of the process, from wherever it is.
+  [[noreturn]] void fail(const char* why);
 
   NodeId self() const { return job_.rank; }
   std::uint32_t size() const { return job_.size; }

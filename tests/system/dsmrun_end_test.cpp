@@ -33,7 +33,7 @@ TEST(Dsmrun, AKilledRankIsNamedWithItsSignalAndTheOthersAreTold) {
   EXPECT_EQ(process.wait(), 128 + SIGKILL);
   EXPECT_TRUE(has(process.err(), "dsmrun: rank 1 of 3")) << process.err();
   EXPECT_TRUE(has(process.err(), "was killed by SIGKILL")) << process.err();
-  for (const char* line : {"dsm[0]: rank 1 on ", "dsm[2]: rank 1 on "})
+  for (const char* line : {"dsm[0]: lost node 1 (", "dsm[2]: lost node 1 ("})
     EXPECT_TRUE(has(process.err(), line)) << process.err();
   for (const pid_t pid : pids) EXPECT_TRUE(is_gone(pid));
 }

@@ -186,5 +186,16 @@ TEST_P(Losses, OfANodeWhoseCrashIsHandled) {
   }
 }
 
+// An Error that nobody catches is one line and an exit code, and the others hear it as the reason.
+TEST_P(Losses, OfANodeThatLetsAnErrorGo) {
+  Job job = start("uncaught");
+  EXPECT_EQ(job.node(0).wait(), EXIT_FAILURE);
+  expect_one_line(job.node(0).err(), {"dsm[0]: ", "unlock", "lock 3"});
+  for (int rank = 1; rank < nodes; ++rank) {
+    EXPECT_EQ(job.node(rank).wait(), launch::exit_code_of_bystander);
+    expect_one_line(job.node(rank).err(), {"node 0 (", "left: ", "lock 3"});
+  }
+}
+
 }  // namespace
 }  // namespace dsm::test

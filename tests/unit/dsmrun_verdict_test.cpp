@@ -57,7 +57,7 @@ TEST(Verdict, ABystanderWaitsForTheCulpritButNotForEver) {
 TEST(Verdict, WhomTheRendezvousSawVanishIsTheCulprit) {
   Verdict verdict(3, "p");
   verdict.ended({0, 1, 0}, Time(1));
-  verdict.rendezvous_ended(2, "rank 2 on h was lost");
+  verdict.rendezvous_ended(2, "lost node 2 (h, process 9)");
   EXPECT_FALSE(verdict.blame(Time(1))) << "its end is on the way";
   verdict.ended({2, 0, SIGKILL}, Time(2));
   ASSERT_TRUE(verdict.blame(Time(2)));
@@ -66,17 +66,17 @@ TEST(Verdict, WhomTheRendezvousSawVanishIsTheCulprit) {
 
 TEST(Verdict, TheAccusedIsNotWaitedForForEver) {
   Verdict verdict(2, "p");
-  verdict.rendezvous_ended(1, "rank 1 on h was lost");
+  verdict.rendezvous_ended(1, "lost node 1 (h, process 9)");
   verdict.ended({0, bystander, 0}, Time(1));
   EXPECT_FALSE(verdict.blame(Time(1)));
   ASSERT_TRUE(verdict.blame(*verdict.deadline()));
-  EXPECT_EQ(verdict.blame(*verdict.deadline())->line, "rank 1 on h was lost");
+  EXPECT_EQ(verdict.blame(*verdict.deadline())->line, "lost node 1 (h, process 9)");
 }
 
 TEST(Verdict, AnEndWithoutAWordIsAFailureWhateverItsCode) {
   Verdict verdict(2, "p");
   verdict.ended({1, 0, 0}, Time(1));
-  verdict.rendezvous_ended(1, "rank 1 on h was lost");
+  verdict.rendezvous_ended(1, "lost node 1 (h, process 9)");
   ASSERT_TRUE(verdict.blame(Time(1)));
   EXPECT_EQ(verdict.blame(Time(1))->exit_code, 1);
 }

@@ -153,7 +153,7 @@ TEST(Board, ANodeThatVanishesEndsTheJobForAllOthers) {
   board.lost(NodeId(1));
   EXPECT_EQ(receivers<Abort>(board.take_effects()), (Ranks{0, 2}));
   ASSERT_TRUE(board.ended());
-  EXPECT_EQ(board.ended()->text, "rank 1 on host1 (process 101) was lost");
+  EXPECT_EQ(board.ended()->text, "lost node 1 (host1, process 101)");
   board.lost(NodeId(0));
   EXPECT_EQ(board.ended()->rank, NodeId(1)) << "the first one is the reason";
 }

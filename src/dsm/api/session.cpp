@@ -33,6 +33,30 @@ void forget_in_children() {
   DSM_CHECK(registered == 0, "a handler for fork() can be registered");
 }
 
+std::terminate_handler terminate_otherwise = nullptr;
+
+// A program that lets an Error go ends with its one line, and the others hear why.
+[[noreturn]] void on_terminate() {
+  try {
+    if (const std::exception_ptr thrown = std::current_exception()) std::rethrow_exception(thrown);
+  } catch (const Error& error) {
+    log_line("%s", error.what());
+    if (the_node != nullptr) the_node->fail(error.what());
+    ::_exit(EXIT_FAILURE);
+  } catch (...) {  // the program's own
+  }
+  terminate_otherwise();
+  std::abort();
+}
+
+void answer_for_errors() {
+  static const bool once = [] {
+    terminate_otherwise = std::set_terminate(on_terminate);
+    return true;
+  }();
+  (void)once;
+}
+
 const char* name_of(api::Collective kind) {
   switch (kind) {
     case api::Collective::barrier:
@@ -156,6 +180,7 @@ std::vector<Bytes> collective(Collective kind, std::uint64_t detail, ByteView da
 }  // namespace api
 
 Session::Session() : exceptions_(std::uncaught_exceptions()) {
+  answer_for_errors();
   if (the_node) throw Error("there is a dsm::Session already: a process joins its job once");
   Result<std::unique_ptr<Node>> node = Node::join();
   if (!node) api::fail(node.status());

@@ -51,7 +51,7 @@ Status Board::join(const Join& join, Time now) {
     first_rank_ = join.rank;
     agreement_ = join.agreement;
   }
-  node.name = join.host + " (process " + std::to_string(join.pid) + ")";
+  node.name = join.host + ", process " + std::to_string(join.pid);
   if (Status same = compare(join); !same) {
     end(no_node, same.code(), same.message());
     return same;
@@ -177,7 +177,8 @@ void Board::lost(NodeId rank) {
   Node& gone = node(rank);
   if (gone.state != State::joined) return;
   gone.state = State::lost;
-  if (!ended_) end(rank, Code::peer_lost, rank_text(rank) + " on " + gone.name + " was lost");
+  if (!ended_)
+    end(rank, Code::peer_lost, "lost node " + std::to_string(rank.value) + " (" + gone.name + ")");
 }
 
 void Board::process_ended(NodeId rank) {

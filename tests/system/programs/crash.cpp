@@ -4,6 +4,7 @@
 //   crash handled_before  as null, with a handler of SIGSEGV made before the Session, which says so
 //                         and ends with 42
 //   crash handled_after   the same, made after it
+//   crash uncaught        a thread of node 0 lets a dsm::Error go; the others wait at a barrier
 //   crash wild            node 0 writes into the shared space where no region is
 //   crash hold            node 0 takes lock 7, prints "ready RANK PID" as all do, and sleeps; the
 //                         others wait for the lock
@@ -12,6 +13,8 @@
 //   crash busy            all compute, and never call the library again
 #include <signal.h>
 #include <unistd.h>
+
+#include <thread>
 
 #include "scenario.hpp"
 
@@ -63,6 +66,11 @@ void wild() {
   crash_or_wait();
 }
 
+void uncaught() {
+  if (me() == 0) std::thread([] { dsm::Lock(3).unlock(); }).join();
+  dsm::barrier();
+}
+
 void hold() {
   dsm::Lock lock(7);
   if (me() == 0) lock.lock();
@@ -104,6 +112,7 @@ int main(int argc, char** argv) {
              {{"null", crash_or_wait},
               {"handled_before", handled_before, false},
               {"handled_after", handled_after, false},
+              {"uncaught", uncaught},
               {"wild", wild},
               {"hold", hold},
               {"barrier", wait_in_barrier},
