@@ -88,21 +88,35 @@ class DSM_API Placement {
   std::vector<std::size_t> shares_;
 };
 
+// What the readers of a region are promised. The first is the cheapest; a program may mix regions
+// of different policies, and each release acts on every region by its own.
+enum class Policy {
+  standard,  // what DSM_CONSISTENCY says: scope unless it is set
+  // What was written in a lock's scope is seen by the lock's next holders; a barrier shows
+  // everything to everyone.
+  scope,
+  // Everything that happened before a release, by this node or by one that it had heard from, is
+  // seen after the acquire that follows it: what programs for threads assume.
+  release,
+};
+
 // Collective: `bytes` of shared memory at the same address on every node, page-aligned and
 // zero-filled. Never null.
-DSM_API void* allocate_bytes(std::size_t bytes, const Placement& placement = Placement::block());
+DSM_API void* allocate_bytes(std::size_t bytes, const Placement& placement = Placement::block(),
+                             Policy policy = Policy::standard);
 
 // Collective: gives a region back; `memory` is what allocate_bytes() returned. No node may use it
 // afterwards.
 DSM_API void free_bytes(void* memory);
 
 template <typename T>
-std::span<T> allocate(std::size_t count, const Placement& placement = Placement::block()) {
+std::span<T> allocate(std::size_t count, const Placement& placement = Placement::block(),
+                      Policy policy = Policy::standard) {
   static_assert(std::is_trivially_copyable_v<T>,
                 "shared memory starts as zero bytes and moves between processes as bytes");
   // too many to count are too many to have
   const std::size_t bytes = count > SIZE_MAX / sizeof(T) ? SIZE_MAX : count * sizeof(T);
-  return {static_cast<T*>(allocate_bytes(bytes, placement)), count};
+  return {static_cast<T*>(allocate_bytes(bytes, placement, policy)), count};
 }
 template <typename T>
 void free(std::span<T> memory) {

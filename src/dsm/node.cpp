@@ -247,6 +247,11 @@ Node::~Node() {
   driver_.reset();
 }
 
+core::Policy Node::standard_policy() const {
+  return settings_.consistency == launch::ConsistencyChoice::release ? core::Policy::release
+                                                                     : core::Policy::scope;
+}
+
 void Node::abandon(const char* why) {
   abandoned_ = true;
   if (rendezvous_)

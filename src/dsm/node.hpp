@@ -45,6 +45,7 @@ class Node {
   std::uint32_t size() const { return job_.size; }
   Driver& driver() { return *driver_; }
   memory::AddressSpace& space() { return *space_; }
+  core::Policy standard_policy() const;  // of regions that name none
   std::uint64_t cache_bytes() const { return settings_.cache_bytes; }
   std::uint32_t chunk_pages() const { return chunk_pages_; }
   const char* transport_name() const { return wire_->caps().name; }

@@ -33,6 +33,7 @@ TEST(Settings, AreTheFallbacksWhenNothingIsSet) {
 TEST(Settings, TakeWhatIsGiven) {
   const Settings s = read({{"DSM_TRANSPORT", "tcp+faulty"},
                            {"DSM_TRAP", "mprotect"},
+                           {"DSM_CONSISTENCY", "release"},
                            {"DSM_CACHE", "512m"},
                            {"DSM_SPACE", "1T"},
                            {"DSM_BASE", "0x550000000000"},
@@ -45,6 +46,7 @@ TEST(Settings, TakeWhatIsGiven) {
                            {"DSM_JOB_KEY_FD", "9"}});
   EXPECT_EQ(s.transport, "tcp+faulty");
   EXPECT_EQ(s.trap, TrapChoice::mprotect);
+  EXPECT_EQ(s.consistency, ConsistencyChoice::release);
   EXPECT_EQ(s.cache_bytes, 512 * mebibyte);
   EXPECT_EQ(s.space_bytes, 1024 * gibibyte);
   EXPECT_EQ(s.base, 0x5500'0000'0000u);
@@ -65,6 +67,7 @@ TEST(Settings, AVariableSetToNothingIsNotSet) {
 TEST(Settings, AMalformedValueIsNamedWithTheLegalOnes) {
   const std::vector<std::pair<std::string, std::string>> bad = {
       {"DSM_TRAP", "segv"},
+      {"DSM_CONSISTENCY", "nonsense"},
       {"DSM_TRAP", "UFFD"},
       {"DSM_CACHE", "12Q"},
       {"DSM_CACHE", "0"},

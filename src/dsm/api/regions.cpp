@@ -74,6 +74,18 @@ Status prepare_home(Node& node, const core::Region& region) {
   return {};
 }
 
+core::Policy core_policy(const Node& node, Policy policy) {
+  switch (policy) {
+    case Policy::standard:
+      return node.standard_policy();
+    case Policy::scope:
+      return core::Policy::scope;
+    case Policy::release:
+      return core::Policy::release;
+  }
+  throw Error("allocate() is given a policy that does not exist");
+}
+
 }  // namespace
 
 core::Homes PlacementAccess::homes(const Placement& p, std::uint64_t pages, std::uint32_t nodes,
@@ -133,7 +145,7 @@ Placement Placement::shares(std::vector<std::size_t> bytes) {
   return p;
 }
 
-void* allocate_bytes(std::size_t bytes, const Placement& placement) {
+void* allocate_bytes(std::size_t bytes, const Placement& placement, Policy policy) {
   Node& node = api::current("allocate()");
   const std::size_t page_bytes = page_size();
   const std::uint64_t space_bytes = node.space().bytes();
@@ -151,7 +163,8 @@ void* allocate_bytes(std::size_t bytes, const Placement& placement) {
                 " MiB; free something, or give a larger DSM_SPACE");
 
   const core::Region region(RegionId(next_region++), *run,
-                            PlacementAccess::homes(placement, pages, node.size(), page_bytes));
+                            PlacementAccess::homes(placement, pages, node.size(), page_bytes),
+                            core_policy(node, policy));
   const Status prepared = prepare_home(node, region);
   // From here on this node answers for its pages; nobody comes before the barrier below.
   if (prepared.ok()) node.driver().add_region(region);

@@ -135,6 +135,7 @@ class Engine {
   void on(const LockRequest& m, NodeId from, Effects& out);
   void on(const LockForward& m, NodeId from, Effects& out);
   void on(const LockGrant& m, NodeId from, Effects& out);
+  void heed(Token& token, Seq seen, Effects& out);
   void enter(LockId id, LockHere& lock, Effects& out);
   void finish_entering(Effects& out);
   void obey(LockId id, const sync::LockStep& step, Effects& out);
@@ -157,6 +158,7 @@ class Engine {
   void protected_now(Page& page, PageId id, Effects& out);
   void flushed(PageRun run, Effects& out);
   bool finish_publications(Effects& out);
+  void tell(Token& token, Seq stamp) const;
   void grant(LockId id, Effects& out);
   PageSet written(Seq from, Seq to) const;
   void forget_clean();  // drops from dirty_ what no longer is

@@ -36,8 +36,8 @@ Homes Homes::of(const std::vector<NodeId>& home_of_page) {
   return homes;
 }
 
-Region::Region(RegionId id, PageRun run, Homes homes)
-    : id_(id), run_(run), pattern_(std::move(homes.pattern)) {
+Region::Region(RegionId id, PageRun run, Homes homes, Policy policy)
+    : id_(id), run_(run), policy_(policy), pattern_(std::move(homes.pattern)) {
   DSM_CHECK(run.count > 0, "a region has pages");
   std::map<NodeId, std::uint64_t> so_far;
   for (const Homes::Run& r : pattern_) {
@@ -99,6 +99,7 @@ std::uint64_t Region::hash() const {
   const auto mix = [&](std::uint64_t v) { h = (h ^ v) * 1099511628211ull; };
   mix(run_.first.value);
   mix(run_.count);
+  mix(static_cast<std::uint64_t>(policy_));
   for (const Homes::Run& r : pattern_) {
     mix(r.pages);
     mix(r.home.value);

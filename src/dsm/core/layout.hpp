@@ -29,15 +29,22 @@ struct Homes {
   bool operator==(const Homes&) const = default;
 };
 
+// What a region's readers are promised (DESIGN.md 2).
+enum class Policy : std::uint8_t {
+  scope,    // what was written in a scope is seen in that scope, and everything behind a barrier
+  release,  // everything that happened before a release is seen after the acquire that follows it
+};
+
 // A collective allocation: contiguous pages. Immutable once made.
 class Region {
  public:
   Region() = default;
   // REQUIRES: run.count > 0, and a pattern of at least one page.
-  Region(RegionId id, PageRun run, Homes homes);
+  Region(RegionId id, PageRun run, Homes homes, Policy policy = Policy::scope);
 
   RegionId id() const { return id_; }
   PageRun run() const { return run_; }
+  Policy policy() const { return policy_; }
   NodeId home(PageId page) const;
   // The largest run at `page`, at most `count` pages, with one home.
   PageRun same_home(PageId page, std::uint64_t count) const;
@@ -57,6 +64,7 @@ class Region {
 
   RegionId id_{};
   PageRun run_;
+  Policy policy_ = Policy::scope;
   std::vector<Homes::Run> pattern_;
   std::vector<std::uint64_t> starts_;  // page offset of each run of the pattern
   std::vector<std::uint64_t> before_;  // pages of the same home in the pattern before each run

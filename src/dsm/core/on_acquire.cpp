@@ -93,13 +93,17 @@ void Engine::normalise(Token& token) const {
   token.passed = epoch();
 }
 
+// Invalidates what a token tells of the turns after `seen`.
+void Engine::heed(Token& token, Seq seen, Effects& out) {
+  normalise(token);
+  if (planted(Bug::grant_without_log)) return;
+  invalidate(token.recent[0].since(seen), out);
+  invalidate(token.recent[1].since(seen), out);
+}
+
 void Engine::enter(LockId id, LockHere& lock, Effects& out) {
-  normalise(lock.token);
   lock.stamp = log_.now();
-  if (!planted(Bug::grant_without_log)) {
-    invalidate(lock.token.recent[0].since(lock.seen), out);
-    invalidate(lock.token.recent[1].since(lock.seen), out);
-  }
+  heed(lock.token, lock.seen, out);
   lock.seen = lock.token.turn;
   entering_.push_back({id, departures_.next()});
 }

@@ -157,18 +157,23 @@ PageSet Engine::written(Seq from, Seq to) const {
   return PageSet::of(std::move(told));
 }
 
-void Engine::grant(LockId id, Effects& out) {
-  LockHere& lock = lock_here(id);
-  Token token = std::move(lock.token);
+// One more turn of a token, with what this node wrote since `stamp`. REQUIRES: that is home.
+void Engine::tell(Token& token, Seq stamp) const {
   normalise(token);
   token.passed = epoch();
   ++token.turn;
   // What was logged after this node's part of the barrier had gone belongs to the next interval.
   const Seq boundary = contributed_ ? arrived_at_ : log_.now();
-  token.recent[0].note(written(lock.stamp, boundary), token.turn);
+  token.recent[0].note(written(stamp, boundary), token.turn);
   if (contributed_)
-    token.recent[1].note(written(std::max(lock.stamp, boundary), log_.now()), token.turn);
+    token.recent[1].note(written(std::max(stamp, boundary), log_.now()), token.turn);
   if (planted(Bug::log_collected_early)) token.recent[0].clear();
+}
+
+void Engine::grant(LockId id, Effects& out) {
+  LockHere& lock = lock_here(id);
+  Token token = std::move(lock.token);
+  tell(token, lock.stamp);
   if (planted(Bug::mark_cleared_early))
     for (const PageRun& run : written(lock.stamp, log_.now()).runs)
       for (PageId p = run.first; p < run.end(); ++p)

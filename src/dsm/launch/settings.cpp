@@ -44,6 +44,11 @@ bool apply_trap(std::string_view value, Settings& out) {
   return true;
 }
 
+bool apply_consistency(std::string_view value, Settings& out) {
+  out.consistency = value == "release" ? ConsistencyChoice::release : ConsistencyChoice::scope;
+  return value == "scope" || value == "release";
+}
+
 bool apply_cache(std::string_view value, Settings& out) {
   const auto bytes = parse_byte_count(value, 1, space_max);
   if (bytes) out.cache_bytes = *bytes;
@@ -132,6 +137,8 @@ constexpr Setting table[] = {
      "the wire between nodes", apply_transport},
     {"DSM_TRAP", "choice", "auto", "auto, uffd or mprotect",
      "how an access to an absent page is noticed", apply_trap},
+    {"DSM_CONSISTENCY", "choice", "scope", "scope or release",
+     "the policy of regions that name none; equal on all nodes", apply_consistency},
     {"DSM_CACHE", "bytes", "1G", "bytes with K, M, G or T, as in 512M",
      "memory for copies of pages whose home is elsewhere", apply_cache},
     {"DSM_SPACE", "bytes", "64G", "a multiple of 1M up to 64T, as in 64G",
@@ -237,6 +244,8 @@ Agreement settings_agreement(const Settings& settings) {
   return {{"build", build_id()},
           {"DSM_SPACE", std::to_string(settings.space_bytes)},
           {"DSM_BASE", base},
+          {"DSM_CONSISTENCY",
+           settings.consistency == ConsistencyChoice::release ? "release" : "scope"},
           {"page size", std::to_string(::sysconf(_SC_PAGESIZE))}};
 }
 

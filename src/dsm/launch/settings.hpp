@@ -26,6 +26,8 @@ using Environment = std::map<std::string, std::string, std::less<>>;
 // REQUIRES: no other thread changes the environment meanwhile.
 Environment process_environment();
 
+// The policy of regions that name none.
+enum class ConsistencyChoice : std::uint8_t { scope, release };
 enum class TrapChoice : std::uint8_t { automatic, uffd, mprotect };
 
 inline constexpr std::uint64_t kibibyte = std::uint64_t{1} << 10;
@@ -50,6 +52,7 @@ struct LaunchVariables {
 struct Settings {
   std::string transport;
   TrapChoice trap = TrapChoice::automatic;
+  ConsistencyChoice consistency = ConsistencyChoice::scope;
   std::uint64_t cache_bytes = 0;
   std::uint64_t space_bytes = 0;
   std::optional<std::uint64_t> base;  // absent: chosen by node 0
