@@ -33,7 +33,10 @@ Bytes random_message(std::mt19937& random) {
     case 0: {
       LockGrant grant{LockId(random()), {}};
       for (std::uint32_t turn = 1; turn < 5; ++turn)
-        grant.token.recent[turn % 2].note(random_pages(random), Seq(turn));
+      {
+        grant.token.recent[turn % 2].scope.note(random_pages(random), Seq(turn));
+        grant.token.recent[turn % 2].before.note(NodeId(turn % 3), random_pages(random), Seq(turn));
+      }
       encode(grant, bytes);
       break;
     }

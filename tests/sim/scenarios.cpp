@@ -165,6 +165,37 @@ Program a_region_goes_while_locks_are_handed_over() {
   return s.finish();
 }
 
+// Node 1's thread 0 hands lock 0 over while the diff of its thread 1 is under way: lock 0 may tell
+// of the page before it is home, and then lock 1 must tell of it again.
+Program a_lock_tells_of_a_diff_under_way() {
+  Script s(3, {0}, 2, core::Policy::release);
+  s.node(1, 0);
+  s.node(1, 1);
+  for (int i = 0; i < 4; ++i) {
+    s.node(1, 0).acquire(0).release(0);
+    s.node(1, 1).acquire(1).write(0, 0, 8).release(1);
+    s.node(2).acquire(0).release(0).read(0, 32, 1).acquire(1).read(0, 0, 8).release(1);
+  }
+  return s.finish();
+}
+
+// Data first, then a flag under a lock; and on through a second lock.
+Program a_message_is_passed_on() {
+  Script s(3, {0, 1}, 2, core::Policy::release);
+  s.node(2).read(0, 0, 8).read(1, 0, 8);
+  s.node(1).read(0, 0, 8).read(1, 0, 8);
+  s.node(0).read(1, 0, 8);
+  s.join_all();
+  const std::uint32_t baton = s.baton(0);
+  s.node(0).write(0, 0, 8).write(1, 0, 8).acquire(0).give(baton, 0).release(0);
+  for (int i = 0; i < 4; ++i) {
+    s.node(1).acquire(0).take(baton, 0).release(0).if_has(baton, 4);
+    s.acquire(1).give(baton, 1).release(1);
+    s.node(2).acquire(1).take(baton, 1).release(1).if_has(baton, 3).read(0, 0, 8).read(1, 0, 8);
+  }
+  return s.finish();
+}
+
 // One entry a ring: every fetch but the first waits for the home to read.
 Program a_mark_ring_of_one() {
   Script s(2, {0, 0, 0, 0});
@@ -199,6 +230,8 @@ std::vector<Scenario> all() {
        a_small_cache_is_written_through()},
       {"ARegionGoesWhileLocksAreHandedOver", Bug::none,
        a_region_goes_while_locks_are_handed_over()},
+      {"ALockTellsOfADiffUnderWay", Bug::told_before_home, a_lock_tells_of_a_diff_under_way()},
+      {"AMessageIsPassedOn", Bug::history_not_passed_on, a_message_is_passed_on()},
       {"AMarkRingOfOne", Bug::none, a_mark_ring_of_one()},
   };
 }

@@ -26,6 +26,12 @@ const char* name_of(Do what) {
       return "pin";
     case Do::unpin:
       return "unpin";
+    case Do::take:
+      return "take";
+    case Do::give:
+      return "give";
+    case Do::if_has:
+      return "if_has";
     case Do::add_region:
       return "add_region";
     case Do::drop_region:
@@ -48,6 +54,11 @@ std::string to_string(const Op& op) {
     case Do::pin:
     case Do::unpin:
       return text + " page " + std::to_string(op.page) + "+" + std::to_string(op.arg);
+    case Do::take:
+    case Do::give:
+      return text + " baton " + std::to_string(op.arg) + " at lock " + std::to_string(op.lock);
+    case Do::if_has:
+      return text + " baton " + std::to_string(op.arg);
     case Do::add_region:
     case Do::drop_region:
       return text + " region " + std::to_string(op.arg);
@@ -65,25 +76,26 @@ std::size_t Program::operations() const {
   return sum;
 }
 
-Script::Script(std::uint32_t nodes, const std::vector<std::uint32_t>& homes, std::uint32_t locks) {
+Script::Script(std::uint32_t nodes, const std::vector<std::uint32_t>& homes, std::uint32_t locks,
+               core::Policy policy) {
   program_.config.nodes = nodes;
   program_.config.chunk_pages = 4;
   program_.config.cache_chunks = 16;
   program_.config.mark_ring_slots = 16;
   program_.config.fetch_window = 1;
-  region(homes);
+  region(homes, policy);
   for (std::uint32_t i = 0; i < locks; ++i) program_.locks.push_back(LockId(i));
   program_.nodes.resize(nodes);
   for (std::uint32_t n = 0; n < nodes; ++n) node(n).add_region(0).append({Do::join});
 }
 
-std::uint32_t Script::region(const std::vector<std::uint32_t>& homes) {
+std::uint32_t Script::region(const std::vector<std::uint32_t>& homes, core::Policy policy) {
   std::vector<NodeId> home_of_page;
   for (const std::uint32_t h : homes) home_of_page.push_back(NodeId(h));
   const auto number = static_cast<std::uint32_t>(program_.regions.size());
   const PageRun run{PageId(program_.config.space_pages), homes.size()};
   program_.config.space_pages += homes.size();
-  program_.regions.emplace_back(RegionId(number), run, core::Homes::of(home_of_page));
+  program_.regions.emplace_back(RegionId(number), run, core::Homes::of(home_of_page), policy);
   return number;
 }
 
@@ -124,6 +136,19 @@ Script& Script::acquire(std::uint32_t lock) {
 }
 Script& Script::release(std::uint32_t lock) {
   return append({Do::release, 0, 0, 0, lock});
+}
+std::uint32_t Script::baton(std::uint32_t node, std::uint32_t thread) {
+  program_.batons.push_back({false, 0, node, thread});
+  return static_cast<std::uint32_t>(program_.batons.size()) - 1;
+}
+Script& Script::take(std::uint32_t baton, std::uint32_t lock) {
+  return append({Do::take, 0, 0, 0, baton, 0, lock});
+}
+Script& Script::give(std::uint32_t baton, std::uint32_t lock) {
+  return append({Do::give, 0, 0, 0, baton, 0, lock});
+}
+Script& Script::if_has(std::uint32_t baton, std::uint32_t skip) {
+  return append({Do::if_has, 0, 0, 0, baton, skip});
 }
 Script& Script::arrive() {
   return append({Do::arrive});

@@ -3,7 +3,9 @@
 //
 // Every byte belongs to a *field* of 1..8 bytes within a page. A field belongs to one lock for the
 // whole program, or is a *phase field*: between two barriers one thread may use it, or everyone may
-// read it. Fields of different owners share words and pages. Pure values; the same seed gives the
+// read it. In regions of the release policy a field may also belong to a *baton*: it lies at some
+// lock, whose holder may take it, use its fields with or without a lock, and later lay it down at
+// any lock that it holds. Fields of different owners share words and pages. Pure values; the same seed gives the
 // same program.
 #pragma once
 
@@ -27,6 +29,9 @@ enum class Do : std::uint8_t {
   join,    // all threads of the node meet, then one of them arrives
   pin,
   unpin,
+  take,  // the baton, if it lies at the lock, which this thread holds
+  give,  // lay it down there, if this thread has it
+  if_has,  // the baton; otherwise continue `skip` operations further
   add_region,  // by one thread of each node
   drop_region,
 };
@@ -36,12 +41,22 @@ struct Op {
   std::uint8_t length = 0;   // read, write: bytes, at most 8, in one page
   std::uint16_t offset = 0;  // read, write: in the page
   std::uint32_t page = 0;    // read, write, pin, unpin
-  std::uint32_t arg = 0;     // lock, region (indices into the program's), pages of a pin
-  std::uint32_t skip = 0;    // try_acquire
+  // lock, region, baton (indices into the program's), pages of a pin
+  std::uint32_t arg = 0;
+  std::uint32_t skip = 0;  // try_acquire, if_has
+  std::uint32_t lock = 0;  // take, give
 };
 
 const char* name_of(Do what);
 std::string to_string(const Op& op);
+
+// Where a baton is: at a lock, or with a thread.
+struct Baton {
+  bool lies = true;
+  std::uint32_t lock = 0;
+  std::uint32_t node = 0, thread = 0;
+  bool operator==(const Baton&) const = default;
+};
 
 struct Program {
   core::Config config;  // of every node; `self` aside
@@ -49,6 +64,7 @@ struct Program {
   bool repeats_stores = false;  // some stores write what is there already
   std::vector<LockId> locks;
   std::vector<core::Region> regions;
+  std::vector<Baton> batons;  // at the start
   std::vector<std::vector<std::vector<Op>>> nodes;  // [node][thread]
 
   std::uint32_t node_count() const { return config.nodes; }
@@ -72,7 +88,8 @@ Program random_program(std::uint64_t seed, const Shape& shape);
 class Script {
  public:
   // `homes`: of the pages, one each; they make up one region.
-  Script(std::uint32_t nodes, const std::vector<std::uint32_t>& homes, std::uint32_t locks = 2);
+  Script(std::uint32_t nodes, const std::vector<std::uint32_t>& homes, std::uint32_t locks = 2,
+         core::Policy policy = core::Policy::scope);
 
   // The thread that the following calls append to. Threads begin after the region is there.
   Script& node(std::uint32_t node, std::uint32_t thread = 0);
@@ -81,11 +98,16 @@ class Script {
   Script& acquire(std::uint32_t lock);
   Script& release(std::uint32_t lock);
   Script& arrive();
+  std::uint32_t baton(std::uint32_t node, std::uint32_t thread = 0);  // one more, and who has it
+  Script& take(std::uint32_t baton, std::uint32_t lock);
+  Script& give(std::uint32_t baton, std::uint32_t lock);
+  Script& if_has(std::uint32_t baton, std::uint32_t skip);
   Script& pin(std::uint32_t page, std::uint32_t pages = 1);
   Script& unpin(std::uint32_t page, std::uint32_t pages = 1);
   // One more region, behind the others: its number. Its thread 0s add and drop it, with barriers
   // around.
-  std::uint32_t region(const std::vector<std::uint32_t>& homes);
+  std::uint32_t region(const std::vector<std::uint32_t>& homes,
+                       core::Policy policy = core::Policy::scope);
   Script& add_region(std::uint32_t region);
   Script& drop_region(std::uint32_t region);
   // Every thread of every node meets.

@@ -40,6 +40,13 @@ class Generator {
   void phase_access();
   void pinned_access();
   void try_scope_on(std::uint32_t lock);
+  void baton();
+  std::uint32_t lasting_pages() const {
+    return static_cast<std::uint32_t>(program_.regions[lasting_ - 1].run().end().value);
+  }
+  const core::Region& region_of(std::uint32_t page) const {
+    return program_.regions[program_.regions[0].run().contains(PageId(page)) ? 0 : 1];
+  }
   void put(Op op) { ops_->push_back(op); }
 
   Random random_;
@@ -48,12 +55,14 @@ class Generator {
   Owners owners_ = Owners::rotating;
   std::uint32_t threads_ = 1;  // of each node
   std::uint32_t phases_ = 1;
+  std::uint32_t lasting_ = 0;  // regions that are there from the first barrier to the end
   bool all_join_ =
       true;  // barriers are for all threads of a node; otherwise thread 0 arrives alone
   bool lone_lock_ = false;  // the last lock may be held across a barrier
   std::uint32_t write_percent_ = 50;
   std::uint32_t hot_fields_ = ~0u;  // so many of a lock's fields are used
   std::vector<std::vector<Field>> by_lock_;
+  std::vector<std::vector<Field>> by_baton_;
   std::vector<Field> phase_fields_;
   std::vector<std::vector<std::uint32_t>> at_home_;  // phase fields, by the node that is home
 
@@ -89,8 +98,8 @@ void Generator::choose_config() {
   write_percent_ = r.pick(20u, 50u, 50u, 80u);
 }
 
-// Region 0 lasts. Region 1, behind it, is dropped and given out again in a share of the programs
-// (make).
+// The first regions last. Those behind them are dropped and given out again in a share of the
+// programs (make).
 void Generator::place_regions() {
   const std::uint32_t n = program_.config.nodes;
   const std::uint64_t pages = program_.config.space_pages - 8;
@@ -109,13 +118,22 @@ void Generator::place_regions() {
       }
     }
   };
-  program_.regions.emplace_back(RegionId(0), PageRun{PageId(0), pages}, homes(pages));
+  const std::uint64_t scoped = random_.one_in(2) ? pages : random_.below(pages + 1);
+  const auto lasting = [&](std::uint64_t first, std::uint64_t count, core::Policy policy) {
+    if (count == 0) return;
+    program_.regions.emplace_back(RegionId(lasting_), PageRun{PageId(first), count}, homes(count),
+                                  policy);
+    ++lasting_;
+  };
+  lasting(0, scoped, core::Policy::scope);
+  lasting(scoped, pages - scoped, core::Policy::release);
   if (all_join_ && n * 8 <= program_.page_bytes &&
       random_.one_in(3)) {  // each node has 8 bytes of each page
-    for (std::uint32_t id = 1; id <= 3; ++id) {
+    for (std::uint32_t id = 0; id < 3; ++id) {
       const std::uint64_t count = random_.between(1, 4);
-      program_.regions.emplace_back(RegionId(id), PageRun{PageId(pages + random_.below(4)), count},
-                                    homes(count));
+      program_.regions.emplace_back(RegionId(lasting_ + id),
+                                    PageRun{PageId(pages + random_.below(4)), count}, homes(count),
+                                    random_.pick(core::Policy::scope, core::Policy::release));
     }
   }
 }
@@ -124,17 +142,24 @@ void Generator::cut_fields() {
   const auto locks = static_cast<std::uint32_t>(program_.locks.size());
   by_lock_.resize(locks);
   at_home_.resize(program_.config.nodes);
-  const core::Region& region = program_.regions[0];
   const std::uint32_t phase_share = random_.pick(1u, 2u, 4u);
-  for (std::uint32_t page = 0; page < region.run().count; ++page) {
+  const std::uint32_t batons = random_.below(4);
+  by_baton_.resize(batons);
+  for (std::uint32_t b = 0; b < batons; ++b)
+    program_.batons.push_back({true, random_.below(locks), 0, 0});
+  for (std::uint32_t page = 0; page < lasting_pages(); ++page) {
+    const core::Region& region = region_of(page);
+    const std::uint32_t baton_share = region.policy() == core::Policy::release ? batons : 0;
     std::uint32_t offset = 0;
     while (offset < program_.page_bytes) {
       const std::uint32_t room = 8 - offset % 8;  // a field stays within one word, as a store does
       const auto length = static_cast<std::uint8_t>(std::min(random_.between(1, 8), room));
       const Field field{page, static_cast<std::uint16_t>(offset), length};
-      const std::uint32_t lock = random_.below(locks + phase_share);
+      const std::uint32_t lock = random_.below(locks + phase_share + baton_share);
       if (lock < locks) {
         by_lock_[lock].push_back(field);
+      } else if (lock >= locks + phase_share) {
+        by_baton_[lock - locks - phase_share].push_back(field);
       } else {
         at_home_[region.home(PageId(page)).value].push_back(
             static_cast<std::uint32_t>(phase_fields_.size()));
@@ -196,7 +221,7 @@ void Generator::pinned_access() {
   // One thread of a node, one chunk, nothing waited for meanwhile: pins cannot make a cache too
   // small.
   if (pinned_ || thread_ != 0 || !in_phase_ || phase_fields_.empty()) return;
-  const std::uint32_t pages = static_cast<std::uint32_t>(program_.regions[0].run().count);
+  const std::uint32_t pages = lasting_pages();
   const std::uint32_t page = random_.below(pages);
   const std::uint32_t chunk = program_.config.chunk_pages;
   const std::uint32_t count = random_.between(1, std::min(chunk - page % chunk, pages - page));
@@ -265,6 +290,31 @@ void Generator::try_scope_on(std::uint32_t lock) {
   (*ops_)[at].skip = static_cast<std::uint32_t>(ops_->size() - at);
 }
 
+// Takes a baton if it lies at some lock, uses what belongs to it outside of any scope, and lays it
+// down at the same lock or another.
+void Generator::baton() {
+  if (program_.batons.empty()) return;
+  const std::uint32_t baton = random_.below(program_.batons.size());
+  const auto locks = static_cast<std::uint32_t>(program_.locks.size()) - (lone_lock_ ? 1 : 0);
+  const std::uint32_t here = random_.below(locks), there = random_.below(locks);
+  if (here == frozen_ || there == frozen_) return;
+  const auto use = [&] {
+    for (std::uint32_t i = random_.below(4); i > 0 && !by_baton_[baton].empty(); --i)
+      access(by_baton_[baton][random_.below(by_baton_[baton].size())], true);
+  };
+  put({Do::acquire, 0, 0, 0, here});
+  put({Do::take, 0, 0, 0, baton, 0, here});
+  put({Do::release, 0, 0, 0, here});
+  const std::size_t at = ops_->size();
+  put({Do::if_has, 0, 0, 0, baton});
+  use();
+  put({Do::acquire, 0, 0, 0, there});
+  if (random_.one_in(2)) use();
+  put({Do::give, 0, 0, 0, baton, 0, there});
+  put({Do::release, 0, 0, 0, there});
+  (*ops_)[at].skip = static_cast<std::uint32_t>(ops_->size() - at);
+}
+
 void Generator::write_thread_phase(std::uint32_t node, std::uint32_t thread, std::uint32_t phase,
                                    std::uint32_t budget) {
   node_ = node;
@@ -279,7 +329,11 @@ void Generator::write_thread_phase(std::uint32_t node, std::uint32_t thread, std
         pinned_access();
         break;
       case 1:
-        try_scope();
+        if (random_.one_in(2)) {
+          try_scope();
+        } else {
+          baton();
+        }
         break;
       case 2:
         if (frozen_ < by_lock_.size() && !by_lock_[frozen_].empty())
@@ -313,10 +367,10 @@ Program Generator::make() {
   const auto first_threads = [&](Op op) {
     for (auto& threads : program_.nodes) threads[0].push_back(op);
   };
-  first_threads({Do::add_region});
+  for (std::uint32_t i = 0; i < lasting_; ++i) first_threads({Do::add_region, 0, 0, 0, i});
   everyone({Do::join});
 
-  const std::uint32_t transient = static_cast<std::uint32_t>(program_.regions.size()) - 1;
+  const std::uint32_t transient = static_cast<std::uint32_t>(program_.regions.size()) - lasting_;
   const std::uint32_t each = std::max(1u, shape_.operations / (n * threads_ * phases_));
   std::uint32_t region = 0;  // the transient one that is there; 0 = none
   for (std::uint32_t phase = 0; phase < phases_; ++phase) {
@@ -360,7 +414,7 @@ Program Generator::make() {
         first_threads({Do::drop_region, 0, 0, 0, region});
         everyone({Do::join});
       }
-      region = region == 0 || random_.one_in(2) ? 1 + random_.below(transient) : 0;
+      region = region == 0 || random_.one_in(2) ? lasting_ + random_.below(transient) : 0;
       if (region != 0) {
         first_threads({Do::add_region, 0, 0, 0, region});
         everyone({Do::join});
@@ -377,6 +431,8 @@ Program Generator::make() {
       const auto& fields = by_lock_[random_.below(locks)];
       if (!fields.empty()) access(fields[random_.below(fields.size())], false);
     }
+    for (const auto& fields : by_baton_)
+      if (!fields.empty()) access(fields[random_.below(fields.size())], false);
   }
   return std::move(program_);
 }

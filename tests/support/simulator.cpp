@@ -50,7 +50,12 @@ Physics Physics::exact() {
 
 Simulator::Simulator(const Program& program, const Physics& physics, std::uint64_t seed,
                      core::Bug bug)
-    : program_(&program), physics_(physics), random_(seed), bug_(bug), oracle_(program) {
+    : program_(&program),
+      physics_(physics),
+      random_(seed),
+      bug_(bug),
+      batons_(program.batons),
+      oracle_(program) {
   const std::uint32_t n = program.node_count();
   pending_.reserve(256);
   engines_.reserve(n);
@@ -239,6 +244,14 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
       oracle_.released(op.arg);
       advance(node, thread);
       return step(node, core::Release{program_->locks[op.arg]});
+    case Do::take:
+      if (Baton& b = batons_[op.arg]; b.lies && b.lock == op.lock) b = {false, 0, node, thread};
+      return advance(node, thread);
+    case Do::give:
+      if (has(node, thread, op.arg)) batons_[op.arg] = {true, op.lock, 0, 0};
+      return advance(node, thread);
+    case Do::if_has:
+      return advance(node, thread, has(node, thread, op.arg) ? 1 : op.skip);
     case Do::arrive:
       fence(node, thread);
       return arrive(node, thread, true);

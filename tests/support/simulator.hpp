@@ -178,6 +178,9 @@ class Simulator {
   void operate(std::uint32_t node, std::uint32_t thread);
   bool access(std::uint32_t node, std::uint32_t thread, const Op& op);
   void arrive(std::uint32_t node, std::uint32_t thread, bool alone);
+  bool has(std::uint32_t node, std::uint32_t thread, std::uint32_t baton) const {
+    return batons_[baton] == Baton{false, 0, node, thread};
+  }
   void advance(std::uint32_t node, std::uint32_t thread, std::uint32_t operations = 1);
   void drain(std::uint32_t node, std::uint32_t thread);
   void fence(std::uint32_t node, std::uint32_t thread);
@@ -225,6 +228,7 @@ class Simulator {
   std::vector<core::Engine> engines_;
   std::vector<Machine> machines_;
   std::vector<Node> nodes_;
+  std::vector<Baton> batons_;
   Oracle oracle_;
   std::deque<Executor> executors_;
   std::vector<std::uint32_t> free_executors_;

@@ -93,6 +93,11 @@ std::uint64_t Simulator::hash() const {
       h.add(static_cast<std::uint64_t>(t.waiting) * 2 + (t.joined ? 1 : 0));
     }
   }
+  for (const Baton& b : batons_) {
+    h.add(b.lies);
+    h.add(b.lock);
+    h.add(std::uint64_t{b.node} << 32 | b.thread);
+  }
   for (const Channel& channel : channels_) {
     for (const std::uint32_t index : channel.queue) {
       const Transfer& t = transfers_[index];

@@ -32,9 +32,9 @@ struct MessageText {
   }
   std::string operator()(const core::LockGrant& m) const {
     return " lock " + number(m.lock) + " turn " + number(m.token.turn) + " passed " +
-           number(m.token.passed) + " notices " + words(m.token.recent[0].since(Seq(0))) +
-           " of which new " + words(m.token.recent[0].since(Seq(m.token.turn.value - 1))) +
-           " next " + words(m.token.recent[1].since(Seq(0)));
+           number(m.token.passed) + " notices " + words(m.token.recent[0].scope.since(Seq(0))) +
+           " of which new " + words(m.token.recent[0].scope.since(Seq(m.token.turn.value - 1))) +
+           " next " + words(m.token.recent[1].scope.since(Seq(0)));
   }
   std::string operator()(const core::Diff& m) const {
     return " pages " + to_string(m.run) + " of " + number(m.body.size()) + " bytes";

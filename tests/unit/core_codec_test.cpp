@@ -187,9 +187,11 @@ TEST(Message, EveryKindSurvivesTheWire) {
   LockGrant grant{LockId(9), {}};
   grant.token.turn = Seq(12);
   grant.token.passed = Epoch(3);
-  grant.token.recent[0].note(PageSet::of({PageId(1), PageId(2), PageId(7)}), Seq(11));
-  grant.token.recent[0].note(PageSet::of({PageId(2)}), Seq(12));
-  grant.token.recent[1].note({{}, true}, Seq(12));
+  grant.token.recent[0].scope.note(PageSet::of({PageId(1), PageId(2), PageId(7)}), Seq(11));
+  grant.token.recent[0].scope.note(PageSet::of({PageId(2)}), Seq(12));
+  grant.token.recent[1].scope.note({{}, true}, Seq(12));
+  grant.token.recent[0].before.note(NodeId(4), PageSet::of({PageId(6)}), Seq(90));
+  grant.token.recent[0].before.note(NodeId(2), PageSet::of({PageId(3), PageId(4)}), Seq(7));
   expect_same(grant);
   const Bytes body(33, std::byte{7});
   expect_same(Diff{{PageId(40), 3}, body});

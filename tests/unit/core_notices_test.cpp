@@ -152,5 +152,80 @@ TEST(NoticeLog, EverythingOverridesWhatWasNoted) {
   EXPECT_TRUE(log.since(Seq(2)).empty());
 }
 
+TEST(PageSet, Adds) {
+  PageSet set = PageSet::of({PageId(1), PageId(2), PageId(8)});
+  set.add(PageSet::of({PageId(2), PageId(3), PageId(5)}));
+  const std::vector<PageRun> runs{{PageId(1), 3}, {PageId(5), 1}, {PageId(8), 1}};
+  EXPECT_EQ(set.runs, runs);
+  set.add({});
+  EXPECT_EQ(set.runs, runs);
+  set.add({{}, true});
+  EXPECT_TRUE(set.everything);
+  set.add(run(4, 2));
+  EXPECT_TRUE(set.everything);
+  EXPECT_TRUE(set.runs.empty());
+}
+
+// Nodes that write, and tell one another all they know, against sets of writes.
+TEST(History, TellsEverythingThatHappenedBefore) {
+  constexpr std::uint32_t nodes = 4;
+  constexpr std::uint64_t pages = 24;
+  struct Node {
+    History history;
+    std::uint64_t position = 0;
+    std::set<std::pair<std::uint32_t, std::uint64_t>> known;  // writer, position
+    std::map<std::uint64_t, std::uint64_t> page_at;           // of its own positions
+  };
+  std::mt19937 random(7);
+  for (int round = 0; round < 50; ++round) {
+    std::vector<Node> all(nodes);
+    for (int i = 0; i < 60; ++i) {
+      const std::uint32_t a = static_cast<std::uint32_t>(random()) % nodes;
+      const std::uint32_t b = static_cast<std::uint32_t>(random()) % nodes;
+      Node& teller = all[a];
+      if (random() % 3 != 0) {
+        std::vector<PageId> written;
+        for (std::uint32_t k = static_cast<std::uint32_t>(random()) % 3; k > 0; --k) {
+          written.push_back(PageId(random() % pages));
+          teller.page_at[teller.position] = written.back().value;
+          teller.known.insert({a, teller.position++});
+        }
+        teller.history.note(NodeId(a), PageSet::of(written), Seq(teller.position));
+      }
+      if (a == b) continue;
+      Node& learner = all[b];
+      const PageSet news = learner.history.learn(teller.history, NodeId(b));
+      for (const auto& [writer, position] : teller.known) {
+        if (writer == b || !learner.known.insert({writer, position}).second) continue;
+        EXPECT_TRUE(news.contains(PageId(all[writer].page_at.at(position))));
+      }
+      EXPECT_TRUE(learner.history.learn(teller.history, NodeId(b)).empty()) << "no news twice";
+    }
+  }
+}
+
+TEST(History, OverItsBoundTheOldestIsEverything) {
+  History teller;
+  Seq at{};
+  for (std::uint32_t i = 0; i < 2 * notice_runs_max; ++i)
+    teller.note(NodeId(i % 3), run(2 * i, 1), at = at + 1);
+  History fresh, informed;
+  informed.note(NodeId(0), run(1, 1), at);
+  informed.note(NodeId(1), run(1, 1), at);
+  informed.note(NodeId(2), run(1, 1), Seq(at.value - 1));
+  EXPECT_TRUE(fresh.learn(teller, NodeId(3)).everything);
+  const PageSet last = informed.learn(teller, NodeId(3));
+  EXPECT_LE(last.runs.size(), 1u);
+  EXPECT_FALSE(last.everything);
+  Bytes bytes;
+  Writer writer(bytes);
+  encode(teller, writer);
+  EXPECT_LT(bytes.size(), 32 * notice_runs_max);
+  History copy;
+  Reader reader(bytes);
+  ASSERT_TRUE(decode(reader, copy));
+  EXPECT_EQ(copy, teller);
+}
+
 }  // namespace
 }  // namespace dsm::core

@@ -158,9 +158,10 @@ class Engine {
   void protected_now(Page& page, PageId id, Effects& out);
   void flushed(PageRun run, Effects& out);
   bool finish_publications(Effects& out);
-  void tell(Token& token, Seq stamp) const;
+  void tell(Token& token, Seq stamp);
   void grant(LockId id, Effects& out);
-  PageSet written(Seq from, Seq to) const;
+  // of regions of one policy, or of all
+  PageSet written(Seq from, Seq to, std::optional<Policy> only = std::nullopt) const;
   void forget_clean();  // drops from dirty_ what no longer is
   bool counts_as_dirty(PageId id) const;
   void settle(Effects& out);
@@ -222,6 +223,10 @@ class Engine {
   // pages that are, or are being made, writable and are not private; no repeats
   std::vector<PageId> dirty_;
   WriteLog log_;
+  // what was written to regions of the release policy, by others and by this node, as far as it has
+  // heard: in this interval, and in the next (as Token::recent)
+  History heard_[2];
+  Seq told_{};  // the log's position up to which heard_ has this node's own writes
   // the log's position at this node's last arrival at a barrier
   Seq arrived_at_{};
   Pending flushes_;     // pages between writable and home

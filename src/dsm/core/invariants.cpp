@@ -27,6 +27,10 @@ class Hash {
         std::uint64_t{p.invalidate} << 9 | std::uint64_t{p.flush} << 10 |
         std::uint64_t{p.had} << 11 | std::uint64_t{p.private_next} << 12);
   }
+  void mix(ByteView bytes) {
+    mix(bytes.size());
+    for (const std::byte b : bytes) mix(std::to_integer<std::uint64_t>(b));
+  }
   void mix(const PageSet& set) {
     mix(set.everything);
     for (const PageRun& r : set.runs) mix(r.first.value), mix(r.count);
@@ -135,10 +139,16 @@ std::uint64_t Engine::hash() const {
     for (const Ticket t : lock.queue.waiting()) h.mix(t.value);
     h.mix(lock.seen.value);
     h.mix(lock.stamp.value);
-    h.mix(lock.token.turn.value);
-    h.mix(lock.token.recent[0].since(Seq()));
-    h.mix(lock.token.recent[1].since(Seq()));
+    Bytes token;
+    Writer writer(token);
+    encode(lock.token, writer);
+    h.mix(token);
   }
+  Bytes heard;
+  Writer writer(heard);
+  for (const History& history : heard_) encode(history, writer);
+  h.mix(heard);
+  h.mix(told_.value);
   for (const auto& [id, queue] : queues_) h.mix(id.value), h.mix(queue.tail().value);
   for (const Publication& p : publications_) h.mix(p.id), h.mix(p.drained), h.mix(p.flushes_before);
   for (const Entering& e : entering_) h.mix(e.lock.value);

@@ -42,10 +42,7 @@ struct Encoder {
   void operator()(const LockGrant& m) {
     out.put(Kind::lock_grant);
     out.put(m.lock);
-    out.put(m.token.turn);
-    out.put(m.token.passed);
-    encode(m.token.recent[0], out);
-    encode(m.token.recent[1], out);
+    encode(m.token, out);
   }
   void operator()(const Diff& m) {
     out.put(Kind::diff);
@@ -76,9 +73,7 @@ struct Encoder {
 std::optional<Message> decode_grant(Reader& in) {
   LockGrant m;
   m.lock = in.get<LockId>();
-  m.token.turn = in.get<Seq>();
-  m.token.passed = in.get<Epoch>();
-  if (!decode(in, m.token.recent[0]) || !decode(in, m.token.recent[1])) return std::nullopt;
+  if (!decode(in, m.token)) return std::nullopt;
   return m;
 }
 
@@ -131,6 +126,18 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
 }
 
 }  // namespace
+
+void encode(const Token& token, Writer& out) {
+  out.put(token.turn);
+  out.put(token.passed);
+  for (const Notices& notices : token.recent) encode(notices, out);
+}
+
+bool decode(Reader& in, Token& token) {
+  token.turn = in.get<Seq>();
+  token.passed = in.get<Epoch>();
+  return decode(in, token.recent[0]) && decode(in, token.recent[1]);
+}
 
 void encode(const Message& message, Bytes& out) {
   Writer writer(out);

@@ -19,9 +19,12 @@ namespace dsm::core {
 struct Token {
   Seq turn{};      // hand-overs between nodes so far
   Epoch passed{};  // barriers passed by the node that sent it
-  NoticeLog recent[2];
+  Notices recent[2];
   bool operator==(const Token&) const = default;
 };
+
+void encode(const Token& token, Writer& out);
+bool decode(Reader& in, Token& token);
 
 struct LockRequest {
   LockId lock{};

@@ -1,6 +1,7 @@
 #include "dsm/core/notices.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace dsm::core {
 
@@ -27,6 +28,26 @@ bool PageSet::contains(PageId page) const {
   const auto after = std::upper_bound(runs.begin(), runs.end(), page,
                                       [](PageId p, const PageRun& r) { return p < r.first; });
   return after != runs.begin() && std::prev(after)->contains(page);
+}
+
+void PageSet::add(const PageSet& other) {
+  if (everything || other.empty()) return;
+  std::vector<PageRun> all;
+  all.reserve(runs.size() + other.runs.size());
+  std::merge(runs.begin(), runs.end(), other.runs.begin(), other.runs.end(),
+             std::back_inserter(all),
+             [](const PageRun& a, const PageRun& b) { return a.first < b.first; });
+  runs.clear();
+  everything = other.everything;
+  for (const PageRun& run : all) {
+    if (!runs.empty() && run.first <= runs.back().end()) {
+      runs.back().count = std::max(runs.back().end(), run.end()) - runs.back().first;
+    } else {
+      runs.push_back(run);
+    }
+  }
+  everything = everything || runs.size() > notice_runs_max;
+  if (everything) runs.clear();
 }
 
 void encode(const PageSet& set, Writer& out) {
@@ -142,6 +163,16 @@ PageSet NoticeLog::since(Seq turn) const {
   return set;
 }
 
+void NoticeLog::forget_older_half() {
+  if (entries_.empty()) return;
+  std::vector<Seq> turns;
+  for (const Entry& e : entries_) turns.push_back(e.turn);
+  const auto middle = turns.begin() + static_cast<std::ptrdiff_t>(turns.size() / 2);
+  std::nth_element(turns.begin(), middle, turns.end());
+  everything_ = std::max(everything_, *middle);
+  std::erase_if(entries_, [&](const Entry& e) { return e.turn <= everything_; });
+}
+
 void NoticeLog::clear() {
   entries_.clear();
   everything_ = Seq();
@@ -172,6 +203,82 @@ bool decode(Reader& in, NoticeLog& log) {
     log.entries_.push_back(e);
   }
   return in.ok();
+}
+
+History::Heard& History::of(NodeId writer) {
+  const auto at = std::lower_bound(writers_.begin(), writers_.end(), writer,
+                                   [](const Heard& h, NodeId w) { return h.writer < w; });
+  if (at != writers_.end() && at->writer == writer) return *at;
+  return *writers_.insert(at, Heard{writer, {}, {}});
+}
+
+void History::note(NodeId writer, const PageSet& pages, Seq upto) {
+  if (pages.empty()) return;
+  Heard& heard = of(writer);
+  heard.pages.note(pages, upto);
+  heard.upto = upto;
+  bound();
+}
+
+PageSet History::learn(const History& told, NodeId self) {
+  PageSet news;
+  for (const Heard& theirs : told.writers_) {
+    if (theirs.writer == self) continue;
+    Heard& mine = of(theirs.writer);
+    if (theirs.upto <= mine.upto) continue;
+    const PageSet written = theirs.pages.since(mine.upto);
+    mine.pages.note(written, theirs.upto);
+    mine.upto = theirs.upto;
+    news.add(written);
+  }
+  bound();
+  return news;
+}
+
+// The limit is for all writers together: all of it travels with each token.
+void History::bound() {
+  const auto entries = [this] {
+    std::size_t sum = 0;
+    for (const Heard& heard : writers_) sum += heard.pages.size();
+    return sum;
+  };
+  while (entries() > notice_runs_max)
+    for (Heard& heard : writers_) heard.pages.forget_older_half();
+}
+
+void encode(const History& history, Writer& out) {
+  out.put(static_cast<std::uint32_t>(history.writers_.size()));
+  for (const History::Heard& heard : history.writers_) {
+    out.put(heard.writer);
+    out.put(heard.upto);
+    encode(heard.pages, out);
+  }
+}
+
+bool decode(Reader& in, History& history) {
+  history.clear();
+  const auto count = in.get<std::uint32_t>();
+  if (count > nodes_max) return false;
+  for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
+    History::Heard heard;
+    heard.writer = in.get<NodeId>();
+    heard.upto = in.get<Seq>();
+    if (!decode(in, heard.pages)) return false;
+    const bool sorted =
+        history.writers_.empty() || history.writers_.back().writer < heard.writer;
+    if (!sorted || heard.writer.value >= nodes_max) return false;
+    history.writers_.push_back(std::move(heard));
+  }
+  return in.ok();
+}
+
+void encode(const Notices& notices, Writer& out) {
+  encode(notices.scope, out);
+  encode(notices.before, out);
+}
+
+bool decode(Reader& in, Notices& notices) {
+  return decode(in, notices.scope) && decode(in, notices.before);
 }
 
 }  // namespace dsm::core

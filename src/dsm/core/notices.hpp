@@ -21,6 +21,7 @@ struct PageSet {
   bool everything = false;
 
   static PageSet of(std::vector<PageId> pages);  // any order, repeats allowed
+  void add(const PageSet& other);
   bool contains(PageId page) const;
   bool empty() const { return runs.empty() && !everything; }
   bool operator==(const PageSet&) const = default;
@@ -56,8 +57,12 @@ class NoticeLog {
  public:
   void note(const PageSet& pages, Seq turn);
   PageSet since(Seq turn) const;  // written in turns after `turn`
+  // Everything up to the turn that halves the entries becomes "every page": the older, the more
+  // likely everyone has heard of it.
+  void forget_older_half();
   void clear();
   bool empty() const { return entries_.empty() && everything_ == Seq(); }
+  std::size_t size() const { return entries_.size(); }
   bool operator==(const NoticeLog&) const = default;
 
   friend void encode(const NoticeLog& log, Writer& out);
@@ -72,5 +77,46 @@ class NoticeLog {
   std::vector<Entry> entries_;  // sorted by page, disjoint
   Seq everything_{};            // the last turn in which everything may have been written; 0 = none
 };
+
+// What a node knows of the writes that happened before now, by writer: the vector time of lazy
+// release consistency (Keleher, Cox, Zwaenepoel 1992), with what was written beside each component.
+// `upto` is a position in the writer's log; everything that the writer wrote in this interval up to
+// there is in `pages`. Bounded: what is oldest becomes "drop every cached page".
+class History {
+ public:
+  // This writer's pages, up to a position beyond all earlier ones.
+  void note(NodeId writer, const PageSet& pages, Seq upto);
+  // Takes over what `told` knows and this does not, and returns its pages. What `self` wrote is no
+  // news.
+  PageSet learn(const History& told, NodeId self);
+  void clear() { writers_.clear(); }
+  bool empty() const { return writers_.empty(); }
+  bool operator==(const History&) const = default;
+
+  friend void encode(const History& history, Writer& out);
+  friend bool decode(Reader& in, History& history);
+
+ private:
+  struct Heard {
+    NodeId writer{};
+    Seq upto{};
+    NoticeLog pages;  // turns are positions in the writer's log
+    bool operator==(const Heard&) const = default;
+  };
+  Heard& of(NodeId writer);
+  void bound();
+  std::vector<Heard> writers_;  // sorted
+};
+
+// What travels with a lock for one interval between barriers.
+struct Notices {
+  NoticeLog scope;  // written in the lock's scope
+  History before;   // written before, in or out of it, to regions of the release policy
+  bool empty() const { return scope.empty() && before.empty(); }
+  bool operator==(const Notices&) const = default;
+};
+
+void encode(const Notices& notices, Writer& out);
+bool decode(Reader& in, Notices& notices);
 
 }  // namespace dsm::core

@@ -88,17 +88,22 @@ void Engine::on(const LockGrant& m, NodeId, Effects& out) {
 void Engine::normalise(Token& token) const {
   if (token.passed >= epoch()) return;
   const std::uint32_t behind = epoch() - token.passed;
-  token.recent[0] = behind == 1 ? std::move(token.recent[1]) : NoticeLog();
-  token.recent[1].clear();
+  token.recent[0] = behind == 1 ? std::move(token.recent[1]) : Notices();
+  token.recent[1] = Notices();
   token.passed = epoch();
 }
 
-// Invalidates what a token tells of the turns after `seen`.
+// Invalidates what a token tells of the turns after `seen`, and what it tells of the time before.
 void Engine::heed(Token& token, Seq seen, Effects& out) {
   normalise(token);
   if (planted(Bug::grant_without_log)) return;
-  invalidate(token.recent[0].since(seen), out);
-  invalidate(token.recent[1].since(seen), out);
+  for (int i = 0; i < 2; ++i) {
+    invalidate(token.recent[i].scope.since(seen), out);
+    const History own = planted(Bug::history_not_passed_on) ? heard_[i] : History();
+    invalidate(heard_[i].learn(token.recent[i].before, config_.self), out);
+    if (planted(Bug::history_not_passed_on)) heard_[i] = own;
+    token.recent[i].before.clear();  // tell() takes it from here
+  }
 }
 
 void Engine::enter(LockId id, LockHere& lock, Effects& out) {

@@ -74,6 +74,7 @@ void Engine::exit_barrier(Effects& out) {
   const std::vector<Bytes> contributions = barrier_.leave();
   contributed_ = false;
   log_.forget_before(arrived_at_);
+  heard_[0] = std::exchange(heard_[1], History());
 
   passed_.clear();
   for (std::uint32_t n = 0; n < config_.nodes; ++n) {

@@ -96,11 +96,15 @@ void Engine::on(const DiffAck& m, NodeId, Effects& out) {
   flushed(m.run, out);
 }
 
+// A page of the release policy is logged when it is home: what is told of it once is not told
+// again.
 void Engine::flushed(PageRun run, Effects& out) {
   for (PageId id = run.first; id < run.end(); ++id) {
     Page* page = find_page(id);
     DSM_CHECK_WITH(page != nullptr && page->state == PageState::diffing,
                    "only a diff under way is acknowledged", {"page", id.value});
+    if (layout_.region_of(id)->policy() == Policy::release && !planted(Bug::told_before_home))
+      log_.append(id);
     flushes_.end(page->flush_number);
     set_state(*page, id, PageState::clean);
     if (page->invalidate) {
@@ -141,7 +145,7 @@ bool Engine::finish_publications(Effects& out) {
 // What this node wrote at positions [from, to) of its log, less its own pages that nobody has a
 // copy of: whoever reads one of those from now on leaves a mark first, and reads what is there now
 // (B5, B6).
-PageSet Engine::written(Seq from, Seq to) const {
+PageSet Engine::written(Seq from, Seq to, std::optional<Policy> only) const {
   PageSet all = log_.between(from, to);
   if (all.everything || planted(Bug::lost_notice))
     return planted(Bug::lost_notice) ? PageSet() : all;
@@ -149,7 +153,7 @@ PageSet Engine::written(Seq from, Seq to) const {
   for (const PageRun& run : all.runs) {
     for (PageId id = run.first; id < run.end(); ++id) {
       const Region* region = layout_.region_of(id);
-      if (region == nullptr) continue;
+      if (region == nullptr || (only && region->policy() != *only)) continue;
       if (region->home(id) == config_.self && homes_.at(*region, id).sharers == 0) continue;
       told.push_back(id);
     }
@@ -157,17 +161,24 @@ PageSet Engine::written(Seq from, Seq to) const {
   return PageSet::of(std::move(told));
 }
 
-// One more turn of a token, with what this node wrote since `stamp`. REQUIRES: that is home.
-void Engine::tell(Token& token, Seq stamp) const {
+// One more turn of a token, with what this node wrote since `stamp` and, of regions of the release
+// policy, everything that it wrote or heard of. REQUIRES: what it wrote is home.
+void Engine::tell(Token& token, Seq stamp) {
   normalise(token);
   token.passed = epoch();
   ++token.turn;
   // What was logged after this node's part of the barrier had gone belongs to the next interval.
   const Seq boundary = contributed_ ? arrived_at_ : log_.now();
-  token.recent[0].note(written(stamp, boundary), token.turn);
-  if (contributed_)
-    token.recent[1].note(written(std::max(stamp, boundary), log_.now()), token.turn);
-  if (planted(Bug::log_collected_early)) token.recent[0].clear();
+  const Seq ends[] = {boundary, contributed_ ? log_.now() : boundary};
+  for (int i = 0; i < 2; ++i) {
+    token.recent[i].scope.note(written(stamp, ends[i], Policy::scope), token.turn);
+    stamp = std::max(stamp, ends[i]);
+    heard_[i].note(config_.self, written(told_, ends[i], Policy::release), ends[i]);
+    told_ = std::max(told_, ends[i]);
+    token.recent[i].before = heard_[i];
+    if (planted(Bug::history_told_once)) heard_[i].clear();
+  }
+  if (planted(Bug::log_collected_early)) token.recent[0] = Notices();
 }
 
 void Engine::grant(LockId id, Effects& out) {

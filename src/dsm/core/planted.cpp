@@ -46,6 +46,12 @@ const char* name_of(Bug bug) {
       return "grant_overtakes_barrier";
     case Bug::barrier_tells_unsent:
       return "barrier_tells_unsent";
+    case Bug::told_before_home:
+      return "told_before_home";
+    case Bug::history_not_passed_on:
+      return "history_not_passed_on";
+    case Bug::history_told_once:
+      return "history_told_once";
   }
   return "?";
 }

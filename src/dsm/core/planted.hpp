@@ -29,8 +29,11 @@ enum class Bug : std::uint8_t {
   reduction_counted_twice,     // E28
   grant_overtakes_barrier,     // A2: a token from beyond a barrier is used before it
   barrier_tells_unsent,        // A3: a barrier tells of another thread's diff that is not home yet
+  told_before_home,            // A3: a release region's page is told of before it is home
+  history_not_passed_on,       // A1: what the releaser had heard of is not told
+  history_told_once,           // A2: what has been told to one node is not told to the next
 };
-inline constexpr int bug_count = static_cast<int>(Bug::barrier_tells_unsent) + 1;
+inline constexpr int bug_count = static_cast<int>(Bug::history_told_once) + 1;
 
 const char* name_of(Bug bug);
 
