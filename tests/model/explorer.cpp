@@ -53,6 +53,7 @@ Exploration explore(const Program& program, std::uint64_t states_max, core::Bug 
     Frame& frame = stack.back();
     if (frame.simulator.choices() == 0) {
       ++result.ends;
+      result.outcomes.insert(frame.simulator.registers());
       frame.simulator.finish();
       if (failed(frame.simulator)) return result;
     }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct Exploration {
   std::uint64_t states = 0;
   std::uint64_t transitions = 0;
   std::uint64_t ends = 0;         // states in which the program is over
+  std::set<std::vector<std::uint8_t>> outcomes;  // the registers there
   std::string failure;            // the first that was met; empty: none
   std::vector<std::string> path;  // to the failure, from the start of the threads
   bool complete = false;          // false: a failure or `states_max` came first

@@ -1,5 +1,6 @@
 #include "support/program.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.hpp"
@@ -12,6 +13,10 @@ const char* name_of(Do what) {
       return "read";
     case Do::write:
       return "write";
+    case Do::set:
+      return "set";
+    case Do::observe:
+      return "observe";
     case Do::acquire:
       return "acquire";
     case Do::try_acquire:
@@ -43,6 +48,10 @@ const char* name_of(Do what) {
 std::string to_string(const Op& op) {
   std::string text = name_of(op.what);
   switch (op.what) {
+    case Do::set:
+    case Do::observe:
+      return text + " page " + std::to_string(op.page) + " byte " + std::to_string(op.offset) +
+             (op.what == Do::set ? " to " : " into register ") + std::to_string(op.arg);
     case Do::read:
     case Do::write:
       return text + " page " + std::to_string(op.page) + " bytes " + std::to_string(op.offset) +
@@ -130,6 +139,13 @@ Script& Script::read(std::uint32_t page, std::uint32_t offset, std::uint32_t len
 Script& Script::write(std::uint32_t page, std::uint32_t offset, std::uint32_t length) {
   return append(
       {Do::write, static_cast<std::uint8_t>(length), static_cast<std::uint16_t>(offset), page});
+}
+Script& Script::set(std::uint32_t page, std::uint32_t offset, std::uint8_t value) {
+  return append({Do::set, 1, static_cast<std::uint16_t>(offset), page, value});
+}
+Script& Script::observe(std::uint32_t page, std::uint32_t offset, std::uint32_t into) {
+  program_.registers = std::max(program_.registers, into + 1);
+  return append({Do::observe, 1, static_cast<std::uint16_t>(offset), page, into});
 }
 Script& Script::acquire(std::uint32_t lock) {
   return append({Do::acquire, 0, 0, 0, lock});

@@ -22,6 +22,10 @@ namespace dsm::sim {
 enum class Do : std::uint8_t {
   read,
   write,
+  // For litmus tests, which may race: store the byte `arg`; load a byte into register `arg`, and
+  // hold it against nothing.
+  set,
+  observe,
   acquire,
   try_acquire,  // not granted: continue `skip` operations further
   release,
@@ -29,9 +33,9 @@ enum class Do : std::uint8_t {
   join,    // all threads of the node meet, then one of them arrives
   pin,
   unpin,
-  take,  // the baton, if it lies at the lock, which this thread holds
-  give,  // lay it down there, if this thread has it
-  if_has,  // the baton; otherwise continue `skip` operations further
+  take,        // the baton, if it lies at the lock, which this thread holds
+  give,        // lay it down there, if this thread has it
+  if_has,      // the baton; otherwise continue `skip` operations further
   add_region,  // by one thread of each node
   drop_region,
 };
@@ -41,7 +45,7 @@ struct Op {
   std::uint8_t length = 0;   // read, write: bytes, at most 8, in one page
   std::uint16_t offset = 0;  // read, write: in the page
   std::uint32_t page = 0;    // read, write, pin, unpin
-  // lock, region, baton (indices into the program's), pages of a pin
+  // lock, region, baton (indices into the program's), pages of a pin, byte, register
   std::uint32_t arg = 0;
   std::uint32_t skip = 0;  // try_acquire, if_has
   std::uint32_t lock = 0;  // take, give
@@ -65,6 +69,7 @@ struct Program {
   std::vector<LockId> locks;
   std::vector<core::Region> regions;
   std::vector<Baton> batons;  // at the start
+  std::uint32_t registers = 0;
   std::vector<std::vector<std::vector<Op>>> nodes;  // [node][thread]
 
   std::uint32_t node_count() const { return config.nodes; }
@@ -95,6 +100,8 @@ class Script {
   Script& node(std::uint32_t node, std::uint32_t thread = 0);
   Script& read(std::uint32_t page, std::uint32_t offset, std::uint32_t length = 1);
   Script& write(std::uint32_t page, std::uint32_t offset, std::uint32_t length = 1);
+  Script& set(std::uint32_t page, std::uint32_t offset, std::uint8_t value);
+  Script& observe(std::uint32_t page, std::uint32_t offset, std::uint32_t into);
   Script& acquire(std::uint32_t lock);
   Script& release(std::uint32_t lock);
   Script& arrive();

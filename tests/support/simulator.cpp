@@ -55,6 +55,7 @@ Simulator::Simulator(const Program& program, const Physics& physics, std::uint64
       random_(seed),
       bug_(bug),
       batons_(program.batons),
+      registers_(program.registers),
       oracle_(program) {
   const std::uint32_t n = program.node_count();
   pending_.reserve(256);
@@ -229,6 +230,8 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
   switch (op.what) {
     case Do::read:
     case Do::write:
+    case Do::set:
+    case Do::observe:
       if (access(node, thread, op)) advance(node, thread);
       return;
     case Do::acquire:
@@ -299,7 +302,7 @@ void Simulator::arrive(std::uint32_t node, std::uint32_t thread, bool alone) {
 bool Simulator::access(std::uint32_t node, std::uint32_t thread, const Op& op) {
   Thread& t = nodes_[node].threads[thread];
   Machine& machine = machines_[node];
-  const bool writes = op.what == Do::write;
+  const bool writes = op.what == Do::write || op.what == Do::set;
   if (physics_.reclaim_one_in != 0 && random_.one_in(physics_.reclaim_one_in))
     machine.reclaim(op.page);
   if (!machine.allows(op.page, writes)) {
@@ -314,6 +317,10 @@ bool Simulator::access(std::uint32_t node, std::uint32_t thread, const Op& op) {
   if (!writes) {
     const std::uint64_t found = machine.load(thread, op.page, op.offset, op.length);
     fingerprint_ = mix(fingerprint_ ^ found);
+    if (op.what == Do::observe) {
+      registers_[op.arg] = static_cast<std::uint8_t>(found);
+      return true;
+    }
     if (found != expected) {
       char text[200];
       std::snprintf(text, sizeof text,
@@ -329,6 +336,7 @@ bool Simulator::access(std::uint32_t node, std::uint32_t thread, const Op& op) {
       mix((std::uint64_t{node} << 40) + (std::uint64_t{thread} << 32) + t.next + 1) | every_byte(1);
   if (program_->repeats_stores && bytes % 16 == 1)
     bytes = expected;  // now and then the same bytes again
+  if (op.what == Do::set) bytes = op.arg;
   oracle_.write(op.page, op.offset, op.length, bytes);
   machine.store(thread, op.page, op.offset, op.length, bytes);
   if (!t.draining) {

@@ -72,6 +72,8 @@ class Simulator {
   std::uint64_t now() const { return now_; }
   const core::Engine& engine(std::uint32_t node) const { return engines_[node]; }
   const Machine& machine(std::uint32_t node) const { return machines_[node]; }
+  // What was observed last into each register.
+  const std::vector<std::uint8_t>& registers() const { return registers_; }
   // When the thread began its operation number `op`, and when it was done with it.
   struct Span {
     std::uint64_t begun = 0, ended = 0;
@@ -229,6 +231,7 @@ class Simulator {
   std::vector<Machine> machines_;
   std::vector<Node> nodes_;
   std::vector<Baton> batons_;
+  std::vector<std::uint8_t> registers_;
   Oracle oracle_;
   std::deque<Executor> executors_;
   std::vector<std::uint32_t> free_executors_;

@@ -93,6 +93,7 @@ std::uint64_t Simulator::hash() const {
       h.add(static_cast<std::uint64_t>(t.waiting) * 2 + (t.joined ? 1 : 0));
     }
   }
+  for (const std::uint8_t r : registers_) h.add(r);
   for (const Baton& b : batons_) {
     h.add(b.lies);
     h.add(b.lock);

@@ -264,8 +264,7 @@ bool decode(Reader& in, History& history) {
     heard.writer = in.get<NodeId>();
     heard.upto = in.get<Seq>();
     if (!decode(in, heard.pages)) return false;
-    const bool sorted =
-        history.writers_.empty() || history.writers_.back().writer < heard.writer;
+    const bool sorted = history.writers_.empty() || history.writers_.back().writer < heard.writer;
     if (!sorted || heard.writer.value >= nodes_max) return false;
     history.writers_.push_back(std::move(heard));
   }

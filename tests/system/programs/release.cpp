@@ -36,8 +36,8 @@ void flags() {
   dsm::Lock lock;
   constexpr std::uint64_t rounds = 20;
   for (std::uint64_t round = 0; round < rounds; ++round) {
-    const std::uint64_t turn = round * static_cast<std::uint64_t>(nodes()) +
-                               static_cast<std::uint64_t>(me());
+    const std::uint64_t turn =
+        round * static_cast<std::uint64_t>(nodes()) + static_cast<std::uint64_t>(me());
     wait_for(lock, flag[0], turn);
     for (std::size_t i = 0; i < data.size(); i += 37) {
       if (turn > 0) same_at(data[i], mix(turn - 1, i), "word", i);
@@ -53,8 +53,8 @@ void flags() {
 // reads what node 0 wrote, and what everyone on the way added.
 void chain() {
   const std::size_t each = words_of_pages(2);
-  auto data = released<std::uint64_t>(each * static_cast<std::size_t>(nodes()),
-                                      dsm::Placement::cyclic());
+  auto data =
+      released<std::uint64_t>(each * static_cast<std::size_t>(nodes()), dsm::Placement::cyclic());
   auto flags = released<std::uint64_t>(words_of_pages(static_cast<std::size_t>(nodes())),
                                        dsm::Placement::cyclic());
   std::vector<dsm::Lock> locks(static_cast<std::size_t>(nodes()));
@@ -62,8 +62,7 @@ void chain() {
     return flags[words_of_pages(static_cast<std::size_t>(node))];
   };
   for (std::uint64_t round = 1; round <= 10; ++round) {
-    if (me() > 0)
-      wait_for(locks[static_cast<std::size_t>(me() - 1)], flag_of(me() - 1), round);
+    if (me() > 0) wait_for(locks[static_cast<std::size_t>(me() - 1)], flag_of(me() - 1), round);
     for (int before = 0; before < me(); ++before)
       for (std::size_t i = 0; i < each; i += 101)
         same_at(data[static_cast<std::size_t>(before) * each + i],
@@ -88,15 +87,16 @@ void long_history() {
   dsm::Lock lock;
   const std::size_t step = words_of_pages(1);
   for (std::uint64_t round = 0; round < 6; ++round) {
-    wait_for(lock, turn[0], round * static_cast<std::uint64_t>(nodes()) +
-                                static_cast<std::uint64_t>(me()));
+    wait_for(lock, turn[0],
+             round * static_cast<std::uint64_t>(nodes()) + static_cast<std::uint64_t>(me()));
     // every second page, so that runs do not merge
     for (std::size_t p = round % 2; p < pages; p += 2) {
       const std::uint64_t sum = data[p * step] + 1;
       if (p % 64 < 2)
-        same_at(sum, round / 2 * static_cast<std::uint64_t>(nodes()) +
-                         static_cast<std::uint64_t>(me()) + 1,
-                "page", p);
+        same_at(
+            sum,
+            round / 2 * static_cast<std::uint64_t>(nodes()) + static_cast<std::uint64_t>(me()) + 1,
+            "page", p);
       data[p * step] = sum;
     }
     const std::scoped_lock hold(lock);
@@ -143,8 +143,7 @@ void threads() {
   const auto all = static_cast<std::uint64_t>(threads * nodes());
   in_threads(threads, [&](int thread) {
     for (std::uint64_t round = 0; round < 8; ++round) {
-      const std::uint64_t mine =
-          round * all + static_cast<std::uint64_t>(thread * nodes() + me());
+      const std::uint64_t mine = round * all + static_cast<std::uint64_t>(thread * nodes() + me());
       wait_for(lock, turn[0], mine);
       for (std::size_t i = 0; i < data.size(); i += 61) {
         if (mine > 0) same_at(data[i], mix(mine - 1, i), "word", i);
