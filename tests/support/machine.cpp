@@ -19,6 +19,7 @@ Machine::Machine(const Program& program)
       consumed_(program.node_count()) {
   std::size_t threads = 0;
   for (const auto& node : program.nodes) threads = std::max(threads, node.size());
+  watched_.resize(view_.size());
   buffers_.resize(threads);
   drained_.resize(threads);
 }
@@ -31,8 +32,14 @@ void Machine::store(std::uint32_t thread, std::uint32_t page, std::uint32_t offs
 
 std::uint64_t Machine::load(std::uint32_t thread, std::uint32_t page, std::uint32_t offset,
                             std::uint32_t length) const {
+  return load_over(frame(page), thread, page, offset, length);
+}
+
+std::uint64_t Machine::load_over(const std::byte* page_bytes, std::uint32_t thread,
+                                 std::uint32_t page, std::uint32_t offset,
+                                 std::uint32_t length) const {
   std::byte bytes[8] = {};
-  std::memcpy(bytes, frame(page) + offset, length);
+  std::memcpy(bytes, page_bytes + offset, length);
   const std::vector<Store>& buffer = buffers_[thread];
   for (std::size_t i = drained_[thread]; i < buffer.size(); ++i) {
     const Store& s = buffer[i];
@@ -50,6 +57,11 @@ std::uint64_t Machine::load(std::uint32_t thread, std::uint32_t page, std::uint3
 
 void Machine::perform(const Store& store) {
   std::memcpy(frame(store.page) + store.offset, &store.bytes, store.length);
+  if (watched_[store.page] != 0) performed_.push_back(store);
+}
+
+void Machine::watch(PageRun run, bool on) {
+  std::fill_n(watched_.begin() + static_cast<std::ptrdiff_t>(run.first.value), run.count, on);
 }
 
 void Machine::drain_one(std::uint32_t thread) {

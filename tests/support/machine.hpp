@@ -22,6 +22,12 @@ namespace dsm::sim {
 
 class Machine {
  public:
+  struct Store {
+    std::uint32_t page = 0;
+    std::uint16_t offset = 0;
+    std::uint16_t length = 0;
+    std::uint64_t bytes = 0;
+  };
   Machine() = default;
   explicit Machine(const Program& program);
 
@@ -36,9 +42,16 @@ class Machine {
   std::size_t buffered(std::uint32_t thread) const {
     return buffers_[thread].size() - drained_[thread];
   }
+  // The same of bytes that are somewhere else than in the frame.
+  std::uint64_t load_over(const std::byte* page_bytes, std::uint32_t thread, std::uint32_t page,
+                          std::uint32_t offset, std::uint32_t length) const;
   void drain_one(std::uint32_t thread);
   void fence(std::uint32_t thread);
   void fence_all();
+
+  // Stores into these pages are listed when they become visible, for whoever wants to know.
+  void watch(PageRun run, bool on);
+  std::vector<Store>& performed() { return performed_; }
 
   // ---- the edge's side. Those that return a string say what the engine may not ask for, or
   // nothing ----
@@ -70,12 +83,6 @@ class Machine {
   std::uint64_t hash() const;
 
  private:
-  struct Store {
-    std::uint32_t page = 0;
-    std::uint16_t offset = 0;
-    std::uint16_t length = 0;
-    std::uint64_t bytes = 0;
-  };
   std::uint64_t* ring(NodeId reader) { return rings_.data() + reader.value * slots_; }
   const std::uint64_t* ring(NodeId reader) const { return rings_.data() + reader.value * slots_; }
   void perform(const Store& store);
@@ -89,6 +96,8 @@ class Machine {
   std::vector<std::uint64_t> consumed_;      // by reader: entries read
   std::vector<std::vector<Store>> buffers_;  // by thread, oldest first, from drained_ on
   std::vector<std::size_t> drained_;
+  std::vector<std::uint8_t> watched_;  // by page
+  std::vector<Store> performed_;
 };
 
 }  // namespace dsm::sim

@@ -5,8 +5,9 @@
 // whole program, or is a *phase field*: between two barriers one thread may use it, or everyone may
 // read it. In regions of the release policy a field may also belong to a *baton*: it lies at some
 // lock, whose holder may take it, use its fields with or without a lock, and later lay it down at
-// any lock that it holds. Fields of different owners share words and pages. Pure values; the same seed gives the
-// same program.
+// any lock that it holds. Sequential regions have no fields: anyone reads and writes anything there,
+// also across the border of two pages. Fields of different owners share words and pages. Pure
+// values; the same seed gives the same program.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +43,7 @@ enum class Do : std::uint8_t {
 
 struct Op {
   Do what{};
-  std::uint8_t length = 0;   // read, write: bytes, at most 8, in one page
+  std::uint8_t length = 0;   // read, write: bytes, at most 8, in one page (sequential: or in two)
   std::uint16_t offset = 0;  // read, write: in the page
   std::uint32_t page = 0;    // read, write, pin, unpin
   // lock, region, baton (indices into the program's), pages of a pin, byte, register

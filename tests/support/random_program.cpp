@@ -23,7 +23,8 @@ enum class Owners : std::uint8_t {
 
 class Generator {
  public:
-  Generator(std::uint64_t seed, const Shape& shape) : random_(seed), shape_(shape) {}
+  Generator(std::uint64_t seed, const Shape& shape)
+      : random_(seed), races_(seed ^ 0x7261636573), shape_(shape) {}
 
   Program make();
 
@@ -31,6 +32,8 @@ class Generator {
   void choose_config();
   void place_regions();
   void cut_fields();
+  void place_sequential_region();
+  void racy_access();
   void write_thread_phase(std::uint32_t node, std::uint32_t thread, std::uint32_t phase,
                           std::uint32_t budget);
   void scope();
@@ -50,6 +53,7 @@ class Generator {
   void put(Op op) { ops_->push_back(op); }
 
   Random random_;
+  Random races_;  // what sequential regions need: programs without one stay as they are
   Shape shape_;
   Program program_;
   Owners owners_ = Owners::rotating;
@@ -60,7 +64,9 @@ class Generator {
       true;  // barriers are for all threads of a node; otherwise thread 0 arrives alone
   bool lone_lock_ = false;  // the last lock may be held across a barrier
   std::uint32_t write_percent_ = 50;
-  std::uint32_t hot_fields_ = ~0u;  // so many of a lock's fields are used
+  std::uint32_t sequential_ = 0;     // the sequential region; 0: none
+  std::uint32_t races_percent_ = 0;  // of the operations are in it
+  std::uint32_t hot_fields_ = ~0u;   // so many of a lock's fields are used
   std::vector<std::vector<Field>> by_lock_;
   std::vector<std::vector<Field>> by_baton_;
   std::vector<Field> phase_fields_;
@@ -168,6 +174,35 @@ void Generator::cut_fields() {
       offset += length;
     }
   }
+}
+
+// In a third of the programs. Its pages are few, so that many want them.
+void Generator::place_sequential_region() {
+  if (!races_.one_in(3)) return;
+  core::Config& c = program_.config;
+  const std::uint64_t pages = races_.pick(1u, 2u, 2u, 3u, 6u);
+  std::vector<NodeId> homes;
+  for (std::uint64_t i = 0; i < pages; ++i) homes.push_back(NodeId(races_.below(c.nodes)));
+  sequential_ = static_cast<std::uint32_t>(program_.regions.size());
+  program_.regions.emplace_back(RegionId(sequential_), PageRun{PageId(c.space_pages), pages},
+                                core::Homes::of(homes), core::Policy::sequential);
+  c.space_pages += pages;
+  c.cache_chunks = std::max(c.cache_chunks, 2 * threads_ + 2);  // two pages for each, and a pin
+  races_percent_ = races_.pick(10u, 40u, 80u);
+}
+
+// No lock, no order: anybody, anywhere.
+void Generator::racy_access() {
+  const PageRun run = program_.regions[sequential_].run();
+  const std::uint64_t bytes = run.count * program_.page_bytes;
+  const auto length = static_cast<std::uint8_t>(races_.pick(1u, 4u, 8u, 8u));
+  std::uint64_t at = races_.one_in(2) ? 8 * races_.below(3) : races_.below(bytes);
+  if (run.count > 1 && races_.one_in(4))  // across a border
+    at = (1 + races_.below(run.count - 1)) * program_.page_bytes - 1 - races_.below(7);
+  at = std::min(at, bytes - length);
+  put({races_.below(100) < write_percent_ ? Do::write : Do::read, length,
+       static_cast<std::uint16_t>(at % program_.page_bytes),
+       static_cast<std::uint32_t>(run.first.value + at / program_.page_bytes)});
 }
 
 void Generator::access(const Field& field, bool may_write) {
@@ -324,6 +359,10 @@ void Generator::write_thread_phase(std::uint32_t node, std::uint32_t thread, std
   in_phase_ = all_join_ || thread == 0;
   const std::size_t end = ops_->size() + budget;
   while (ops_->size() < end) {
+    if (sequential_ != 0 && races_.below(100) < races_percent_) {
+      racy_access();
+      continue;
+    }
     switch (random_.below(12)) {
       case 0:
         pinned_access();
@@ -367,10 +406,12 @@ Program Generator::make() {
   const auto first_threads = [&](Op op) {
     for (auto& threads : program_.nodes) threads[0].push_back(op);
   };
+  const std::uint32_t transient = static_cast<std::uint32_t>(program_.regions.size()) - lasting_;
+  place_sequential_region();
   for (std::uint32_t i = 0; i < lasting_; ++i) first_threads({Do::add_region, 0, 0, 0, i});
+  if (sequential_ != 0) first_threads({Do::add_region, 0, 0, 0, sequential_});
   everyone({Do::join});
 
-  const std::uint32_t transient = static_cast<std::uint32_t>(program_.regions.size()) - lasting_;
   const std::uint32_t each = std::max(1u, shape_.operations / (n * threads_ * phases_));
   std::uint32_t region = 0;  // the transient one that is there; 0 = none
   for (std::uint32_t phase = 0; phase < phases_; ++phase) {
@@ -408,6 +449,12 @@ Program Generator::make() {
       ops_ = &program_.nodes[lone_node][0];
       locked_access(locks - 1);
       put({Do::release, 0, 0, 0, locks - 1});
+    }
+    if (sequential_ != 0 && all_join_ && phase + 1 < phases_ && races_.one_in(4)) {
+      first_threads({Do::drop_region, 0, 0, 0, sequential_});
+      everyone({Do::join});
+      first_threads({Do::add_region, 0, 0, 0, sequential_});
+      everyone({Do::join});
     }
     if (transient > 0 && phase + 1 < phases_ && random_.one_in(2)) {
       if (region != 0) {

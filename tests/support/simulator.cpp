@@ -35,6 +35,7 @@ Physics Physics::by_seed(std::uint64_t seed) {
   p.at_once_percent = random.pick(30u, 60u, 95u);
   p.reclaim_one_in = random.one_in(4) ? 20 : 0;
   p.yields = random.pick(0u, 5u, 40u);
+  p.tenure_max = random.pick(10u, 300u, 5000u);
   return p;
 }
 
@@ -44,6 +45,7 @@ Physics Physics::exact() {
   p.local_max = p.effect_max = p.notice_max = 0;
   p.slow_one_in = 0;
   p.at_once_percent = 100;
+  p.tenure_max = 0;
   p.yields = 0;
   return p;
 }
@@ -132,30 +134,42 @@ void Simulator::act(const Action& action) {
   fingerprint_ = mix(fingerprint_ ^
                      (now_ * 1024 + static_cast<std::uint64_t>(action.kind) * 64 + action.node));
   try {
-    switch (action.kind) {
-      case ActionKind::operate:
-        return operate(action.node, action.index);
-      case ActionKind::drain:
-        return drain(action.node, action.index);
-      case ActionKind::effect:
-        return run_effects(action.index, false);
-      case ActionKind::arrive:
-        return arrive(action.index);
-      case ActionKind::channel:
-        return channel(action.node, action.index);
-      case ActionKind::place:
-        return place(action.node, action.index);
-      case ActionKind::complete:
-        return complete(action.node, action.index);
-      case ActionKind::changed:
-        return step(action.node, core::Changed{action.run});
-      case ActionKind::diff_home:
-        return step(action.node, core::DiffHome{action.run});
-      case ActionKind::punched:
-        return step(action.node, core::Punched{action.run});
-    }
+    carry_on(action);
+    note_performed(action.node);
   } catch (const CheckFailed& e) {
     fail(e.what());
+  }
+}
+
+void Simulator::carry_on(const Action& action) {
+  switch (action.kind) {
+    case ActionKind::operate:
+      return operate(action.node, action.index);
+    case ActionKind::drain:
+      return drain(action.node, action.index);
+    case ActionKind::effect:
+      return run_effects(action.index, false);
+    case ActionKind::arrive:
+      return arrive(action.index);
+    case ActionKind::channel:
+      return channel(action.node, action.index);
+    case ActionKind::place:
+      return place(action.node, action.index);
+    case ActionKind::complete:
+      return complete(action.node, action.index);
+    case ActionKind::changed:
+      return step(action.node, core::Changed{action.run});
+    case ActionKind::diff_home:
+      return step(action.node, core::DiffHome{action.run});
+    case ActionKind::punched:
+      return step(action.node, core::Punched{action.run});
+    case ActionKind::page_sent:
+      return step(action.node, core::PageSent{action.run.first});
+    case ActionKind::filled:
+      return step(action.node, core::Filled{action.run.first});
+    case ActionKind::held:
+      return step(action.node,
+                  core::Held{action.run.first, static_cast<std::uint8_t>(action.index)});
   }
 }
 
@@ -279,6 +293,7 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
       oracle_.zero(region.run());
       for (PageId p = region.run().first; p < region.run().end(); ++p)
         if (region.home(p) == NodeId(node)) machines_[node].make_home({p, 1});
+      machines_[node].watch(region.run(), region.policy() == core::Policy::sequential);
       advance(node, thread);
       return step(node, core::AddRegion{region});
     }
@@ -300,6 +315,7 @@ void Simulator::arrive(std::uint32_t node, std::uint32_t thread, bool alone) {
 
 // True when the access was made; otherwise the thread trapped and will try again.
 bool Simulator::access(std::uint32_t node, std::uint32_t thread, const Op& op) {
+  if (is_sequential(node, PageId(op.page))) return access_sequential(node, thread, op);
   Thread& t = nodes_[node].threads[thread];
   Machine& machine = machines_[node];
   const bool writes = op.what == Do::write || op.what == Do::set;
@@ -331,19 +347,28 @@ bool Simulator::access(std::uint32_t node, std::uint32_t thread, const Op& op) {
     }
     return true;
   }
-  // Never the zeroes of a new page.
-  std::uint64_t bytes =
-      mix((std::uint64_t{node} << 40) + (std::uint64_t{thread} << 32) + t.next + 1) | every_byte(1);
-  if (program_->repeats_stores && bytes % 16 == 1)
-    bytes = expected;  // now and then the same bytes again
-  if (op.what == Do::set) bytes = op.arg;
+  const std::uint64_t bytes = store_value(node, thread, expected);
   oracle_.write(op.page, op.offset, op.length, bytes);
   machine.store(thread, op.page, op.offset, op.length, bytes);
-  if (!t.draining) {
-    t.draining = true;
-    schedule(ActionKind::drain, node, thread, local_delay());
-  }
+  begin_draining(node, thread);
   return true;
+}
+
+// What the thread's next operation stores. Never the zeroes of a new page; now and then what is
+// there already.
+std::uint64_t Simulator::store_value(std::uint32_t node, std::uint32_t thread,
+                                     std::uint64_t expected) const {
+  const std::uint32_t next = nodes_[node].threads[thread].next;
+  const std::uint64_t bytes =
+      mix((std::uint64_t{node} << 40) + (std::uint64_t{thread} << 32) + next + 1) | every_byte(1);
+  return program_->repeats_stores && bytes % 16 == 1 ? expected : bytes;
+}
+
+void Simulator::begin_draining(std::uint32_t node, std::uint32_t thread) {
+  Thread& t = nodes_[node].threads[thread];
+  if (t.draining) return;
+  t.draining = true;
+  schedule(ActionKind::drain, node, thread, local_delay());
 }
 
 void Simulator::drain(std::uint32_t node, std::uint32_t thread) {

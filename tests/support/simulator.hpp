@@ -40,7 +40,8 @@ struct Physics {
   std::uint32_t at_once_percent = 80;  // of the effects are carried out at once
   std::uint32_t reclaim_one_in =
       0;                      // accesses before which the kernel takes the mapping away; 0: none
-  std::uint32_t yields = 10;  // slices of local_max between two operations of a thread, at most
+  std::uint32_t tenure_max = 300;  // of a sequential page, from the thread's return to its access
+  std::uint32_t yields = 10;       // slices of local_max between two operations of a thread, at most
 
   static Physics by_seed(std::uint64_t seed);
   static Physics exact();  // a trip is 1,000 ticks, everything else takes no time: counts trips
@@ -106,7 +107,10 @@ class Simulator {
     complete,
     changed,
     diff_home,
-    punched
+    punched,
+    page_sent,
+    filled,
+    held
   };
   struct Action {
     std::uint64_t due = 0;
@@ -130,6 +134,10 @@ class Simulator {
     bool done = false;
     bool joined = false;
     std::uint32_t tries = 0;  // of the access under way
+    // in sequential regions: the page it trapped on and is not back from, and the one before
+    PageId trapped = core::no_page;
+    PageId behind = core::no_page;
+    PageId last = core::no_page;
   };
   struct Node {
     std::vector<Thread> threads;
@@ -173,12 +181,16 @@ class Simulator {
   void schedule(ActionKind kind, std::uint32_t node, std::uint32_t index, std::uint64_t delay,
                 PageRun run = {});
   void act(const Action& action);
+  void carry_on(const Action& action);
   std::uint64_t local_delay() { return delay_up_to(physics_.local_max); }
   std::uint64_t delay_up_to(std::uint32_t max);
   std::uint64_t trip_delay();
   std::uint64_t stretch(std::uint64_t delay);
   void operate(std::uint32_t node, std::uint32_t thread);
   bool access(std::uint32_t node, std::uint32_t thread, const Op& op);
+  std::uint64_t store_value(std::uint32_t node, std::uint32_t thread,
+                            std::uint64_t expected) const;
+  void begin_draining(std::uint32_t node, std::uint32_t thread);
   void arrive(std::uint32_t node, std::uint32_t thread, bool alone);
   bool has(std::uint32_t node, std::uint32_t thread, std::uint32_t baton) const {
     return batons_[baton] == Baton{false, 0, node, thread};
@@ -206,6 +218,15 @@ class Simulator {
   Channel& channel_of(std::uint32_t node, std::uint32_t home) {
     return channels_[node * nodes_.size() + home];
   }
+
+  // simulator_sequential.cpp
+  bool is_sequential(std::uint32_t node, PageId page) const;
+  bool access_sequential(std::uint32_t node, std::uint32_t thread, const Op& op);
+  void note_performed(std::uint32_t node);
+  void check_single_writer(PageId page);
+  void check_newest(PageId page);
+  void send_page(std::uint32_t node, const core::SendPage& effect);
+  void fill_page(std::uint32_t node, const core::FillPage& effect);
 
   // simulator_checks.cpp
   void check_step(std::uint32_t node, const core::Event& event, const core::Effects& effects);

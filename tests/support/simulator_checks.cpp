@@ -40,6 +40,23 @@ bool view_fits(PageState state, Access view) {
       return view != Access::none;
     case PageState::own_mapping:
       return view != Access::write;
+    case PageState::seq_asked:
+    case PageState::own_seq_none:
+      return view == Access::none;
+    case PageState::seq_read:
+    case PageState::seq_upgrading:
+    case PageState::own_seq_read:
+      return view == Access::read;
+    case PageState::seq_write:
+    case PageState::own_seq_write:
+      return view == Access::write;
+    case PageState::seq_sending:
+      return view != Access::write;
+    case PageState::seq_opening:
+    case PageState::seq_closing:
+    case PageState::own_seq_opening:
+    case PageState::own_seq_closing:
+      return true;
   }
   return false;
 }
@@ -47,7 +64,9 @@ bool view_fits(PageState state, Access view) {
 bool at_rest(PageState state) {
   return state == PageState::absent || state == PageState::clean || state == PageState::dirty ||
          state == PageState::own_private || state == PageState::own_watched ||
-         state == PageState::own_written;
+         state == PageState::own_written || state == PageState::seq_read ||
+         state == PageState::seq_write || state == PageState::own_seq_none ||
+         state == PageState::own_seq_read || state == PageState::own_seq_write;
 }
 
 PageRun pages_of(const core::Event& event) {
@@ -60,7 +79,12 @@ PageRun pages_of(const core::Event& event) {
         } else if constexpr (std::is_same_v<std::remove_cvref_t<decltype(e)>, core::Received>) {
           if (const auto* diff = std::get_if<core::Diff>(&e.message)) return diff->run;
           if (const auto* ack = std::get_if<core::DiffAck>(&e.message)) return ack->run;
-          return {};
+          return std::visit(
+              [](const auto& m) -> PageRun {
+                if constexpr (requires { m.page; }) return {m.page, 1};
+                return {};
+              },
+              e.message);
         } else {
           return {};
         }
@@ -73,6 +97,8 @@ PageRun pages_of(const core::Effect& effect) {
       [](const auto& e) -> PageRun {
         if constexpr (requires { e.run; }) {
           return e.run;
+        } else if constexpr (requires { e.page; }) {
+          return {e.page, 1};
         } else {
           return {};
         }
@@ -140,6 +166,7 @@ void Simulator::check_page(std::uint32_t node, PageId page) {
   };
   if (!view_fits(state, view) && !machine.reclaimed(page.value))
     return complain("the view does not fit the state");
+  if (region->policy() == core::Policy::sequential) return check_single_writer(page);
   if (home != node) {
     if (view == Access::write && !machine.has_twin(page.value))
       return complain("it is written without a twin");
@@ -200,6 +227,10 @@ void Simulator::check_end() {
           return fail("node " + std::to_string(node) + " page " + std::to_string(p.value) +
                       " is still " + name_of(state) + " at the end");
         if (region.home(p) != NodeId(node)) continue;
+        if (region.policy() == core::Policy::sequential) {
+          check_newest(p);
+          continue;
+        }
         if (std::memcmp(machines_[node].frame(p.value),
                         oracle_.page(static_cast<std::uint32_t>(p.value)),
                         program_->page_bytes) != 0)

@@ -83,6 +83,7 @@ bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
           drain_marks(node, e.id);
         } else if constexpr (std::is_same_v<E, core::Change>) {
           must(machine.change(e.run, e.to));
+          for (PageId p = e.run.first; p < e.run.end(); ++p) check_single_writer(p);
           schedule(ActionKind::changed, node, 0, delay_up_to(physics_.notice_max), e.run);
         } else if constexpr (std::is_same_v<E, core::Twin>) {
           must(machine.make_twins(e.run));
@@ -99,6 +100,15 @@ bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
           schedule(ActionKind::punched, node, 0, local_delay(), e.run);
         } else if constexpr (std::is_same_v<E, core::Wake>) {
           wake(node, e);
+        } else if constexpr (std::is_same_v<E, core::SendPage>) {
+          send_page(node, e);
+        } else if constexpr (std::is_same_v<E, core::FillPage>) {
+          fill_page(node, e);
+        } else if constexpr (std::is_same_v<E, core::Hold>) {
+          schedule(ActionKind::held, node, e.tenure, delay_up_to(physics_.tenure_max),
+                   {e.page, 1});
+        } else if constexpr (std::is_same_v<E, core::Hasten>) {
+          // no Held is ever late here
         } else {
           static_assert(std::is_same_v<E, core::Passed>);
           must(oracle_.passed(node, e.payloads));

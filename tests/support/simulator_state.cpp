@@ -38,6 +38,7 @@ void add(Hash& h, const core::Effect& effect) {
     return;
   }
   if (const auto* diff = std::get_if<core::ApplyDiff>(&effect)) h.add(diff->body);
+  if (const auto* fill = std::get_if<core::FillPage>(&effect)) h.add(fill->body);
   const std::string words = to_string(effect);
   h.add(std::as_bytes(std::span(words.data(), words.size())));
 }
@@ -74,11 +75,14 @@ std::uint64_t Simulator::hash() const {
       case ActionKind::operate:
       case ActionKind::drain:
       case ActionKind::channel:
+      case ActionKind::held:
         h.add(a.index);
         break;
       case ActionKind::changed:
       case ActionKind::diff_home:
       case ActionKind::punched:
+      case ActionKind::page_sent:
+      case ActionKind::filled:
         break;
     }
     set += h.value();
@@ -91,6 +95,7 @@ std::uint64_t Simulator::hash() const {
     for (const Thread& t : node.threads) {
       h.add(t.next);
       h.add(static_cast<std::uint64_t>(t.waiting) * 2 + (t.joined ? 1 : 0));
+      h.add(t.trapped.value + t.behind.value * 64 + t.last.value * 4096);
     }
   }
   for (const std::uint8_t r : registers_) h.add(r);
@@ -139,6 +144,12 @@ std::string Simulator::describe(std::size_t choice) const {
       return node + "pages " + to_string(a.run) + " had no change to send";
     case ActionKind::punched:
       return node + "pages " + to_string(a.run) + " are given back";
+    case ActionKind::page_sent:
+      return node + "page " + to_string(a.run) + " has been sent";
+    case ActionKind::filled:
+      return node + "page " + to_string(a.run) + " has been filled";
+    case ActionKind::held:
+      return node + "the tenure of page " + to_string(a.run) + " ends";
   }
   return node;
 }

@@ -48,11 +48,32 @@ struct MessageText {
   std::string operator()(const core::MarkCredit& m) const {
     return " consumed " + number(m.consumed);
   }
+  std::string operator()(const core::PageRequest& m) const {
+    return " page " + number(m.page) + " to " + word(m.wanted) + (m.has_copy ? " too" : "");
+  }
+  std::string operator()(const core::PageRecall& m) const {
+    return " page " + number(m.page) + " turn " + number(m.turn) + " down to " + word(m.keep);
+  }
+  std::string operator()(const core::PageReturn& m) const {
+    return " page " + number(m.page) + " turn " + number(m.turn) + " down to " + word(m.kept) +
+           " with " + number(m.body.size()) + " bytes";
+  }
+  std::string operator()(const core::PageGrant& m) const {
+    return " page " + number(m.page) + " turn " + number(m.turn) + " to " + word(m.access) +
+           " with " + number(m.body.size()) + " bytes";
+  }
 };
 
 struct EventText {
   std::string operator()(const core::Fault& e) const {
-    return " thread " + number(e.who) + " page " + number(e.page) + " wants " + word(e.wanted);
+    return " thread " + number(e.who) + " page " + number(e.page) + " wants " + word(e.wanted) +
+           (e.behind == core::no_page ? "" : " behind " + number(e.behind));
+  }
+  std::string operator()(const core::Retry& e) const { return " page " + number(e.page); }
+  std::string operator()(const core::PageSent& e) const { return " page " + number(e.page); }
+  std::string operator()(const core::Filled& e) const { return " page " + number(e.page); }
+  std::string operator()(const core::Held& e) const {
+    return " page " + number(e.page) + " tenure " + number(std::uint64_t{e.tenure});
   }
   std::string operator()(const core::Acquire& e) const {
     return " thread " + number(e.who) + " lock " + number(e.lock);
@@ -104,6 +125,16 @@ struct EffectText {
   }
   std::string operator()(const core::ApplyDiff& e) const { return " pages " + to_string(e.run); }
   std::string operator()(const core::Punch& e) const { return " pages " + to_string(e.run); }
+  std::string operator()(const core::SendPage& e) const {
+    return " to " + number(e.to) + ": " + to_string(e.message) + " and its bytes";
+  }
+  std::string operator()(const core::FillPage& e) const {
+    return " page " + number(e.page) + " by " + number(e.body.size()) + " bytes";
+  }
+  std::string operator()(const core::Hold& e) const {
+    return " page " + number(e.page) + " tenure " + number(std::uint64_t{e.tenure});
+  }
+  std::string operator()(const core::Hasten&) const { return ""; }
   std::string operator()(const core::Wake& e) const {
     return " thread " + number(e.who) + (e.granted ? "" : " refused");
   }

@@ -68,6 +68,29 @@ struct ApplyDiff {
 struct Punch {
   PageRun run;
 };
+// `message` with the page's bytes, from the runtime view, behind it. Then PageSent{page} if it
+// reports.
+struct SendPage {
+  NodeId to{};
+  PageId page{};
+  Message message;
+  bool reports = false;
+};
+// The bytes of the message being handled into this node's frame, which the program does not see.
+// Done before the next effect; then Filled{page} if it reports.
+struct FillPage {
+  PageId page{};
+  ByteView body;
+  bool reports = false;
+};
+// The page is not given back before a minimum time has passed from now. Then Held{page, tenure},
+// at the latest soon after somebody wants the page (Hasten).
+struct Hold {
+  PageId page{};
+  std::uint8_t tenure = 0;
+};
+// Somebody waits for the end of this node's Holds, so do not be late with them.
+struct Hasten {};
 struct Wake {
   Ticket who{};
   bool granted = true;
@@ -79,7 +102,7 @@ struct Passed {
 };
 
 using Effect = std::variant<Send, Fetch, Unmark, DrainMarks, Change, Twin, SendDiff, ApplyDiff,
-                            Punch, Wake, Passed>;
+                            Punch, Wake, Passed, SendPage, FillPage, Hold, Hasten>;
 
 const char* name_of(const Effect& effect);
 

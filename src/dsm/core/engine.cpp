@@ -20,6 +20,11 @@ bool is_busy(PageState state) {
     case PageState::protecting:
     case PageState::diffing:
     case PageState::unmapping:
+    case PageState::seq_asked:
+    case PageState::seq_opening:
+    case PageState::seq_upgrading:
+    case PageState::seq_closing:
+    case PageState::seq_sending:
       return true;
     default:
       return false;

@@ -12,6 +12,7 @@
 //   on_release.cpp  publishing: flush, marks, grant
 //   on_barrier.cpp  arrival, exit, watching home pages
 //   on_home.cpp     diffs and marks from others
+//   on_sequential.cpp  pages of sequential regions
 //   on_evict.cpp    the cache's chunks
 //   invariants.cpp  what is true between any two steps
 //
@@ -35,6 +36,7 @@
 #include "dsm/core/page.hpp"
 #include "dsm/core/pending.hpp"
 #include "dsm/core/planted.hpp"
+#include "dsm/core/sequential.hpp"
 #include "sync/barrier.hpp"
 #include "sync/lock.hpp"
 
@@ -114,6 +116,7 @@ class Engine {
     Ticket who{};
     PageId page{};
     Access wanted = Access::read;
+    PageId behind = no_page;  // stays here until the thread has had both (sequential regions)
     bool operator==(const Waiter&) const = default;
   };
 
@@ -125,7 +128,7 @@ class Engine {
   void serve_home(PageId id, Access wanted, Effects& out);
   void fetch(PageId id, Effects& out);
   void changed(PageId id, Effects& out);
-  void wake(PageId id, Access granted, Effects& out);
+  bool wake(PageId id, Access granted, Effects& out);  // whether anybody was
   Access wanted_at(PageId id) const;  // none: nobody waits
   void retry_absent(Effects& out);
 
@@ -187,6 +190,33 @@ class Engine {
   void finish_drops(Effects& out);
   bool being_punched(RegionId region) const;
   bool reserve_mark(NodeId home, std::uint64_t& slot, Effects& out);
+
+  // on_sequential.cpp
+  void on(const Retry& e, Effects& out);
+  void on(const Held& e, Effects& out);
+  void on(const PageSent& e, Effects& out);
+  void on(const Filled& e, Effects& out);
+  void on(const PageRequest& m, NodeId from, Effects& out);
+  void on(const PageRecall& m, NodeId from, Effects& out);
+  void on(const PageReturn& m, NodeId from, Effects& out);
+  void on(const PageGrant& m, NodeId from, Effects& out);
+  void serve_sequential(PageId id, Access wanted, Effects& out);
+  void serve_sequential_home(PageId id, Access wanted, Effects& out);
+  void open(Page& page, PageId id, Access from, Access to, Effects& out);
+  void changed_sequential(Page& page, PageId id, Effects& out);
+  void opened(Page& page, PageId id, Effects& out);
+  void closed(Page& page, PageId id, Effects& out);
+  void returned(Page& page, PageId id, Effects& out);
+  void close(Page& page, PageId id, Access keep, Effects& out);
+  void relinquish(Page& page, PageId id, Effects& out);
+  void begin_tenure(Page& page);
+  bool is_kept(const Page& page, PageId id) const;
+  void advance(PageId id, Effects& out);
+  void send_return(const Page& page, PageId id, Effects& out);
+  void discard(Page& page, PageId id, Effects& out);
+  bool is_resting_at_home(PageId id) const;
+  bool is_sequential_at(PageId id) const;
+  std::string broken_sequential_invariant() const;
 
   // on_evict.cpp
   void on(const Pin& e, Effects& out);
@@ -256,6 +286,9 @@ class Engine {
   // a page waits for a chunk and nothing could be evicted
   bool starved_ = false;
   MarkWindows marks_;
+  // of this node's sequential pages, those that another node ever asked for
+  std::map<PageId, Sharing> sharings_;
+  Turn turns_ = 0;  // grants made
   struct Drop {
     RegionId region{};
     Ticket who{};

@@ -12,12 +12,22 @@
 
 namespace dsm::core {
 
+inline constexpr PageId no_page{~std::uint64_t{0}};
+
 // ---- from the program's threads; `who` names the thread until the engine says Wake{who} ----
 // a trapped access, or one that is about to be made. Wake: the access may be (re)tried
 struct Fault {
   Ticket who{};
   PageId page{};
   Access wanted = Access::read;
+  // of a sequential region: the page of the thread's last fault there. It may need both at once
+  PageId behind = no_page;
+};
+// The thread of that Fault has been woken and goes back to its access. For pages of sequential
+// regions only.
+struct Retry {
+  PageId page{};
+  PageId behind = no_page;
 };
 struct Acquire {  // Wake: `who` holds the lock
   Ticket who{};
@@ -73,6 +83,17 @@ struct MarksDrained {  // everything that was in the rings at the DrainMarks has
   std::uint64_t id = 0;
 };
 
+struct PageSent {  // a SendPage that reports: its bytes have been taken from the frame
+  PageId page{};
+};
+struct Filled {  // a FillPage that reports
+  PageId page{};
+};
+struct Held {  // the time of a Hold is over
+  PageId page{};
+  std::uint8_t tenure = 0;
+};
+
 // ---- from other nodes ----
 struct Marked {  // an entry of this node's mark ring, in ring order for each reader
   NodeId reader{};
@@ -87,7 +108,8 @@ struct Received {
 
 using Event =
     std::variant<Fault, Acquire, TryAcquire, Release, Arrive, Pin, Unpin, AddRegion, DropRegion,
-                 Fetched, Changed, DiffHome, Punched, MarksDrained, Marked, Received>;
+                 Fetched, Changed, DiffHome, Punched, MarksDrained, Marked, Received, Retry, PageSent,
+                 Filled, Held>;
 
 const char* name_of(const Event& event);
 

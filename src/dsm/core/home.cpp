@@ -7,7 +7,9 @@
 namespace dsm::core {
 
 void Homeland::add(const Region& region, NodeId self) {
-  pages_[region.id()].resize(region.pages_at(self));
+  HomePage home;
+  if (region.policy() == Policy::sequential) home.page.state = PageState::own_seq_write;
+  pages_[region.id()].resize(region.pages_at(self), home);
 }
 
 void Homeland::remove(const Region& region) {

@@ -25,7 +25,13 @@ class Hash {
   void mix(const Page& p) {
     mix(static_cast<std::uint64_t>(p.state) | std::uint64_t{p.poisoned} << 8 |
         std::uint64_t{p.invalidate} << 9 | std::uint64_t{p.flush} << 10 |
-        std::uint64_t{p.had} << 11 | std::uint64_t{p.private_next} << 12);
+        std::uint64_t{p.had} << 11 | std::uint64_t{p.private_next} << 12 |
+        std::uint64_t{p.held} << 13 | std::uint64_t{p.timed} << 14 |
+        std::uint64_t{p.recalled} << 15 | std::uint64_t{p.asked} << 16 |
+        std::uint64_t{p.written} << 17 | std::uint64_t{p.discard} << 18 |
+        static_cast<std::uint64_t>(p.keep) << 19 | static_cast<std::uint64_t>(p.next) << 21 |
+        std::uint64_t{p.tenure} << 24);
+    if (is_sequential(p.state)) mix(p.flush_number), mix(p.departure_number);
   }
   void mix(ByteView bytes) {
     mix(bytes.size());
@@ -103,11 +109,13 @@ std::string Engine::broken_invariant() const {
   for (const Waiter& w : waiters_) {
     const PageState s = state_of(w.page);
     const bool stable = s == PageState::clean || s == PageState::dirty ||
+                        s == PageState::seq_read || s == PageState::seq_write ||
+                        s == PageState::own_seq_write ||
                         s == PageState::own_private || s == PageState::own_watched ||
                         s == PageState::own_written;
     if (stable) return at_page("a thread waits for nothing", w.page, s);
   }
-  return {};
+  return broken_sequential_invariant();
 }
 
 std::uint64_t Engine::hash() const {
@@ -127,7 +135,16 @@ std::uint64_t Engine::hash() const {
     for (const Homeland::Mark& m : marks)
       h.mix(page.value), h.mix(m.reader.value), h.mix(m.epoch.value);
   for (const Waiter& w : waiters_)
-    h.mix(w.who.value), h.mix(w.page.value), h.mix(static_cast<std::uint64_t>(w.wanted));
+    h.mix(w.who.value), h.mix(w.page.value), h.mix(static_cast<std::uint64_t>(w.wanted)),
+        h.mix(w.behind.value);
+  for (const auto& [page, sharing] : sharings_) {
+    h.mix(page.value);
+    for (const Sharing::Holder& holder : sharing.holders())
+      h.mix(holder.node.value), h.mix(holder.turn), h.mix(static_cast<std::uint64_t>(holder.access));
+    for (const Sharing::Request& r : sharing.queue())
+      h.mix(r.from.value), h.mix(static_cast<std::uint64_t>(r.wanted) * 2 + (r.has_copy ? 1 : 0));
+    h.mix(sharing.filling ? sharing.filling->node.value : no_node.value);
+  }
   for (const PageId id : dirty_) h.mix(id.value);
   h.mix(log_.now().value);
   h.mix(log_.between(Seq(), log_.now()));
@@ -185,6 +202,14 @@ std::string Engine::describe_pages() const {
   for (const auto& [page, marks] : homes_.marked()) {
     text += "  " + std::to_string(page.value) + " read by";
     for (const Homeland::Mark& m : marks) text += " " + std::to_string(m.reader.value);
+    text += "\n";
+  }
+  for (const auto& [page, sharing] : sharings_) {
+    text += "  " + std::to_string(page.value) + " held by";
+    for (const Sharing::Holder& h : sharing.holders())
+      text += " " + std::to_string(h.node.value) + (h.access == Access::write ? " (writer)" : "");
+    if (!sharing.queue().empty()) text += ", wanted by";
+    for (const Sharing::Request& r : sharing.queue()) text += " " + std::to_string(r.from.value);
     text += "\n";
   }
   return text;

@@ -11,7 +11,11 @@ enum class Kind : std::uint8_t {
   diff_ack,
   barrier_round,
   mark_flush,
-  mark_credit
+  mark_credit,
+  page_request,
+  page_recall,
+  page_return,
+  page_grant
 };
 
 void put(Writer& out, PageRun run) {
@@ -25,6 +29,13 @@ std::optional<PageRun> get_run(Reader& in) {
   run.count = in.get<std::uint64_t>();
   if (!in.ok() || run.count == 0 || run.end() < run.first) return std::nullopt;
   return run;
+}
+
+// Nothing (a return) or something (a request, a grant) that exists.
+std::optional<Access> get_access(Reader& in, Access least) {
+  const auto access = in.get<Access>();
+  if (!in.ok() || access < least || access > Access::write) return std::nullopt;
+  return access;
 }
 
 struct Encoder {
@@ -68,6 +79,27 @@ struct Encoder {
     out.put(Kind::mark_credit);
     out.put(m.consumed);
   }
+  void operator()(const PageRequest& m) {
+    out.put(Kind::page_request);
+    out.put(m.page);
+    out.put(m.wanted);
+    out.put(m.has_copy);
+  }
+  void operator()(const PageRecall& m) { put_copy(Kind::page_recall, m.page, m.turn, m.keep); }
+  void operator()(const PageReturn& m) {
+    put_copy(Kind::page_return, m.page, m.turn, m.kept);
+    out.put_bytes(m.body);
+  }
+  void operator()(const PageGrant& m) {
+    put_copy(Kind::page_grant, m.page, m.turn, m.access);
+    out.put_bytes(m.body);
+  }
+  void put_copy(Kind kind, PageId page, std::uint32_t turn, Access access) {
+    out.put(kind);
+    out.put(page);
+    out.put(turn);
+    out.put(access);
+  }
 };
 
 std::optional<Message> decode_grant(Reader& in) {
@@ -91,6 +123,27 @@ std::optional<Message> decode_round(Reader& in) {
     m.known.push_back(std::move(c));
   }
   return m;
+}
+
+std::optional<Message> decode_request(Reader& in) {
+  PageRequest m;
+  m.page = in.get<PageId>();
+  const auto wanted = get_access(in, Access::read);
+  const auto has_copy = in.get<std::uint8_t>();
+  if (!wanted || has_copy > 1) return std::nullopt;
+  m.wanted = *wanted;
+  m.has_copy = has_copy == 1;
+  return m;
+}
+
+std::optional<Message> decode_copy(Kind kind, Reader& in) {
+  const auto page = in.get<PageId>();
+  const auto turn = in.get<std::uint32_t>();
+  const auto access = get_access(in, kind == Kind::page_grant ? Access::read : Access::none);
+  if (!access) return std::nullopt;
+  if (kind == Kind::page_recall) return PageRecall{page, turn, *access};
+  if (kind == Kind::page_return) return PageReturn{page, turn, *access, in.get_bytes(in.left())};
+  return PageGrant{page, turn, *access, in.get_bytes(in.left())};
 }
 
 std::optional<Message> decode_fields(Kind kind, Reader& in) {
@@ -121,6 +174,12 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
       return MarkFlush{};
     case Kind::mark_credit:
       return MarkCredit{in.get<std::uint64_t>()};
+    case Kind::page_request:
+      return decode_request(in);
+    case Kind::page_recall:
+    case Kind::page_return:
+    case Kind::page_grant:
+      return decode_copy(kind, in);
   }
   return std::nullopt;
 }

@@ -64,14 +64,43 @@ struct MarkCredit {
   bool operator==(const MarkCredit&) const = default;
 };
 
-using Message = std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck, BarrierRound,
-                             MarkFlush, MarkCredit>;
+// Pages of sequential regions (sequential.hpp). To the home: a node wants the page.
+struct PageRequest {
+  PageId page{};
+  Access wanted = Access::read;
+  bool has_copy = false;  // and may read it already
+  bool operator==(const PageRequest&) const = default;
+};
+// From the home: give back the copy that was granted with this turn, down to `keep`.
+struct PageRecall {
+  PageId page{};
+  std::uint32_t turn = 0;
+  Access keep = Access::none;
+  bool operator==(const PageRecall&) const = default;
+};
+// To the home: the copy of this turn is allowed `kept` only. A writer's carries its content.
+struct PageReturn {
+  PageId page{};
+  std::uint32_t turn = 0;
+  Access kept = Access::none;
+  ByteView body;
+};
+// From the home. With its content, unless the node has a valid copy.
+struct PageGrant {
+  PageId page{};
+  std::uint32_t turn = 0;
+  Access access = Access::read;
+  ByteView body;
+};
 
-// Appends one kind byte and the fields. A Diff's body comes last, so that a sender may append it
-// piece by piece.
+using Message = std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck, BarrierRound,
+                             MarkFlush, MarkCredit, PageRequest, PageRecall, PageReturn, PageGrant>;
+
+// Appends one kind byte and the fields. Bodies come last, so that a sender may append them piece by
+// piece.
 void encode(const Message& message, Bytes& out);
 
-// The message in `bytes`; nothing when malformed. A Diff's body views `bytes`.
+// The message in `bytes`; nothing when malformed. A body views `bytes`.
 std::optional<Message> decode(ByteView bytes);
 
 const char* name_of(const Message& message);

@@ -10,14 +10,17 @@ namespace {
 
 // Indexed by the variants' alternatives; the sizes are checked below.
 constexpr const char* message_names[] = {"LockRequest", "LockForward",  "LockGrant", "Diff",
-                                         "DiffAck",     "BarrierRound", "MarkFlush", "MarkCredit"};
+                                         "DiffAck",     "BarrierRound", "MarkFlush", "MarkCredit",
+                                         "PageRequest", "PageRecall",   "PageReturn", "PageGrant"};
 constexpr const char* event_names[] = {"Fault",      "Acquire",      "TryAcquire", "Release",
                                        "Arrive",     "Pin",          "Unpin",      "AddRegion",
                                        "DropRegion", "Fetched",      "Changed",    "DiffHome",
-                                       "Punched",    "MarksDrained", "Marked",     "Received"};
+                                       "Punched",    "MarksDrained", "Marked",     "Received",
+                                       "Retry",      "PageSent",     "Filled",     "Held"};
 constexpr const char* effect_names[] = {"Send",   "Fetch", "Unmark",   "DrainMarks",
                                         "Change", "Twin",  "SendDiff", "ApplyDiff",
-                                        "Punch",  "Wake",  "Passed"};
+                                        "Punch",  "Wake",  "Passed",   "SendPage",
+                                        "FillPage", "Hold", "Hasten"};
 
 static_assert(std::size(message_names) == std::variant_size_v<Message>);
 static_assert(std::size(event_names) == std::variant_size_v<Event>);
@@ -55,6 +58,20 @@ const char* name_of(PageState state) {
       return "diffing";
     case PageState::unmapping:
       return "unmapping";
+    case PageState::seq_asked:
+      return "seq_asked";
+    case PageState::seq_opening:
+      return "seq_opening";
+    case PageState::seq_read:
+      return "seq_read";
+    case PageState::seq_upgrading:
+      return "seq_upgrading";
+    case PageState::seq_write:
+      return "seq_write";
+    case PageState::seq_closing:
+      return "seq_closing";
+    case PageState::seq_sending:
+      return "seq_sending";
     case PageState::own_private:
       return "own_private";
     case PageState::own_watched:
@@ -67,6 +84,16 @@ const char* name_of(PageState state) {
       return "own_written";
     case PageState::own_protecting:
       return "own_protecting";
+    case PageState::own_seq_none:
+      return "own_seq_none";
+    case PageState::own_seq_read:
+      return "own_seq_read";
+    case PageState::own_seq_write:
+      return "own_seq_write";
+    case PageState::own_seq_opening:
+      return "own_seq_opening";
+    case PageState::own_seq_closing:
+      return "own_seq_closing";
   }
   return "?";
 }

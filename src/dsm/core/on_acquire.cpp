@@ -152,6 +152,7 @@ void Engine::invalidate(const PageSet& pages, Effects& out) {
 
 // Rule D18: what was written here goes home before the copy goes.
 void Engine::invalidate(Page& page, PageId id, Effects& out) {
+  if (is_sequential(page.state)) return;  // never old
   switch (page.state) {
     case PageState::absent:
     case PageState::unmapping:

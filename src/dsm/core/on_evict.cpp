@@ -57,6 +57,8 @@ void Engine::evict(Chunk& chunk, Effects& out) {
     } else if (planted(Bug::evicted_while_fetching) && page.state == PageState::fetching) {
       page.had = true;
       set_state(page, id, PageState::absent);
+    } else if (page.state == PageState::seq_read || page.state == PageState::seq_write) {
+      close(page, id, Access::none, out);
     } else {
       invalidate(page, id, out);
     }
@@ -88,7 +90,8 @@ void Engine::finish_eviction(Chunk& chunk, Effects& out) {
       ++run.count;
     std::uint64_t slot = 0;
     // Without room in the ring the marks stay: a notice too many, no harm.
-    const NodeId home = region != nullptr ? region->home(id) : no_node;
+    const bool marked = region != nullptr && region->policy() != Policy::sequential;
+    const NodeId home = marked ? region->home(id) : no_node;
     if (home != no_node && marks_[home].sent - marks_[home].freed < config_.mark_ring_slots &&
         reserve_mark(home, slot, out))
       out.push(Unmark{home, run, slot, epoch()});
@@ -111,6 +114,7 @@ void Engine::on(const Punched& e, Effects& out) {
   if (drop != drops_.end()) {
     const Region region = *layout_.region(drop->region);
     homes_.remove(region);
+    sharings_.erase(sharings_.lower_bound(e.run.first), sharings_.lower_bound(e.run.end()));
     layout_.remove(drop->region);
     out.push(Wake{drop->who});
     drops_.erase(drop);

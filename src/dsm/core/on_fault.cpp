@@ -10,7 +10,7 @@ void Engine::on(const Fault& e, Effects& out) {
   DSM_CHECK_WITH(layout_.region_of(e.page) != nullptr, "a fault lies in a region",
                  {"page", e.page.value});
   ++(e.wanted == Access::write ? counters_.write_faults : counters_.read_faults);
-  waiters_.push_back({e.who, e.page, e.wanted});
+  waiters_.push_back({e.who, e.page, e.wanted, e.behind < e.page ? e.behind : no_page});
   serve(e.page, out);
 }
 
@@ -21,12 +21,13 @@ Access Engine::wanted_at(PageId id) const {
   return most;
 }
 
-void Engine::wake(PageId id, Access granted, Effects& out) {
-  std::erase_if(waiters_, [&](const Waiter& w) {
-    if (w.page != id || w.wanted > granted) return false;
-    out.push(Wake{w.who});
-    return true;
-  });
+bool Engine::wake(PageId id, Access granted, Effects& out) {
+  return std::erase_if(waiters_, [&](const Waiter& w) {
+           if (w.page != id || w.wanted > granted) return false;
+           if (Page* behind = find_page(w.behind); behind != nullptr) begin_tenure(*behind);
+           out.push(Wake{w.who});
+           return true;
+         }) > 0;
 }
 
 // A thread that traps on a page that is valid lost a race against another thread's fault, or the
@@ -35,6 +36,7 @@ void Engine::wake(PageId id, Access granted, Effects& out) {
 void Engine::serve(PageId id, Effects& out) {
   const Access wanted = wanted_at(id);
   if (wanted == Access::none) return;
+  if (is_sequential_at(id)) return serve_sequential(id, wanted, out);
   if (is_home(id)) return serve_home(id, wanted, out);
   Page* page = find_page(id);
   if (page == nullptr || page->state == PageState::absent) return fetch(id, out);
@@ -141,6 +143,7 @@ void Engine::on(const Changed& e, Effects& out) {
 void Engine::changed(PageId id, Effects& out) {
   Page* page = find_page(id);
   DSM_CHECK_WITH(page != nullptr, "a page that changes is known", {"page", id.value});
+  if (is_sequential(page->state)) return changed_sequential(*page, id, out);
   switch (page->state) {
     case PageState::mapping:
       set_state(*page, id, PageState::clean);
@@ -184,7 +187,7 @@ void Engine::retry_absent(Effects& out) {
   // not change under the loop.
   for (std::size_t i = 0; i < waiters_.size(); ++i) {
     const PageId id = waiters_[i].page;
-    if (!is_home(id) && state_of(id) == PageState::absent) fetch(id, out);
+    if (!is_home(id) && state_of(id) == PageState::absent) serve(id, out);
   }
 }
 

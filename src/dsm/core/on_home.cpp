@@ -101,7 +101,11 @@ void Engine::finish_drops(Effects& out) {
       const PageId end = std::min(run.end(), cache_.first_page(chunk) + config_.chunk_pages);
       for (PageId id = first; id < end; ++id) {
         Page& page = cache_.page(chunk, id);
-        invalidate(page, id, out);
+        if (is_sequential(page.state)) {
+          discard(page, id, out);
+        } else {
+          invalidate(page, id, out);
+        }
         gone = gone && page.state == PageState::absent && !chunk.evicting;
         if (page.state == PageState::absent) page.had = false;
       }
@@ -110,6 +114,10 @@ void Engine::finish_drops(Effects& out) {
     for (PageId id = run.first; id < run.end(); ++id) {
       if (region->home(id) != config_.self) continue;
       const PageState state = homes_.at(*region, id).page.state;
+      if (is_sequential(state)) {
+        gone = gone && is_resting_at_home(id);
+        continue;
+      }
       gone = gone && (state == PageState::own_private || state == PageState::own_watched ||
                       state == PageState::own_written);
     }

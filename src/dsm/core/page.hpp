@@ -20,6 +20,14 @@ enum class PageState : std::uint8_t {
   protecting,  // [write -> read] on its way home
   diffing,     // [read]   its diff is on its way home
   unmapping,   // [read -> none]
+  // The same of a sequential region (on_sequential.cpp).
+  seq_asked,      // [none]   asked for; its content comes with the grant
+  seq_opening,    // [-> read or write] granted
+  seq_read,       // [read]   other nodes may read too
+  seq_upgrading,  // [read]   asked for writing
+  seq_write,      // [write]  no other node may use it
+  seq_closing,    // [-> none or read] being given back
+  seq_sending,    // [none or read] its content is being sent home
   // A page that is at home here.
   own_private,     // [write]  nobody else has a copy; writes go unseen
   own_watched,     // [read]   a write traps
@@ -27,8 +35,19 @@ enum class PageState : std::uint8_t {
   own_opening,     // [-> write] to own_private or own_written
   own_written,     // [write]  shared, and written or not watched: counts as written
   own_protecting,  // [write -> read]
+  // At home here, in a sequential region.
+  own_seq_none,     // [none]   another node may write
+  own_seq_read,     // [read]
+  own_seq_write,    // [write]  no other node may use it
+  own_seq_opening,  // [-> read or write]
+  own_seq_closing,  // [-> none or read]
 };
-inline constexpr int page_state_count = static_cast<int>(PageState::own_protecting) + 1;
+inline constexpr int page_state_count = static_cast<int>(PageState::own_seq_closing) + 1;
+
+constexpr bool is_sequential(PageState state) {
+  return (state >= PageState::seq_asked && state <= PageState::seq_sending) ||
+         state >= PageState::own_seq_none;
+}
 
 const char* name_of(PageState state);
 
@@ -41,10 +60,23 @@ struct Page {
   bool flush : 1 = false;       // opening: becomes dirty only to be sent home at once
   // absent: this node had a copy before, so it will probably want it again
   bool had : 1 = false;
-  bool private_next : 1 = false;       // own_opening: to own_private
-  std::uint32_t flush_number = 0;      // of flushes_, while on its way home
-  std::uint32_t departure_number = 0;  // of departures_, while on its way out
+  bool private_next : 1 = false;  // own_opening: to own_private
+  // Of a sequential region:
+  bool held : 1 = false;      // its tenure has not ended
+  bool timed : 1 = false;     // held, and the thread that it was granted for is back
+  bool recalled : 1 = false;  // another node wants it; `keep` is what may stay here
+  bool asked : 1 = false;     // a request is out, or its grant is being carried out
+  bool written : 1 = false;   // closing: its content must go home
+  bool discard : 1 = false;   // closing: the region goes, and nobody needs to know
+  Access keep : 2 = Access::none;
+  Access next : 2 = Access::none;  // opening, closing: what will be allowed
+  std::uint8_t tenure = 0;         // numbers the tenures, so that a late end is not mistaken
+  // of flushes_, while on its way home; of a sequential page, the turn of its grant
+  std::uint32_t flush_number = 0;
+  // of departures_, while on its way out; of a sequential page, the turn that is recalled
+  std::uint32_t departure_number = 0;
   bool operator==(const Page&) const = default;
 };
+static_assert(sizeof(Page) == 12);
 
 }  // namespace dsm::core

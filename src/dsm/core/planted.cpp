@@ -52,6 +52,22 @@ const char* name_of(Bug bug) {
       return "history_not_passed_on";
     case Bug::history_told_once:
       return "history_told_once";
+    case Bug::sequential_read_one_sided:
+      return "sequential_read_one_sided";
+    case Bug::granted_before_last_return:
+      return "granted_before_last_return";
+    case Bug::returned_before_closed:
+      return "returned_before_closed";
+    case Bug::late_recall_obeyed:
+      return "late_recall_obeyed";
+    case Bug::return_overtakes_content:
+      return "return_overtakes_content";
+    case Bug::early_recall_dropped:
+      return "early_recall_dropped";
+    case Bug::eviction_loses_content:
+      return "eviction_loses_content";
+    case Bug::no_tenure:
+      return "no_tenure";
   }
   return "?";
 }

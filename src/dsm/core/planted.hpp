@@ -32,8 +32,17 @@ enum class Bug : std::uint8_t {
   told_before_home,            // A3: a release region's page is told of before it is home
   history_not_passed_on,       // A1: what the releaser had heard of is not told
   history_told_once,           // A2: what has been told to one node is not told to the next
+  // D21
+  sequential_read_one_sided,
+  granted_before_last_return,  // a writer is let in while the last reader still reads
+  returned_before_closed,      // a copy counts as given back before its protection holds
+  late_recall_obeyed,          // a recall of an older copy is taken for one of the newest
+  return_overtakes_content,    // what a node gives back counts before its content has come
+  early_recall_dropped,        // a recall that overtakes its grant is forgotten
+  eviction_loses_content,      // a written page is evicted like a read one
+  no_tenure,                   // a page is given back before its thread has used it
 };
-inline constexpr int bug_count = static_cast<int>(Bug::history_told_once) + 1;
+inline constexpr int bug_count = static_cast<int>(Bug::no_tenure) + 1;
 
 const char* name_of(Bug bug);
 
