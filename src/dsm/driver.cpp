@@ -13,6 +13,14 @@ namespace dsm {
 
 using memory::InRuntime;
 
+namespace {
+
+// The page of this thread's last fault in a sequential region. Initial-exec as in in_runtime.hpp.
+constinit thread_local PageId last_sequential __attribute__((tls_model("initial-exec"))) =
+    core::no_page;
+
+}  // namespace
+
 Driver::Driver(const core::Config& config, Parts parts)
     : parts_(std::move(parts)), engine_(config), outbox_(parts_.wire) {
   MutexLock hold(engine_mutex_);
@@ -98,10 +106,19 @@ bool Driver::ask(const core::Event& event, Ticket who, Polls polls) {
 
 bool Driver::fault(PageId page, Access wanted) {
   const InRuntime here;
-  if (!look([&](const core::Engine& engine) { return engine.layout().region_of(page) != nullptr; }))
-    return false;
+  const auto policy = look([&](const core::Engine& engine) -> std::optional<core::Policy> {
+    const core::Region* region = engine.layout().region_of(page);
+    return region == nullptr ? std::nullopt : std::optional(region->policy());
+  });
+  if (!policy) return false;
+  const bool sequential = *policy == core::Policy::sequential;
+  const PageId behind = sequential && last_sequential < page ? last_sequential : core::no_page;
   const Ticket who = waiters_.take({"for page", page.value, true});
-  ask(core::Fault{who, page, wanted}, who, Polls::from_the_start);
+  ask(core::Fault{who, page, wanted, behind}, who, Polls::from_the_start);
+  if (sequential) {
+    last_sequential = page;
+    tell(core::Retry{page, behind});
+  }
   return true;
 }
 

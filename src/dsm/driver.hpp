@@ -26,6 +26,7 @@
 #include "dsm/memory/address_space.hpp"
 #include "dsm/outbox.hpp"
 #include "dsm/patience.hpp"
+#include "dsm/tenures.hpp"
 #include "dsm/twins.hpp"
 #include "dsm/waiters.hpp"
 #include "transport/transport.hpp"
@@ -116,12 +117,17 @@ class Driver {
   void carry_out(core::Punch& e, Work& work);
   void carry_out(core::Wake& e, Work& work);
   void carry_out(core::Passed& e, Work& work);
+  void carry_out(core::SendPage& e, Work& work);
+  void carry_out(core::FillPage& e, Work& work);
+  void carry_out(core::Hold& e, Work& work);
+  void carry_out(core::Hasten& e, Work& work);
 
   // driver_wait.cpp
   void wait(Waiters::Place& place, Polls polls);
   bool leave_polling_to_others();
   bool progress();
   bool progress_locked() DSM_REQUIRES(poll_mutex_);
+  bool end_tenures();
   void handle(const transport::Event& event) DSM_REQUIRES(poll_mutex_);
   void stop_polling();
   void arm();
@@ -140,6 +146,7 @@ class Driver {
   Mutex drain_mutex_;  // taken before engine_mutex_: entries of a ring are told in their order
   Outbox outbox_;
   Waiters waiters_;
+  Tenures tenures_;
   std::vector<Bytes> passed_;              // of the barrier; handed to its waiter by its wake
   std::atomic<std::uint32_t> polling_{0};  // threads that wait and poll
   std::atomic<std::uint32_t> waiting_{0};  // threads that wait, polling or asleep

@@ -1,6 +1,7 @@
 // What each of the engine's effects means here.
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <utility>
 
 #include "base/check.hpp"
@@ -101,6 +102,32 @@ void Driver::carry_out(core::Punch& e, Work& work) {
 
 void Driver::carry_out(core::Wake& e, Work&) {
   waiters_.wake(e.who, e.granted);
+}
+
+void Driver::carry_out(core::SendPage& e, Work& work) {
+  const std::byte* const page = parts_.space.runtime(e.page);
+  work.message.clear();
+  core::encode(e.message, work.message);
+  work.message.insert(work.message.end(), page, page + memory::AddressSpace::page_size());
+  outbox_.send(e.to, work.message);
+  if (e.reports) work.events.push_back(core::PageSent{e.page});
+}
+
+void Driver::carry_out(core::FillPage& e, Work& work) {
+  DSM_CHECK_WITH(e.body.size() == memory::AddressSpace::page_size(),
+                 "a page's content is a page long", {"page", e.page.value},
+                 {"bytes", e.body.size()});
+  std::memcpy(parts_.space.runtime(e.page), e.body.data(), e.body.size());
+  if (e.reports) work.events.push_back(core::Filled{e.page});
+}
+
+void Driver::carry_out(core::Hold& e, Work& work) {
+  if (const auto early = tenures_.begin(e)) work.events.push_back(*early);
+}
+
+void Driver::carry_out(core::Hasten&, Work& work) {
+  while (const auto held = tenures_.take_ended()) work.events.push_back(*held);
+  tenures_.hasten();
 }
 
 void Driver::carry_out(core::Passed& e, Work&) {

@@ -66,6 +66,7 @@ bool Driver::progress() {
 bool Driver::progress_locked() {
   bool worked = outbox_.retry();
   worked = parts_.lanes.retry() || worked;
+  if (tenures_.hastened()) worked = end_tenures() || worked;
   std::array<transport::Event, events_at_once> events;
   const std::size_t count = parts_.wire.poll(events);
   for (std::size_t i = 0; i < count; ++i) {
@@ -73,6 +74,15 @@ bool Driver::progress_locked() {
     if (events[i].kind == transport::Event::Kind::message) parts_.wire.recycle(events[i]);
   }
   return worked || count > 0;
+}
+
+bool Driver::end_tenures() {
+  bool any = false;
+  while (const auto held = tenures_.take_ended()) {
+    tell(*held);
+    any = true;
+  }
+  return any;
 }
 
 void Driver::handle(const transport::Event& event) {
@@ -136,8 +146,10 @@ void Driver::start() {
 void Driver::serve() {
   pthread_setname_np(pthread_self(), "dsm-service");
   const memory::InRuntime here;
-  pollfd fds[] = {
-      {parts_.wire.wait_fd(), POLLIN, 0}, {stop_fd_, POLLIN, 0}, {parts_.news_fd, POLLIN, 0}};
+  pollfd fds[] = {{parts_.wire.wait_fd(), POLLIN, 0},
+                  {stop_fd_, POLLIN, 0},
+                  {parts_.news_fd, POLLIN, 0},
+                  {tenures_.fd(), POLLIN, 0}};
   constexpr std::chrono::milliseconds parked_limit{100};
   constexpr int idle_limit_ms = 1000;
   while (!stopping_.load()) {
@@ -156,7 +168,7 @@ void Driver::serve() {
     poll_mutex_.unlock();
     if (!armed) continue;
     if (closing_.load()) fds[2].fd = -1;
-    ::poll(fds, 3, idle_limit_ms);
+    ::poll(fds, std::size(fds), idle_limit_ms);
     if (fds[2].revents != 0) parts_.on_news(waiters_.someone());
   }
 }

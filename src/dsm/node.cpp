@@ -248,8 +248,15 @@ Node::~Node() {
 }
 
 core::Policy Node::standard_policy() const {
-  return settings_.consistency == launch::ConsistencyChoice::release ? core::Policy::release
-                                                                     : core::Policy::scope;
+  switch (settings_.consistency) {
+    case launch::ConsistencyChoice::scope:
+      return core::Policy::scope;
+    case launch::ConsistencyChoice::release:
+      return core::Policy::release;
+    case launch::ConsistencyChoice::sequential:
+      return core::Policy::sequential;
+  }
+  return core::Policy::scope;
 }
 
 void Node::abandon(const char* why) {

@@ -29,11 +29,10 @@ PageSet random_pages(std::mt19937& random) {
 
 Bytes random_message(std::mt19937& random) {
   Bytes bytes;
-  switch (random() % 4) {
+  switch (random() % 6) {
     case 0: {
       LockGrant grant{LockId(random()), {}};
-      for (std::uint32_t turn = 1; turn < 5; ++turn)
-      {
+      for (std::uint32_t turn = 1; turn < 5; ++turn) {
         grant.token.recent[turn % 2].scope.note(random_pages(random), Seq(turn));
         grant.token.recent[turn % 2].before.note(NodeId(turn % 3), random_pages(random), Seq(turn));
       }
@@ -52,6 +51,14 @@ Bytes random_message(std::mt19937& random) {
       encode(Diff{{PageId(random() % 9), 1 + random() % 9}, body}, bytes);
       break;
     }
+    case 3: {
+      const Bytes body = random_bytes(random, 40);
+      encode(PageReturn{PageId(random() % 9), random() % 9, Access::read, body}, bytes);
+      break;
+    }
+    case 4:
+      encode(PageRequest{PageId(random() % 9), Access::write, random() % 2 == 0}, bytes);
+      break;
     default:
       encode(LockForward{LockId(3), NodeId(1)}, bytes);
       break;
@@ -71,7 +78,7 @@ TEST(CoreDecoders, RandomBytes) {
   for (std::uint32_t seed = 0; seed < seeds; ++seed) {
     std::mt19937 random(seed);
     Bytes bytes = random_bytes(random, 120);
-    if (!bytes.empty()) bytes[0] = static_cast<std::byte>(random() % 10);
+    if (!bytes.empty()) bytes[0] = static_cast<std::byte>(random() % 14);
     expect_total(bytes, seed);
   }
 }

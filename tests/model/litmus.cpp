@@ -100,8 +100,9 @@ Script barrier_reuse(Policy policy) {
   return s;
 }
 
-const std::vector<Policy> all{Policy::scope, Policy::release};
-const std::vector<Policy> stronger{Policy::release};
+const std::vector<Policy> all{Policy::scope, Policy::release, Policy::sequential};
+const std::vector<Policy> stronger{Policy::release, Policy::sequential};
+const std::vector<Policy> strongest{Policy::sequential};
 
 }  // namespace
 
@@ -123,12 +124,12 @@ const std::vector<Litmus>& litmus_tests() {
       {"store buffering",
        "r0=0 r1=0",
        [](const Registers& r) { return r[0] == 0 && r[1] == 0; },
-       {},
+       strongest,
        store_buffering},
       {"independent reads",
        "r0=1 r1=0 r2=1 r3=0",
        [](const Registers& r) { return r[0] == 1 && r[1] == 0 && r[2] == 1 && r[3] == 0; },
-       {},
+       strongest,
        independent_reads,
        false},
       {"false sharing", "r0=0 or r1=0", [](const Registers& r) { return r[0] == 0 || r[1] == 0; },
@@ -149,6 +150,8 @@ const char* name_of(Policy policy) {
       return "scope";
     case Policy::release:
       return "release";
+    case Policy::sequential:
+      return "sequential";
   }
   return "?";
 }

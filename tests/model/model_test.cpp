@@ -102,6 +102,38 @@ Script three_nodes_and_a_lock() {
   return s;
 }
 
+// A sequential page: each stores a word and looks at the other's, without a lock.
+Script two_nodes_race() {
+  Script s(2, {0}, 0, core::Policy::sequential);
+  s.node(0).write(0, 0).read(0, 8);
+  s.node(1).write(0, 8).read(0, 0);
+  return s;
+}
+
+// ... on two pages, with two homes.
+Script two_nodes_race_on_two_pages() {
+  Script s(2, {0, 1}, 0, core::Policy::sequential);
+  s.node(0).write(0, 0).read(1, 8);
+  s.node(1).write(1, 8).read(0, 0);
+  return s;
+}
+
+// Two nodes that are not its home.
+Script three_nodes_race() {
+  Script s(3, {0}, 0, core::Policy::sequential);
+  s.node(1).write(0, 0);
+  s.node(2).read(0, 0);
+  return s;
+}
+
+// One needs two pages at once.
+Script two_nodes_across_a_border() {
+  Script s(2, {0, 1}, 0, core::Policy::sequential);
+  s.node(0).write(0, 60, 8);
+  s.node(1).write(1, 8);
+  return s;
+}
+
 TEST(Model, HomeToReader) {
   expect_right("home to reader", home_to_reader());
 }
@@ -122,6 +154,19 @@ TEST(Model, TwoPagesAndTwoHomes) {
 }
 TEST(Model, ThreeNodesAndALock) {
   expect_right("three nodes and a lock", three_nodes_and_a_lock());
+}
+
+TEST(Model, TwoNodesRace) {
+  expect_right("two nodes race", two_nodes_race());
+}
+TEST(Model, TwoNodesRaceOnTwoPages) {
+  expect_right("two nodes race on two pages", two_nodes_race_on_two_pages());
+}
+TEST(Model, ThreeNodesRace) {
+  expect_right("three nodes race", three_nodes_race());
+}
+TEST(Model, TwoNodesAcrossABorder) {
+  expect_right("two nodes across a border", two_nodes_across_a_border());
 }
 
 // The model would notice.
@@ -145,6 +190,18 @@ TEST(ModelFinds, ALostNotice) {
 }
 TEST(ModelFinds, ADiffByBlend) {
   expect_found(two_writers_and_a_barrier(), Bug::diff_by_blend);
+}
+TEST(ModelFinds, ASequentialReadThatIsOneSided) {
+  expect_found(two_nodes_race(), Bug::sequential_read_one_sided);
+}
+TEST(ModelFinds, AGrantBeforeTheLastReturn) {
+  expect_found(two_nodes_race(), Bug::granted_before_last_return);
+}
+TEST(ModelFinds, AReturnBeforeThePageIsClosed) {
+  expect_found(two_nodes_race(), Bug::returned_before_closed);
+}
+TEST(ModelFinds, AnEarlyRecallDropped) {
+  expect_found(three_nodes_race(), Bug::early_recall_dropped);
 }
 
 }  // namespace

@@ -210,6 +210,29 @@ Program a_mark_ring_of_one() {
   return s.finish();
 }
 
+// Two words lie across the same border of two sequential pages, and each node needs both pages at
+// once for its own.
+Program two_nodes_want_two_pages_at_once() {
+  Script s(2, {0, 1}, 1, core::Policy::sequential);
+  for (std::uint32_t i = 0; i < 10; ++i)
+    for (std::uint32_t node = 0; node < 2; ++node)
+      s.node(node).write(0, 60, 8).read(0, 58, 8).write(0, 61, 5);
+  return s.finish();
+}
+
+// Node 1 writes a sequential page, node 0's reading leaves it a copy to read, and that has to make
+// room: two messages home, of which the second has no content.
+Program a_small_cache_gives_back_what_it_wrote() {
+  Script s(2, {0, 0, 0, 0}, 1, core::Policy::sequential);
+  s.config().chunk_pages = 1;
+  s.config().cache_chunks = 2;
+  for (std::uint32_t i = 0; i < 20; ++i) {
+    s.node(1).write(0, 8 * (i % 4), 8).read(1 + i % 3, 0, 8).read(1 + (i + 1) % 3, 0, 8);
+    s.node(0).read(0, 8 * (i % 4), 8).read(0, 0, 8);
+  }
+  return s.finish();
+}
+
 std::vector<Scenario> all() {
   return {
       {"HomeWritesWhileAReaderComes", Bug::missing_fence, home_writes_while_a_reader_comes()},
@@ -232,6 +255,9 @@ std::vector<Scenario> all() {
        a_region_goes_while_locks_are_handed_over()},
       {"ALockTellsOfADiffUnderWay", Bug::told_before_home, a_lock_tells_of_a_diff_under_way()},
       {"AMessageIsPassedOn", Bug::history_not_passed_on, a_message_is_passed_on()},
+      {"TwoNodesWantTwoPagesAtOnce", Bug::no_tenure, two_nodes_want_two_pages_at_once()},
+      {"ASmallCacheGivesBackWhatItWrote", Bug::return_overtakes_content,
+       a_small_cache_gives_back_what_it_wrote()},
       {"AMarkRingOfOne", Bug::none, a_mark_ring_of_one()},
   };
 }

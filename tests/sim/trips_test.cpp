@@ -172,5 +172,21 @@ TEST_P(BarrierTrips, WithEveryReaderInvalidated) {
 
 INSTANTIATE_TEST_SUITE_P(Sizes, BarrierTrips, testing::Values(2u, 3u, 4u, 5u, 8u, 16u));
 
+TEST(Trips, SequentialMisses) {
+  Script s(4, {0}, 1, core::Policy::sequential);
+  s.node(1).write(0, 0);
+  s.join_all();
+  s.node(2).read(0, 0);
+  s.join_all();
+  s.node(3).read(0, 0);
+  s.join_all();
+  s.node(1).write(0, 0);
+  const Film film(s);
+  EXPECT_EQ(film.of(1, 2), 2) << "the home alone has it";
+  EXPECT_EQ(film.of(2, 3), 4) << "another node writes it";
+  EXPECT_EQ(film.of(3, 4), 2) << "others read it, too";
+  EXPECT_EQ(film.of(1, 6), 4) << "any number of readers give it back at once";
+}
+
 }  // namespace
 }  // namespace dsm::sim

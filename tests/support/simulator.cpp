@@ -359,6 +359,8 @@ bool Simulator::access(std::uint32_t node, std::uint32_t thread, const Op& op) {
 std::uint64_t Simulator::store_value(std::uint32_t node, std::uint32_t thread,
                                      std::uint64_t expected) const {
   const std::uint32_t next = nodes_[node].threads[thread].next;
+  const Op& op = program_->nodes[node][thread][next];
+  if (op.what == Do::set) return op.arg;
   const std::uint64_t bytes =
       mix((std::uint64_t{node} << 40) + (std::uint64_t{thread} << 32) + next + 1) | every_byte(1);
   return program_->repeats_stores && bytes % 16 == 1 ? expected : bytes;

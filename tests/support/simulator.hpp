@@ -78,9 +78,13 @@ class Simulator {
   // When the thread began its operation number `op`, and when it was done with it.
   struct Span {
     std::uint64_t begun = 0, ended = 0;
+    std::uint64_t found = 0;
   };
   Span span(std::uint32_t node, std::uint32_t thread, std::uint32_t op) const;
   void record_spans() { spans_on_ = true; }
+  // What the thread's operation number `op`, a read of a sequential page, found. REQUIRES: spans
+  // are recorded.
+  std::uint64_t found(std::uint32_t node, std::uint32_t thread, std::uint32_t op) const;
 
   void check_steps(bool on) { checking_ = on; }
   void trace_to_stdout() { tracing_ = true; }

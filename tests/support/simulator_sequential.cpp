@@ -34,7 +34,7 @@ bool Simulator::is_sequential(std::uint32_t node, PageId page) const {
 bool Simulator::access_sequential(std::uint32_t node, std::uint32_t thread, const Op& op) {
   Thread& t = nodes_[node].threads[thread];
   Machine& machine = machines_[node];
-  const bool writes = op.what == Do::write;
+  const bool writes = op.what == Do::write || op.what == Do::set;
   if (t.trapped != core::no_page) {
     step(node, core::Retry{std::exchange(t.trapped, core::no_page), t.behind});
     if (!failure_.empty()) return false;
@@ -74,6 +74,8 @@ bool Simulator::access_sequential(std::uint32_t node, std::uint32_t thread, cons
   }
   if (!writes) {
     fingerprint_ = mix(fingerprint_ ^ found);
+    if (spans_on_) spans_[node][thread][t.next].found = found;
+    if (op.what == Do::observe) registers_[op.arg] = static_cast<std::uint8_t>(found);
     if (found == expected) return true;
     char text[200];
     std::snprintf(text, sizeof text,
@@ -88,6 +90,10 @@ bool Simulator::access_sequential(std::uint32_t node, std::uint32_t thread, cons
     machine.store(thread, parts[i].page, parts[i].offset, parts[i].length, bytes >> parts[i].shift);
   begin_draining(node, thread);
   return true;
+}
+
+std::uint64_t Simulator::found(std::uint32_t node, std::uint32_t thread, std::uint32_t op) const {
+  return spans_.at(node).at(thread).at(op).found;
 }
 
 // Stores of this node that have become visible since the last time.

@@ -59,6 +59,12 @@ TEST(Settings, TakeWhatIsGiven) {
   EXPECT_EQ(s.launch.key_fd, 9);
 }
 
+TEST(Settings, EveryConsistencyHasItsName) {
+  EXPECT_EQ(read({{"DSM_CONSISTENCY", "scope"}}).consistency, ConsistencyChoice::scope);
+  EXPECT_EQ(read({{"DSM_CONSISTENCY", "release"}}).consistency, ConsistencyChoice::release);
+  EXPECT_EQ(read({{"DSM_CONSISTENCY", "sequential"}}).consistency, ConsistencyChoice::sequential);
+}
+
 TEST(Settings, AVariableSetToNothingIsNotSet) {
   EXPECT_EQ(read({{"DSM_CACHE", ""}}).cache_bytes, gibibyte);
   EXPECT_FALSE(read({{"DSM_RANK", ""}}).launch.rank);
@@ -68,6 +74,7 @@ TEST(Settings, AMalformedValueIsNamedWithTheLegalOnes) {
   const std::vector<std::pair<std::string, std::string>> bad = {
       {"DSM_TRAP", "segv"},
       {"DSM_CONSISTENCY", "nonsense"},
+      {"DSM_CONSISTENCY", "sequentially"},
       {"DSM_TRAP", "UFFD"},
       {"DSM_CACHE", "12Q"},
       {"DSM_CACHE", "0"},

@@ -82,6 +82,8 @@ core::Policy core_policy(const Node& node, Policy policy) {
       return core::Policy::scope;
     case Policy::release:
       return core::Policy::release;
+    case Policy::sequential:
+      return core::Policy::sequential;
   }
   throw Error("allocate() is given a policy that does not exist");
 }

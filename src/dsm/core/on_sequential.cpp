@@ -280,7 +280,9 @@ void Engine::advance(PageId id, Effects& out) {
       relinquish(own, id, out);
     }
     if (!grant) return;
-    const auto& [node, access, turn, gone] = grant->holder;
+    const NodeId node = grant->holder.node;
+    const Access access = grant->holder.access;
+    const Turn turn = grant->holder.turn;
     if (node == config_.self) {
       Page& own = home_page(id).page;
       own.flush_number = turn;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 
 #include "dsm/launch/key.hpp"
@@ -44,9 +45,15 @@ bool apply_trap(std::string_view value, Settings& out) {
   return true;
 }
 
+// In the order of ConsistencyChoice.
+constexpr std::string_view consistency_names[] = {"scope", "release", "sequential"};
+
 bool apply_consistency(std::string_view value, Settings& out) {
-  out.consistency = value == "release" ? ConsistencyChoice::release : ConsistencyChoice::scope;
-  return value == "scope" || value == "release";
+  const auto* const name =
+      std::find(std::begin(consistency_names), std::end(consistency_names), value);
+  if (name == std::end(consistency_names)) return false;
+  out.consistency = static_cast<ConsistencyChoice>(name - std::begin(consistency_names));
+  return true;
 }
 
 bool apply_cache(std::string_view value, Settings& out) {
@@ -137,7 +144,7 @@ constexpr Setting table[] = {
      "the wire between nodes", apply_transport},
     {"DSM_TRAP", "choice", "auto", "auto, uffd or mprotect",
      "how an access to an absent page is noticed", apply_trap},
-    {"DSM_CONSISTENCY", "choice", "scope", "scope or release",
+    {"DSM_CONSISTENCY", "choice", "scope", "scope, release or sequential",
      "the policy of regions that name none; equal on all nodes", apply_consistency},
     {"DSM_CACHE", "bytes", "1G", "bytes with K, M, G or T, as in 512M",
      "memory for copies of pages whose home is elsewhere", apply_cache},
@@ -245,7 +252,7 @@ Agreement settings_agreement(const Settings& settings) {
           {"DSM_SPACE", std::to_string(settings.space_bytes)},
           {"DSM_BASE", base},
           {"DSM_CONSISTENCY",
-           settings.consistency == ConsistencyChoice::release ? "release" : "scope"},
+           std::string(consistency_names[static_cast<std::size_t>(settings.consistency)])},
           {"page size", std::to_string(::sysconf(_SC_PAGESIZE))}};
 }
 

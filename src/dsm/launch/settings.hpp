@@ -27,7 +27,7 @@ using Environment = std::map<std::string, std::string, std::less<>>;
 Environment process_environment();
 
 // The policy of regions that name none.
-enum class ConsistencyChoice : std::uint8_t { scope, release };
+enum class ConsistencyChoice : std::uint8_t { scope, release, sequential };
 enum class TrapChoice : std::uint8_t { automatic, uffd, mprotect };
 
 inline constexpr std::uint64_t kibibyte = std::uint64_t{1} << 10;

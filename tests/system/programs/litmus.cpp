@@ -67,6 +67,7 @@ bool reads() {
 
 void all(dsm::Policy policy) {
   const bool scope = policy == dsm::Policy::scope;
+  const bool sequential = policy == dsm::Policy::sequential;
   Word x(0, policy), y(1, policy), z(2, policy);
   dsm::Lock first, second;
 
@@ -170,7 +171,7 @@ void all(dsm::Policy policy) {
             },
             [](const Registers& r) { return r[1] == 1 && r[2] == 0; }));
 
-  judge("store buffering", false,
+  judge("store buffering", sequential,
         count(
             [&](std::uint64_t round, Registers& r) {
               if (writes()) {
@@ -184,7 +185,7 @@ void all(dsm::Policy policy) {
             },
             [](const Registers& r) { return r[0] == 0 && r[1] == 0; }));
 
-  judge("independent reads", false,
+  judge("independent reads", sequential,
         count(
             [&](std::uint64_t round, Registers& r) {
               switch (me()) {
@@ -246,9 +247,12 @@ void scope() {
 void release() {
   all(dsm::Policy::release);
 }
+void sequential() {
+  all(dsm::Policy::sequential);
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(argc, argv, {{"scope", scope}, {"release", release}});
+  return run(argc, argv, {{"scope", scope}, {"release", release}, {"sequential", sequential}});
 }
