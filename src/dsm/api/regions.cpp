@@ -85,7 +85,9 @@ core::Policy core_policy(const Node& node, Policy policy) {
     case Policy::sequential:
       return core::Policy::sequential;
   }
-  throw Error("allocate() is given a policy that does not exist");
+  throw Error(
+      "allocate() is given a policy that does not exist; give standard, scope, release or "
+      "sequential");
 }
 
 }  // namespace

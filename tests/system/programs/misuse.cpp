@@ -47,6 +47,8 @@ void regions() {
         (void)dsm::allocate_bytes(10, dsm::Placement::shares({1, 2, 3, 4, 5, 6, 7, 8, 9}));
       },
       {"shares", "not 9"});
+  refused([] { (void)dsm::allocate_bytes(10, dsm::Placement::block(), dsm::Policy(77)); },
+          {"policy that does not exist", "sequential"});
   auto region = dsm::allocate<char>(3 * dsm::page_size());
   refused([&] { dsm::free_bytes(region.data() + 1); }, {"free()", "did not return"});
   refused([&] { dsm::free_bytes(region.data() + dsm::page_size()); }, {"free()", "did not return"});
@@ -84,6 +86,12 @@ void differing() {
       {"collective calls differ", "barrier()", "broadcast()"});
   refused([] { (void)dsm::allocate_bytes(me() == 0 ? 10000 : 100); },
           {"collective calls differ", "allocate()"});
+  refused(
+      [] {
+        (void)dsm::allocate_bytes(10, dsm::Placement::block(),
+                                  me() == 0 ? dsm::Policy::sequential : dsm::Policy::scope);
+      },
+      {"collective calls differ", "allocate()"});
   refused(
       [] {
         std::uint64_t words[2] = {};

@@ -102,6 +102,33 @@ void sharing() {
             static_cast<unsigned>(i));
 }
 
+// Many threads of all nodes at many words of few pages: words only grow, and nothing is lost.
+void storm() {
+  constexpr int threads = 3;
+  constexpr std::uint64_t times = 400;
+  const std::size_t stride = dsm::page_size() / 16;  // bytes: words of 8, 16 a page
+  auto words = shared<std::uint64_t>(5 * dsm::page_size() / 8, dsm::Placement::cyclic());
+  const std::size_t count = words.size() * 8 / stride;
+  in_threads(threads, [&](int t) {
+    std::vector<std::uint64_t> least(count);
+    for (std::uint64_t i = 0; i < times; ++i) {
+      const std::uint64_t draw = mix(i, static_cast<unsigned>(me()), static_cast<unsigned>(t));
+      const std::size_t which = draw % count;
+      auto word = at(words[which * stride / 8]);
+      const std::uint64_t found = draw % 5 < 2 ? word.fetch_add(1) + 1 : word.load();
+      check(found >= least[which], "word " + std::to_string(which) + " went back");
+      least[which] = found;
+    }
+  });
+  dsm::barrier();
+  std::uint64_t sum = 0, made = 0;
+  for (std::size_t w = 0; w < count; ++w) sum += words[w * stride / 8];
+  for (int n = 0; n < nodes(); ++n)
+    for (unsigned t = 0; t < threads; ++t)
+      for (std::uint64_t i = 0; i < times; ++i) made += mix(i, static_cast<unsigned>(n), t) % 5 < 2;
+  same(sum, made, "the sum of all words");
+}
+
 // One instruction that needs two pages at once. Nodes take them from each other, and nobody sees
 // half of a store.
 void straddling() {
@@ -229,6 +256,7 @@ int main(int argc, char** argv) {
               {"ring", ring},
               {"flags", flags},
               {"sharing", sharing},
+              {"storm", storm},
               {"straddling", straddling},
               {"crowd", crowd},
               {"files", files},
