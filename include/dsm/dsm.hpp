@@ -26,6 +26,7 @@
 // it is called once by each node, in the same order everywhere (by whichever thread).
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -132,9 +133,34 @@ void free(std::span<T> memory) {
   free_bytes(const_cast<std::remove_const_t<T>*>(memory.data()));
 }
 
-// A lock of the whole job, in the shape of std::mutex (std::scoped_lock and std::unique_lock work).
-// One thread of one node holds it at a time; it is handed over fairly. Not recursive. A lock is
-// only its number, so it is cheap to make and to copy.
+namespace detail {
+
+// A time-out as the library counts it: zero and less is "do not wait", too long to count is "for
+// ever".
+template <typename Rep, typename Period>
+std::chrono::nanoseconds timeout(const std::chrono::duration<Rep, Period>& time) {
+  using Seconds = std::chrono::duration<double>;
+  if (!(time > time.zero())) return std::chrono::nanoseconds::zero();
+  if (Seconds(time) >= Seconds(std::chrono::nanoseconds::max()) / 4)
+    return std::chrono::nanoseconds::max();
+  return std::chrono::ceil<std::chrono::nanoseconds>(time);
+}
+
+// Repeats try_for(what is left of the time) until it succeeds or a clock says that it is `time`.
+template <typename Clock, typename Duration, typename Try>
+bool until(const std::chrono::time_point<Clock, Duration>& time, Try try_for) {
+  for (;;) {
+    const auto now = Clock::now();
+    if (time <= now) return try_for(std::chrono::nanoseconds::zero());
+    if (try_for(timeout(time - now))) return true;
+  }
+}
+
+}  // namespace detail
+
+// A lock of the whole job, in the shape of std::timed_mutex (std::scoped_lock and std::unique_lock
+// work). One thread of one node holds it at a time; it is handed over fairly. Not recursive. A lock
+// is only its number, so it is cheap to make and to copy.
 class DSM_API Lock {
  public:
   // collective: the next number, the same lock on every node
@@ -144,10 +170,20 @@ class DSM_API Lock {
   void lock();
   // true when it was free here or could be had without waiting for another holder
   bool try_lock();
+  // true when it could be had in this time. No time, or less than none, is a try_lock()
+  template <typename Rep, typename Period>
+  bool try_lock_for(const std::chrono::duration<Rep, Period>& time) {
+    return try_lock_within(detail::timeout(time));
+  }
+  template <typename Clock, typename Duration>
+  bool try_lock_until(const std::chrono::time_point<Clock, Duration>& time) {
+    return detail::until(time, [this](auto left) { return try_lock_within(left); });
+  }
   void unlock();  // throws Error when this node does not hold it
   std::uint64_t number() const noexcept { return number_; }
 
  private:
+  bool try_lock_within(std::chrono::nanoseconds time);
   std::uint64_t number_;
 };
 

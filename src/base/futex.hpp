@@ -16,12 +16,12 @@ namespace dsm {
 
 // Sleeps while `word` holds `expected`, at most `limit`. May return early for nothing.
 inline void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
-                       std::chrono::milliseconds limit) {
+                       std::chrono::nanoseconds limit) {
   static_assert(sizeof word == sizeof(std::uint32_t) &&
                 std::atomic<std::uint32_t>::is_always_lock_free);
   timespec t{};
-  t.tv_sec = limit.count() / 1000;
-  t.tv_nsec = static_cast<long>(limit.count() % 1000) * 1'000'000;
+  t.tv_sec = static_cast<std::time_t>(limit.count() / 1'000'000'000);
+  t.tv_nsec = static_cast<long>(limit.count() % 1'000'000'000);
   ::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, &t, nullptr, 0);
 }
 

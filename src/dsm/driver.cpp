@@ -104,6 +104,20 @@ bool Driver::ask(const core::Event& event, Ticket who, Polls polls) {
   return granted;
 }
 
+bool Driver::ask_until(const core::Event& event, Ticket who, Deadline deadline,
+                       const core::Event& give_up) {
+  tell(event);
+  Waiters::Place& place = waiters_.at(who);
+  if (!place.done()) wait(place, Polls::when_it_waits, deadline);
+  if (!place.done()) {
+    tell(give_up);
+    if (!place.done()) wait(place, Polls::when_it_waits);
+  }
+  const bool granted = place.was_granted();
+  waiters_.give(who);
+  return granted;
+}
+
 bool Driver::fault(PageId page, Access wanted) {
   const InRuntime here;
   const auto policy = look([&](const core::Engine& engine) -> std::optional<core::Policy> {
@@ -132,6 +146,12 @@ bool Driver::try_lock(LockId lock) {
   const InRuntime here;
   const Ticket who = waiters_.take({"for lock", lock.value, true});
   return ask(core::TryAcquire{who, lock}, who);
+}
+
+bool Driver::try_lock_until(LockId lock, Deadline deadline) {
+  const InRuntime here;
+  const Ticket who = waiters_.take({"for lock", lock.value, true});
+  return ask_until(core::Acquire{who, lock}, who, deadline, core::Cancel{who, lock});
 }
 
 bool Driver::unlock(LockId lock) {

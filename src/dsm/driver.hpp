@@ -33,6 +33,13 @@
 
 namespace dsm {
 
+using Deadline = std::chrono::steady_clock::time_point;
+inline constexpr Deadline no_deadline = Deadline::max();
+// nanoseconds::max(): never
+inline Deadline deadline_in(std::chrono::nanoseconds time) {
+  return time == time.max() ? no_deadline : std::chrono::steady_clock::now() + time;
+}
+
 struct Traffic {
   std::uint64_t messages_sent = 0, bytes_sent = 0, bytes_read = 0;
 };
@@ -68,6 +75,7 @@ class Driver {
 
   void lock(LockId lock);
   bool try_lock(LockId lock);
+  bool try_lock_until(LockId lock, Deadline deadline);  // whether it was had before
   bool unlock(LockId lock);  // false: this node does not hold it
 
   // Passes a barrier; what every node gave, by rank. One thread of the node at a time.
@@ -101,6 +109,10 @@ class Driver {
   enum class Polls : std::uint8_t { when_it_waits, from_the_start };
   // tell, then wait until `who` is woken; whether it was granted
   bool ask(const core::Event& event, Ticket who, Polls polls = Polls::when_it_waits);
+  // The same; but at the deadline the engine is told `give_up`, and wakes `who` soon if it has not
+  // yet. Only the engine knows which of the two came first, so its word counts, and not the clock's.
+  bool ask_until(const core::Event& event, Ticket who, Deadline deadline,
+                 const core::Event& give_up);
   Work* take_work() DSM_REQUIRES(engine_mutex_);
   void give_work(Work* work);
   void act(Work& work);
@@ -123,7 +135,8 @@ class Driver {
   void carry_out(core::Hasten& e, Work& work);
 
   // driver_wait.cpp
-  void wait(Waiters::Place& place, Polls polls);
+  // Until the place is done, or the deadline has passed.
+  void wait(Waiters::Place& place, Polls polls, Deadline deadline = no_deadline);
   bool leave_polling_to_others();
   bool progress();
   bool progress_locked() DSM_REQUIRES(poll_mutex_);

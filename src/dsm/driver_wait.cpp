@@ -18,7 +18,12 @@
 
 namespace dsm {
 
-void Driver::wait(Waiters::Place& place, Polls polls) {
+void Driver::wait(Waiters::Place& place, Polls polls, Deadline deadline) {
+  // A clock is read only where there is something to compare it with.
+  const auto left = [deadline] {
+    return deadline == no_deadline ? std::chrono::nanoseconds::max()
+                                   : deadline - std::chrono::steady_clock::now();
+  };
   const std::uint32_t waiting = waiting_.fetch_add(1, std::memory_order_relaxed) + 1;
   std::uint32_t most = waiting_most_.load(std::memory_order_relaxed);
   while (most < waiting &&
@@ -26,7 +31,7 @@ void Driver::wait(Waiters::Place& place, Polls polls) {
   }
   Patience patience(parts_.patience, std::max(most, waiting) > parts_.patience.spinners);
   if (polls == Polls::when_it_waits) polling_.fetch_add(1, std::memory_order_seq_cst);
-  while (!place.done()) {
+  while (!place.done() && left() > std::chrono::nanoseconds::zero()) {
     if (progress()) {
       patience.reset();
       continue;
@@ -35,7 +40,7 @@ void Driver::wait(Waiters::Place& place, Polls polls) {
       if (!patience.exhausted()) continue;
       stop_polling();
     }
-    place.sleep();
+    place.sleep(std::max(left(), std::chrono::nanoseconds::zero()));
     polling_.fetch_add(1, std::memory_order_seq_cst);
     patience.reset();
   }

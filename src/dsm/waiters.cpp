@@ -1,5 +1,7 @@
 #include "dsm/waiters.hpp"
 
+#include <algorithm>
+
 #include "base/check.hpp"
 #include "base/futex.hpp"
 
@@ -34,13 +36,12 @@ void Waiters::wake(Ticket ticket, bool granted) {
     futex_wake_all(place.state_);
 }
 
-void Waiters::Place::sleep() {
-  constexpr std::chrono::milliseconds limit{100};
+void Waiters::Place::sleep(std::chrono::nanoseconds limit) {
   std::uint32_t expected = waiting;
   if (!state_.compare_exchange_strong(expected, asleep, std::memory_order_acq_rel) &&
       expected != asleep)
     return;
-  futex_wait(state_, asleep, limit);
+  futex_wait(state_, asleep, std::min<std::chrono::nanoseconds>(limit, sleep_max));
 }
 
 Doing Waiters::someone() const {

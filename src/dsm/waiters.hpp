@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 
 #include "base/types.hpp"
@@ -25,11 +26,12 @@ class Waiters {
    public:
     bool done() const { return state_.load(std::memory_order_acquire) >= granted; }
     bool was_granted() const { return state_.load(std::memory_order_acquire) == granted; }
-    // Sleeps until done, or a while. The waker wakes it.
-    void sleep();
+    // Sleeps until done, or a while, and no longer than `limit`. The waker wakes it.
+    void sleep(std::chrono::nanoseconds limit = sleep_max);
 
    private:
     friend class Waiters;
+    static constexpr std::chrono::milliseconds sleep_max{100};
     static constexpr std::uint32_t waiting = 0, asleep = 1, granted = 2, refused = 3;
     std::atomic<std::uint32_t> state_{waiting};
     std::atomic<bool> taken_{false};

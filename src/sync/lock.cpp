@@ -62,6 +62,10 @@ LockStep Lock::left() {
   return waiting_.empty() ? LockStep{} : want();
 }
 
+bool Lock::cancel(Ticket who) {
+  return std::erase(waiting_, who) > 0;
+}
+
 LockStep Lock::pass_on() {
   LockStep step;
   const bool elsewhere = successor_ != no_node;

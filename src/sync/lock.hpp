@@ -52,6 +52,9 @@ class Lock {
   LockStep entered();               // the caller is ready. REQUIRES: state() == entering
   LockStep forwarded(NodeId next);  // the manager names our successor
   LockStep left();                  // the token is gone. REQUIRES: state() == leaving
+  // A thread has waited long enough. False: it does not wait; so it holds the lock. What was asked
+  // for stays asked for: a token that comes for nobody stays here or goes on.
+  bool cancel(Ticket who);
 
   LockState state() const { return state_; }
   NodeId leaving_to() const { return leaving_to_; }

@@ -136,6 +136,15 @@ Program a_reader_is_back_before_the_home_leaves() {
   return s.finish();
 }
 
+// Node 2 may have given up when the lock that it asked for comes; node 1 wants it after.
+Program a_lock_comes_for_nobody() {
+  Script s(3, {0});
+  s.node(0).acquire(0).write(0, 0, 8).release(0).acquire(0).write(0, 0, 8).release(0);
+  s.node(2).timed_acquire(0, 2).read(0, 0, 8).release(0);
+  s.node(1).acquire(0).read(0, 0, 8).release(0).acquire(0).read(0, 0, 8).release(0);
+  return s.finish();
+}
+
 // Three chunks are wanted where two fit, and what goes is dirty.
 Program a_small_cache_is_written_through() {
   Script s(2, {0, 0, 0, 0, 0, 0});
@@ -249,6 +258,7 @@ std::vector<Scenario> all() {
        a_barrier_tells_of_a_diff_under_way()},
       {"AReaderIsBackBeforeTheHomeLeaves", Bug::mark_cleared_by_next_epoch,
        a_reader_is_back_before_the_home_leaves()},
+      {"ALockComesForNobody", Bug::grant_after_timeout_lost, a_lock_comes_for_nobody()},
       {"ASmallCacheIsWrittenThrough", Bug::evicted_dirty_unsent,
        a_small_cache_is_written_through()},
       {"ARegionGoesWhileLocksAreHandedOver", Bug::none,

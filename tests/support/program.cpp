@@ -21,6 +21,8 @@ const char* name_of(Do what) {
       return "acquire";
     case Do::try_acquire:
       return "try_acquire";
+    case Do::timed_acquire:
+      return "timed_acquire";
     case Do::release:
       return "release";
     case Do::arrive:
@@ -58,6 +60,7 @@ std::string to_string(const Op& op) {
              "+" + std::to_string(op.length);
     case Do::acquire:
     case Do::try_acquire:
+    case Do::timed_acquire:
     case Do::release:
       return text + " lock " + std::to_string(op.arg);
     case Do::pin:
@@ -149,6 +152,9 @@ Script& Script::observe(std::uint32_t page, std::uint32_t offset, std::uint32_t 
 }
 Script& Script::acquire(std::uint32_t lock) {
   return append({Do::acquire, 0, 0, 0, lock});
+}
+Script& Script::timed_acquire(std::uint32_t lock, std::uint32_t skip) {
+  return append({Do::timed_acquire, 0, 0, 0, lock, skip + 1});
 }
 Script& Script::release(std::uint32_t lock) {
   return append({Do::release, 0, 0, 0, lock});

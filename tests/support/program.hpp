@@ -29,6 +29,8 @@ enum class Do : std::uint8_t {
   observe,
   acquire,
   try_acquire,  // not granted: continue `skip` operations further
+  // the same, but it waits for some time before it gives up
+  timed_acquire,
   release,
   arrive,  // this thread alone arrives for its node
   join,    // all threads of the node meet, then one of them arrives
@@ -48,7 +50,7 @@ struct Op {
   std::uint32_t page = 0;    // read, write, pin, unpin
   // lock, region, baton (indices into the program's), pages of a pin, byte, register
   std::uint32_t arg = 0;
-  std::uint32_t skip = 0;  // try_acquire, if_has
+  std::uint32_t skip = 0;  // try_acquire, timed_acquire, if_has
   std::uint32_t lock = 0;  // take, give
 };
 
@@ -104,6 +106,8 @@ class Script {
   Script& set(std::uint32_t page, std::uint32_t offset, std::uint8_t value);
   Script& observe(std::uint32_t page, std::uint32_t offset, std::uint32_t into);
   Script& acquire(std::uint32_t lock);
+  // Not granted in time: the next `skip` operations are left out, the last of them its release.
+  Script& timed_acquire(std::uint32_t lock, std::uint32_t skip);
   Script& release(std::uint32_t lock);
   Script& arrive();
   std::uint32_t baton(std::uint32_t node, std::uint32_t thread = 0);  // one more, and who has it

@@ -4,6 +4,7 @@
 
 #include "support/program.hpp"
 #include "support/random.hpp"
+#include "support/weave.hpp"
 
 namespace dsm::sim {
 namespace {
@@ -487,7 +488,9 @@ Program Generator::make() {
 }  // namespace
 
 Program random_program(std::uint64_t seed, const Shape& shape) {
-  return Generator(seed, shape).make();
+  Program program = Generator(seed, shape).make();
+  weave(program, seed);
+  return program;
 }
 
 }  // namespace dsm::sim

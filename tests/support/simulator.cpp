@@ -167,6 +167,8 @@ void Simulator::carry_on(const Action& action) {
       return step(action.node, core::PageSent{action.run.first});
     case ActionKind::filled:
       return step(action.node, core::Filled{action.run.first});
+    case ActionKind::cancel:
+      return give_up(action.node, action.index, action.run.first.value);
     case ActionKind::held:
       return step(action.node,
                   core::Held{action.run.first, static_cast<std::uint8_t>(action.index)});
@@ -256,6 +258,11 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
       fence(node, thread);
       t.waiting = Waiting::lock;
       return step(node, core::TryAcquire{me, program_->locks[op.arg]});
+    case Do::timed_acquire:
+      fence(node, thread);
+      t.waiting = Waiting::lock;
+      give_up_later(node, thread);
+      return step(node, core::Acquire{me, program_->locks[op.arg]});
     case Do::release:
       fence(node, thread);
       oracle_.released(op.arg);
@@ -301,6 +308,22 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
       t.waiting = Waiting::drop;
       return step(node, core::DropRegion{me, program_->regions[op.arg].id()});
   }
+}
+
+// Time-outs are as long as a few trips, so that some come while the answer is under way.
+void Simulator::give_up_later(std::uint32_t node, std::uint32_t thread) {
+  const std::uint32_t op = nodes_[node].threads[thread].next;
+  schedule(ActionKind::cancel, node, thread, delay_up_to(5 * physics_.trip_max),
+           {PageId(op), 1});
+}
+
+// The engine may have granted it already: its Wake is then among the effects still to be carried
+// out.
+void Simulator::give_up(std::uint32_t node, std::uint32_t thread, std::uint64_t op) {
+  const Thread& t = nodes_[node].threads[thread];
+  if (t.next != op || t.waiting != Waiting::lock) return;
+  const Op& waits = program_->nodes[node][thread][t.next];
+  step(node, core::Cancel{Ticket(thread), program_->locks[waits.arg]});
 }
 
 void Simulator::arrive(std::uint32_t node, std::uint32_t thread, bool alone) {

@@ -114,7 +114,8 @@ class Simulator {
     punched,
     page_sent,
     filled,
-    held
+    held,
+    cancel  // a thread has waited long enough
   };
   struct Action {
     std::uint64_t due = 0;
@@ -122,7 +123,7 @@ class Simulator {
     ActionKind kind{};
     std::uint32_t node = 0;
     std::uint32_t index = 0;  // thread, executor, message, channel's peer, transfer
-    PageRun run;
+    PageRun run;  // of cancel: its first is the operation
   };
   struct Later {
     bool operator()(const Action& a, const Action& b) const {
@@ -200,6 +201,8 @@ class Simulator {
     return batons_[baton] == Baton{false, 0, node, thread};
   }
   void advance(std::uint32_t node, std::uint32_t thread, std::uint32_t operations = 1);
+  void give_up_later(std::uint32_t node, std::uint32_t thread);
+  void give_up(std::uint32_t node, std::uint32_t thread, std::uint64_t op);
   void drain(std::uint32_t node, std::uint32_t thread);
   void fence(std::uint32_t node, std::uint32_t thread);
   void step(std::uint32_t node, const core::Event& event, Packet packet = nullptr);

@@ -76,6 +76,7 @@ std::uint64_t Simulator::hash() const {
       case ActionKind::drain:
       case ActionKind::channel:
       case ActionKind::held:
+      case ActionKind::cancel:
         h.add(a.index);
         break;
       case ActionKind::changed:
@@ -150,6 +151,8 @@ std::string Simulator::describe(std::size_t choice) const {
       return node + "page " + to_string(a.run) + " has been filled";
     case ActionKind::held:
       return node + "the tenure of page " + to_string(a.run) + " ends";
+    case ActionKind::cancel:
+      return node + "thread " + std::to_string(a.index) + " has waited long enough";
   }
   return node;
 }

@@ -81,6 +81,9 @@ struct EventText {
   std::string operator()(const core::TryAcquire& e) const {
     return " thread " + number(e.who) + " lock " + number(e.lock);
   }
+  std::string operator()(const core::Cancel& e) const {
+    return " thread " + number(e.who) + " lock " + number(e.lock);
+  }
   std::string operator()(const core::Release& e) const { return " lock " + number(e.lock); }
   std::string operator()(const core::Arrive& e) const { return " thread " + number(e.who); }
   std::string operator()(const core::Pin& e) const { return " pages " + to_string(e.run); }

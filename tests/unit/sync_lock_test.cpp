@@ -78,6 +78,38 @@ TEST(Lock, AnotherNodeIsNotStarvedByThreadsOfThisOne) {
   EXPECT_EQ(turns, local_turns_max);
 }
 
+TEST(Lock, WhoHasWaitedLongEnoughGoesAndTheOthersStay) {
+  Lock lock;
+  lock.acquire(Ticket(1));
+  lock.acquire(Ticket(2));
+  EXPECT_TRUE(lock.cancel(Ticket(1)));
+  EXPECT_FALSE(lock.cancel(Ticket(1)));
+  lock.granted();
+  EXPECT_EQ(lock.entered().holder, Ticket(2));
+  EXPECT_FALSE(lock.cancel(Ticket(2))) << "it holds the lock";
+}
+
+TEST(Lock, ATokenThatComesForNobodyStaysOrGoesOn) {
+  for (const bool wanted_elsewhere : {false, true}) {
+    Lock lock;
+    lock.acquire(Ticket(1));
+    if (wanted_elsewhere) lock.forwarded(NodeId(2));
+    EXPECT_TRUE(lock.cancel(Ticket(1)));
+    lock.granted();
+    EXPECT_EQ(lock.entered().leave, wanted_elsewhere);
+    EXPECT_EQ(lock.state(), wanted_elsewhere ? LockState::leaving : LockState::idle);
+  }
+}
+
+TEST(Lock, NobodyAsksAgainForOneWhoGaveUpWhileTheTokenLeft) {
+  Lock lock(true);
+  lock.forwarded(NodeId(2));
+  lock.acquire(Ticket(1));
+  EXPECT_TRUE(lock.cancel(Ticket(1)));
+  EXPECT_EQ(lock.left(), LockStep{});
+  EXPECT_EQ(lock.state(), LockState::away);
+}
+
 // n nodes, messages delivered in any order: everyone gets the lock, one at a time.
 TEST(Lock, EveryoneIsServedWhateverOvertakesWhat) {
   struct Message {

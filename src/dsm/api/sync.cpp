@@ -75,6 +75,13 @@ bool Lock::try_lock() {
   return taken;
 }
 
+bool Lock::try_lock_within(std::chrono::nanoseconds time) {
+  if (time <= time.zero()) return try_lock();
+  Node& node = api::current("Lock::try_lock_for()");
+  back_off.wait();
+  return node.driver().try_lock_until(LockId(number_), deadline_in(time));
+}
+
 void Lock::unlock() {
   Node& node = api::current("Lock::unlock()");
   if (!node.driver().unlock(LockId(number_)))

@@ -37,6 +37,12 @@ struct TryAcquire {  // Wake at once: .granted says whether `who` holds it
   Ticket who{};
   LockId lock{};
 };
+// `who`, that asked by Acquire, has waited long enough. Wake, not granted; unless it was granted
+// before: then its Wake is on the way, or was there
+struct Cancel {
+  Ticket who{};
+  LockId lock{};
+};
 struct Release {  // REQUIRES: engine.holds(lock). No Wake: a release never waits
   LockId lock{};
 };
@@ -106,10 +112,9 @@ struct Received {
   Message message;
 };
 
-using Event =
-    std::variant<Fault, Acquire, TryAcquire, Release, Arrive, Pin, Unpin, AddRegion, DropRegion,
-                 Fetched, Changed, DiffHome, Punched, MarksDrained, Marked, Received, Retry, PageSent,
-                 Filled, Held>;
+using Event = std::variant<Fault, Acquire, TryAcquire, Cancel, Release, Arrive, Pin, Unpin,
+                           AddRegion, DropRegion, Fetched, Changed, DiffHome, Punched, MarksDrained,
+                           Marked, Received, Retry, PageSent, Filled, Held>;
 
 const char* name_of(const Event& event);
 

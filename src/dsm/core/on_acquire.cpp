@@ -37,6 +37,10 @@ void Engine::on(const TryAcquire& e, Effects& out) {
   out.push(Wake{e.who, taken});
 }
 
+void Engine::on(const Cancel& e, Effects& out) {
+  if (lock_here(e.lock).queue.cancel(e.who)) out.push(Wake{e.who, false});
+}
+
 void Engine::obey(LockId id, const sync::LockStep& step, Effects& out) {
   if (step.ask) {
     if (manager_of(id) == config_.self) {
@@ -121,6 +125,7 @@ void Engine::finish_entering(Effects& out) {
     }
     const LockId id = entering_[i].lock;
     entering_.erase(entering_.begin() + static_cast<std::ptrdiff_t>(i));
+    if (planted(Bug::grant_after_timeout_lost) && lock_here(id).queue.waiting().empty()) continue;
     obey(id, moved(lock_here(id), [](sync::Lock& q) { return q.entered(); }), out);
   }
 }

@@ -30,6 +30,8 @@ const char* name_of(Bug bug) {
       return "diff_by_blend";
     case Bug::grant_without_log:
       return "grant_without_log";
+    case Bug::grant_after_timeout_lost:
+      return "grant_after_timeout_lost";
     case Bug::log_collected_early:
       return "log_collected_early";
     case Bug::opening_page_not_flushed:

@@ -21,6 +21,7 @@ enum class Bug : std::uint8_t {
   dirty_invalidated_unsent,    // D18
   diff_by_blend,               // A3 (in the simulated machine)
   grant_without_log,           // A2
+  grant_after_timeout_lost,    // A2: a token that comes for nobody is not passed on
   log_collected_early,         // A2
   opening_page_not_flushed,    // A1: a page that is being made writable counts as dirty
   log_at_flush_start,          // A1: the log entry is made when protection holds, not before

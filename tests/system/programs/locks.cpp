@@ -117,6 +117,52 @@ void tries() {
   (void)refusals;
 }
 
+// Time-outs while a thread of node 0 holds the lock, and grants that come in time.
+void timed() {
+  using namespace std::chrono;
+  auto counts = dsm::allocate<std::uint64_t>(2);
+  dsm::Lock lock;
+  for (int round = 0; round < 3; ++round) {
+    if (me() == 0) lock.lock();
+    dsm::barrier();
+    in_threads(2, [&](int) {
+      const auto start = steady_clock::now();
+      check(!lock.try_lock_for(milliseconds(20)), "a held lock is not had in time");
+      check(steady_clock::now() - start >= milliseconds(20), "the time was waited for");
+      check(!lock.try_lock_for(seconds(0)), "no time is a try");
+      check(!lock.try_lock_for(hours(-1)), "a negative time is a try");
+      check(!lock.try_lock_for(duration<double, std::milli>(0.5)), "half a millisecond");
+      check(!lock.try_lock_until(steady_clock::now() + milliseconds(3)), "a point in time");
+      check(!lock.try_lock_until(system_clock::now() + milliseconds(3)), "another clock's");
+      check(!lock.try_lock_until(steady_clock::time_point::min()), "a point in the past");
+    });
+    dsm::barrier();
+    if (me() == 0) lock.unlock();
+    // Whoever asked in vain brought the token to its node; everyone still gets the lock.
+    check(lock.try_lock_for(hours(1)), "a lock that is free soon is had in an hour");
+    ++counts[0];
+    lock.unlock();
+    check(lock.try_lock_for(hours::max()), "... and in a time too long to count");
+    ++counts[0];
+    lock.unlock();
+    dsm::barrier();
+  }
+  // Time-outs of about the time that a hand-over takes: some come together with the grant.
+  std::uint64_t mine = 0;
+  for (std::uint64_t i = 0; i < 300; ++i) {
+    if (lock.try_lock_for(microseconds(mix(i, static_cast<unsigned>(me())) % 200))) {
+      ++counts[1];
+      ++mine;
+      lock.unlock();
+    }
+  }
+  const std::uint64_t all = dsm::all_reduce(mine);
+  same(counts[0], static_cast<std::uint64_t>(nodes() * 6), "the count");
+  same(counts[1], all, "the count of those that came in time");
+  std::unique_lock hold(lock, milliseconds(10'000));
+  check(hold.owns_lock(), "std::unique_lock with a time-out");
+}
+
 void many() {
   constexpr std::uint64_t locks = 100000;
   auto counts = dsm::allocate<std::uint32_t>(locks);
@@ -170,6 +216,7 @@ int main(int argc, char** argv) {
               {"overlapping", overlapping},
               {"scoped", scoped},
               {"tries", tries},
+              {"timed", timed},
               {"many", many},
               {"ring", ring}});
 }
