@@ -22,6 +22,7 @@
 #include "base/types.hpp"
 #include "dsm/core/engine.hpp"
 #include "dsm/lanes.hpp"
+#include "dsm/lock_words.hpp"
 #include "dsm/mark_rings.hpp"
 #include "dsm/memory/address_space.hpp"
 #include "dsm/outbox.hpp"
@@ -77,6 +78,8 @@ class Driver {
   bool try_lock(LockId lock);
   bool try_lock_until(LockId lock, Deadline deadline);  // whether it was had before
   bool unlock(LockId lock);  // false: this node does not hold it
+  // of the locks taken, those that the engine does not know of
+  std::uint64_t locks_taken_on_loan() const { return lock_words_.taken(); }
 
   // Passes a barrier; what every node gave, by rank. One thread of the node at a time.
   std::vector<Bytes> barrier(Bytes payload, const char* what);
@@ -128,6 +131,8 @@ class Driver {
   void carry_out(core::ApplyDiff& e, Work& work);
   void carry_out(core::Punch& e, Work& work);
   void carry_out(core::Wake& e, Work& work);
+  void carry_out(core::Lend& e, Work& work);
+  void carry_out(core::Recall& e, Work& work);
   void carry_out(core::Passed& e, Work& work);
   void carry_out(core::SendPage& e, Work& work);
   void carry_out(core::FillPage& e, Work& work);
@@ -158,6 +163,7 @@ class Driver {
   Mutex poll_mutex_;
   Mutex drain_mutex_;  // taken before engine_mutex_: entries of a ring are told in their order
   Outbox outbox_;
+  LockWords lock_words_;
   Waiters waiters_;
   Tenures tenures_;
   std::vector<Bytes> passed_;              // of the barrier; handed to its waiter by its wake

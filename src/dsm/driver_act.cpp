@@ -130,6 +130,16 @@ void Driver::carry_out(core::Hasten&, Work& work) {
   tenures_.hasten();
 }
 
+void Driver::carry_out(core::Lend& e, Work& work) {
+  if (const auto held = lock_words_.lend(e.lock))
+    work.events.push_back(core::LockBack{e.lock, *held});
+}
+
+void Driver::carry_out(core::Recall& e, Work& work) {
+  if (const auto held = lock_words_.recall(e.lock))
+    work.events.push_back(core::LockBack{e.lock, *held});
+}
+
 void Driver::carry_out(core::Passed& e, Work&) {
   passed_ = std::move(e.payloads);
 }

@@ -21,8 +21,32 @@ LockStep Lock::want() {
   if (state_ == LockState::away) {
     state_ = LockState::asked;
     step.ask = true;
+  } else if (!waiting_.empty()) {
+    return recall();
   }
   return step;
+}
+
+LockStep Lock::recall() {
+  LockStep step;
+  if (state_ == LockState::lent) {
+    state_ = LockState::recalled;
+    step.recall = true;
+  }
+  return step;
+}
+
+void Lock::lend() {
+  DSM_CHECK(state_ == LockState::idle, "only a free lock is lent");
+  state_ = LockState::lent;
+}
+
+LockStep Lock::returned(bool held) {
+  DSM_CHECK(state_ == LockState::recalled, "a lock comes back when it was asked back");
+  state_ = LockState::held;
+  holder_ = {};
+  const bool released = std::exchange(released_, false);
+  return held && !released ? LockStep{} : pass_on();
 }
 
 bool Lock::try_acquire(Ticket who) {
@@ -33,8 +57,10 @@ bool Lock::try_acquire(Ticket who) {
 }
 
 LockStep Lock::release() {
-  DSM_CHECK(state_ == LockState::held, "only a held lock is released");
-  return pass_on();
+  DSM_CHECK(is_held(), "only a held lock is released");
+  if (state_ == LockState::held) return pass_on();
+  released_ = true;
+  return {};
 }
 
 void Lock::granted() {
@@ -52,7 +78,7 @@ LockStep Lock::forwarded(NodeId next) {
   DSM_CHECK_WITH(successor_ == no_node, "a node has one successor for each time it was the tail",
                  {"next", next.value});
   successor_ = next;
-  return state_ == LockState::idle ? pass_on() : LockStep{};
+  return state_ == LockState::idle ? pass_on() : recall();
 }
 
 LockStep Lock::left() {

@@ -27,12 +27,16 @@ enum class LockState : std::uint8_t {
   held,     // by a thread of this node
   idle,     // the token is here, the lock is free
   leaving,  // promised to `leaving_to`; the caller makes ready (publishes) before it goes
+  // the token is here; the caller lets threads take and release the lock without a word
+  lent,
+  recalled,  // the caller is about to say whether such a thread holds it
 };
 
 // What the caller must do now. Several may be set; they are independent.
 struct LockStep {
   bool ask = false;              // send a request to the manager
   bool leave = false;            // publish, then left(), and send the token to leaving_to()
+  bool recall = false;           // take it back from where it was lent, then returned()
   std::optional<Ticket> holder;  // this thread holds the lock now
   bool operator==(const LockStep&) const = default;
 };
@@ -47,7 +51,9 @@ class Lock {
   // nobody waits, but the token would be welcome (after a failed try)
   LockStep want();
   bool try_acquire(Ticket who);     // true: holds it now; false: cannot be had without waiting
-  LockStep release();               // REQUIRES: state() == held
+  LockStep release();               // REQUIRES: is_held()
+  void lend();                      // REQUIRES: state() == idle
+  LockStep returned(bool held);     // REQUIRES: state() == recalled
   void granted();                   // the token came. REQUIRES: state() == asked
   LockStep entered();               // the caller is ready. REQUIRES: state() == entering
   LockStep forwarded(NodeId next);  // the manager names our successor
@@ -57,6 +63,10 @@ class Lock {
   bool cancel(Ticket who);
 
   LockState state() const { return state_; }
+  // As far as is known here. A recalled lock may be: its release may come before returned().
+  bool is_held() const {
+    return state_ == LockState::held || (state_ == LockState::recalled && !released_);
+  }
   NodeId leaving_to() const { return leaving_to_; }
   Ticket holder() const { return holder_; }
   NodeId successor() const { return successor_; }
@@ -65,12 +75,14 @@ class Lock {
 
  private:
   LockStep pass_on();  // the lock became free here
+  LockStep recall();
 
   LockState state_;
   NodeId successor_ = no_node;
   NodeId leaving_to_ = no_node;
   Ticket holder_{};
   std::uint32_t local_turns_ = 0;
+  bool released_ = false;        // recalled: the release came first
   std::vector<Ticket> waiting_;  // threads of this node, oldest first
 };
 

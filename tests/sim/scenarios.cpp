@@ -177,13 +177,18 @@ Program a_region_goes_while_locks_are_handed_over() {
 // Node 1's thread 0 hands lock 0 over while the diff of its thread 1 is under way: lock 0 may tell
 // of the page before it is home, and then lock 1 must tell of it again.
 Program a_lock_tells_of_a_diff_under_way() {
-  Script s(3, {0}, 2, core::Policy::release);
+  Script s(3, {0, 0, 2, 2}, 2, core::Policy::release);
+  s.config().chunk_pages = 1;
   s.node(1, 0);
   s.node(1, 1);
-  for (int i = 0; i < 4; ++i) {
-    s.node(1, 0).acquire(0).release(0);
-    s.node(1, 1).acquire(1).write(0, 0, 8).release(1);
-    s.node(2).acquire(0).release(0).read(0, 32, 1).acquire(1).read(0, 0, 8).release(1);
+  for (int i = 0; i < 6; ++i) {
+    s.node(1, 0).acquire(0).write(1, 0, 8).release(0);
+    s.node(1, 1).acquire(1).write(0, 0, 8).write(2, 0, 8).release(1);
+    for (const std::uint32_t node : {0u, 2u}) {
+      const std::uint32_t page = node == 0 ? 2 : 0;  // at home at the other one
+      s.node(node).acquire(0).release(0).read(page, 32, 1);
+      s.node(node).acquire(1).read(page, 0, 8).release(1);
+    }
   }
   return s.finish();
 }

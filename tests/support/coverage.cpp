@@ -9,7 +9,7 @@
 namespace dsm::sim {
 namespace {
 
-constexpr int lock_state_count = static_cast<int>(sync::LockState::leaving) + 1;
+constexpr int lock_state_count = static_cast<int>(sync::LockState::recalled) + 1;
 constexpr int states_max =
     core::page_state_count > lock_state_count ? core::page_state_count : lock_state_count;
 
@@ -24,7 +24,8 @@ void observe(const char* machine, int from, int to) {
 }
 
 const char* lock_state(int state) {
-  static constexpr const char* names[] = {"away", "asked", "entering", "held", "idle", "leaving"};
+  static constexpr const char* names[] = {"away", "asked",   "entering", "held",
+                                         "idle", "leaving", "lent",     "recalled"};
   return names[state];
 }
 

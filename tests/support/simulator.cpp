@@ -74,6 +74,7 @@ Simulator::Simulator(const Program& program, const Physics& physics, std::uint64
   channels_.resize(std::size_t{n} * n);
   reading_.resize(n * program.config.space_pages);
   flying_.resize(program.locks.size());
+  loans_.resize(n * program.locks.size());
   ever_known_.resize(program.locks.size());
   for (std::uint32_t node = 0; node < n; ++node) {
     spans_.emplace_back();
@@ -167,6 +168,9 @@ void Simulator::carry_on(const Action& action) {
       return step(action.node, core::PageSent{action.run.first});
     case ActionKind::filled:
       return step(action.node, core::Filled{action.run.first});
+    case ActionKind::lock_back:
+      return step(action.node,
+                  core::LockBack{program_->locks[action.index / 2], action.index % 2 != 0});
     case ActionKind::cancel:
       return give_up(action.node, action.index, action.run.first.value);
     case ActionKind::held:
@@ -252,14 +256,17 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
       return;
     case Do::acquire:
       fence(node, thread);
+      if (take_loan(node, thread, op.arg)) return;
       t.waiting = Waiting::lock;
       return step(node, core::Acquire{me, program_->locks[op.arg]});
     case Do::try_acquire:
       fence(node, thread);
+      if (take_loan(node, thread, op.arg)) return;
       t.waiting = Waiting::lock;
       return step(node, core::TryAcquire{me, program_->locks[op.arg]});
     case Do::timed_acquire:
       fence(node, thread);
+      if (take_loan(node, thread, op.arg)) return;
       t.waiting = Waiting::lock;
       give_up_later(node, thread);
       return step(node, core::Acquire{me, program_->locks[op.arg]});
@@ -267,6 +274,10 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
       fence(node, thread);
       oracle_.released(op.arg);
       advance(node, thread);
+      if (Loan& loan = loan_of(node, op.arg); loan == Loan::held) {
+        loan = Loan::free;
+        return;
+      }
       return step(node, core::Release{program_->locks[op.arg]});
     case Do::take:
       if (Baton& b = batons_[op.arg]; b.lies && b.lock == op.lock) b = {false, 0, node, thread};
@@ -313,8 +324,7 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
 // Time-outs are as long as a few trips, so that some come while the answer is under way.
 void Simulator::give_up_later(std::uint32_t node, std::uint32_t thread) {
   const std::uint32_t op = nodes_[node].threads[thread].next;
-  schedule(ActionKind::cancel, node, thread, delay_up_to(5 * physics_.trip_max),
-           {PageId(op), 1});
+  schedule(ActionKind::cancel, node, thread, delay_up_to(5 * physics_.trip_max), {PageId(op), 1});
 }
 
 // The engine may have granted it already: its Wake is then among the effects still to be carried
@@ -324,6 +334,16 @@ void Simulator::give_up(std::uint32_t node, std::uint32_t thread, std::uint64_t 
   if (t.next != op || t.waiting != Waiting::lock) return;
   const Op& waits = program_->nodes[node][thread][t.next];
   step(node, core::Cancel{Ticket(thread), program_->locks[waits.arg]});
+}
+
+// A lock that the engine has lent, and that is free: it does not hear of it.
+bool Simulator::take_loan(std::uint32_t node, std::uint32_t thread, std::uint32_t lock) {
+  Loan& loan = loan_of(node, lock);
+  if (loan != Loan::free) return false;
+  loan = Loan::held;
+  if (std::string wrong = oracle_.acquired(lock, node, thread); !wrong.empty()) fail(wrong);
+  advance(node, thread);
+  return true;
 }
 
 void Simulator::arrive(std::uint32_t node, std::uint32_t thread, bool alone) {

@@ -111,6 +111,7 @@ class Simulator {
     complete,
     changed,
     diff_home,
+    lock_back,
     punched,
     page_sent,
     filled,
@@ -123,7 +124,7 @@ class Simulator {
     ActionKind kind{};
     std::uint32_t node = 0;
     std::uint32_t index = 0;  // thread, executor, message, channel's peer, transfer
-    PageRun run;  // of cancel: its first is the operation
+    PageRun run;              // of cancel: its first is the operation
   };
   struct Later {
     bool operator()(const Action& a, const Action& b) const {
@@ -131,6 +132,8 @@ class Simulator {
     }
   };
 
+  // A lock's word (src/dsm/lock_words.hpp).
+  enum class Loan : std::uint8_t { kept, free, held, early };
   enum class Waiting : std::uint8_t { no, access, lock, barrier, drop };
   struct Thread {
     std::uint32_t next = 0;  // operation
@@ -196,6 +199,10 @@ class Simulator {
   std::uint64_t store_value(std::uint32_t node, std::uint32_t thread,
                             std::uint64_t expected) const;
   void begin_draining(std::uint32_t node, std::uint32_t thread);
+  bool take_loan(std::uint32_t node, std::uint32_t thread, std::uint32_t lock);
+  Loan& loan_of(std::uint32_t node, std::uint32_t lock) {
+    return loans_[node * program_->locks.size() + lock];
+  }
   void arrive(std::uint32_t node, std::uint32_t thread, bool alone);
   bool has(std::uint32_t node, std::uint32_t thread, std::uint32_t baton) const {
     return batons_[baton] == Baton{false, 0, node, thread};
@@ -214,6 +221,8 @@ class Simulator {
   bool carry_out(Executor& executor, core::Effect& effect);  // false: once more, later
   void send(std::uint32_t from, NodeId to, const core::Message& message);
   void post(std::uint32_t node, NodeId home, std::uint64_t slot);
+  void lend(std::uint32_t node, LockId lock);
+  void recall(std::uint32_t node, LockId lock);
   void drain_marks(std::uint32_t node, std::uint64_t id);
   void send_diff(std::uint32_t node, const core::SendDiff& diff);
   bool apply_diff(Executor& executor, const core::ApplyDiff& diff);
@@ -241,6 +250,7 @@ class Simulator {
   void check_pages(std::uint32_t node, PageRun run);
   void check_everything();
   void check_mark(std::uint32_t reader, std::uint32_t home, PageId page);
+  std::uint32_t index_of(LockId lock) const;
   void check_token(LockId lock);
   void count_token(const core::Message& message, bool leaves);
   void check_end();
@@ -271,6 +281,7 @@ class Simulator {
   std::vector<std::uint32_t>
       reading_;  // by node * pages + page: transfers under way into that frame
   std::vector<std::uint32_t> flying_;  // by lock: grants under way
+  std::vector<Loan> loans_;            // by node and lock
   std::vector<bool> ever_known_;       // by lock: its token has been made
   std::vector<std::vector<std::vector<Span>>> spans_;
   Statistics statistics_;

@@ -128,10 +128,14 @@ void Simulator::check_step(std::uint32_t node, const core::Event& event,
   if (everything) check_everything();
 }
 
+std::uint32_t Simulator::index_of(LockId lock) const {
+  return static_cast<std::uint32_t>(
+      std::find(program_->locks.begin(), program_->locks.end(), lock) - program_->locks.begin());
+}
+
 // Tokens are counted as they go; their places are looked at when one moves.
 void Simulator::check_token(LockId lock) {
-  const auto index = static_cast<std::size_t>(
-      std::find(program_->locks.begin(), program_->locks.end(), lock) - program_->locks.begin());
+  const std::uint32_t index = index_of(lock);
   std::uint32_t tokens = flying_.at(index);
   for (const core::Engine& engine : engines_) tokens += engine.has_token(lock) ? 1 : 0;
   if (tokens > 1 || (tokens == 0 && ever_known_.at(index)))

@@ -109,6 +109,10 @@ bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
                    {e.page, 1});
         } else if constexpr (std::is_same_v<E, core::Hasten>) {
           // no Held is ever late here
+        } else if constexpr (std::is_same_v<E, core::Lend>) {
+          lend(node, e.lock);
+        } else if constexpr (std::is_same_v<E, core::Recall>) {
+          recall(node, e.lock);
         } else {
           static_assert(std::is_same_v<E, core::Passed>);
           must(oracle_.passed(node, e.payloads));
@@ -177,6 +181,23 @@ void Simulator::wake(std::uint32_t node, const core::Wake& wake) {
       return;
     }
   }
+}
+
+// ---- locks on loan ----
+
+void Simulator::lend(std::uint32_t node, LockId lock) {
+  const std::uint32_t index = index_of(lock);
+  Loan& loan = loan_of(node, index);
+  if (loan == Loan::early) schedule(ActionKind::lock_back, node, 2 * index, local_delay());
+  loan = loan == Loan::early ? Loan::kept : Loan::free;
+}
+
+void Simulator::recall(std::uint32_t node, LockId lock) {
+  const std::uint32_t index = index_of(lock);
+  Loan& loan = loan_of(node, index);
+  if (loan != Loan::kept)
+    schedule(ActionKind::lock_back, node, 2 * index + (loan == Loan::held ? 1 : 0), local_delay());
+  loan = loan == Loan::kept ? Loan::early : Loan::kept;
 }
 
 // ---- marks ----

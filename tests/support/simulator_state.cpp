@@ -77,6 +77,7 @@ std::uint64_t Simulator::hash() const {
       case ActionKind::channel:
       case ActionKind::held:
       case ActionKind::cancel:
+      case ActionKind::lock_back:
         h.add(a.index);
         break;
       case ActionKind::changed:
@@ -100,6 +101,7 @@ std::uint64_t Simulator::hash() const {
     }
   }
   for (const std::uint8_t r : registers_) h.add(r);
+  for (const Loan loan : loans_) h.add(static_cast<std::uint64_t>(loan));
   for (const Baton& b : batons_) {
     h.add(b.lies);
     h.add(b.lock);
@@ -151,6 +153,8 @@ std::string Simulator::describe(std::size_t choice) const {
       return node + "page " + to_string(a.run) + " has been filled";
     case ActionKind::held:
       return node + "the tenure of page " + to_string(a.run) + " ends";
+    case ActionKind::lock_back:
+      return node + "a lock comes back";
     case ActionKind::cancel:
       return node + "thread " + std::to_string(a.index) + " has waited long enough";
   }

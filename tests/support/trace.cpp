@@ -98,6 +98,9 @@ struct EventText {
   std::string operator()(const core::Changed& e) const { return " pages " + to_string(e.run); }
   std::string operator()(const core::DiffHome& e) const { return " pages " + to_string(e.run); }
   std::string operator()(const core::Punched& e) const { return " pages " + to_string(e.run); }
+  std::string operator()(const core::LockBack& e) const {
+    return " lock " + number(e.lock) + (e.held ? " held" : " free");
+  }
   std::string operator()(const core::MarksDrained& e) const { return " id " + number(e.id); }
   std::string operator()(const core::Marked& e) const {
     return std::string(e.added ? " +" : " -") + " reader " + number(e.reader) + " pages " +
@@ -141,6 +144,8 @@ struct EffectText {
   std::string operator()(const core::Wake& e) const {
     return " thread " + number(e.who) + (e.granted ? "" : " refused");
   }
+  std::string operator()(const core::Lend& e) const { return " lock " + number(e.lock); }
+  std::string operator()(const core::Recall& e) const { return " lock " + number(e.lock); }
   std::string operator()(const core::Passed& e) const {
     return " with " + number(e.payloads.size()) + " payloads";
   }

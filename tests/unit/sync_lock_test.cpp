@@ -50,6 +50,38 @@ TEST(Lock, AnIdleTokenLeavesAtOnceAndAHeldOneAtItsRelease) {
   EXPECT_TRUE(held.release().leave);
 }
 
+TEST(Lock, OnLoanItComesBackBeforeAnyoneElseHasIt) {
+  Lock lock(true);
+  lock.lend();
+  EXPECT_EQ(lock.state(), LockState::lent);
+  EXPECT_FALSE(lock.try_acquire(Ticket(1))) << "the caller tried the loan before it asked";
+  const LockStep asked = lock.acquire(Ticket(2));
+  EXPECT_TRUE(asked.recall);
+  EXPECT_FALSE(asked.holder);
+  EXPECT_EQ(lock.forwarded(NodeId(3)), LockStep{}) << "it is recalled once";
+  EXPECT_EQ(lock.returned(true), LockStep{});
+  EXPECT_TRUE(lock.is_held());
+  EXPECT_EQ(lock.release().holder, Ticket(2));
+  EXPECT_TRUE(lock.release().leave);
+
+  Lock free(true);
+  free.lend();
+  EXPECT_TRUE(free.forwarded(NodeId(3)).recall);
+  EXPECT_TRUE(free.returned(false).leave);
+}
+
+// The thread that has it on loan finds it recalled, and says that it is done before anyone says that
+// it holds it.
+TEST(Lock, AReleaseMayComeBeforeTheLoanIsBack) {
+  Lock lock(true);
+  lock.lend();
+  EXPECT_TRUE(lock.acquire(Ticket(2)).recall);
+  EXPECT_TRUE(lock.is_held());
+  EXPECT_EQ(lock.release(), LockStep{});
+  EXPECT_FALSE(lock.is_held());
+  EXPECT_EQ(lock.returned(true).holder, Ticket(2));
+}
+
 // The manager's forward may overtake the grant that it is about.
 TEST(Lock, AForwardBeforeTheGrantWaitsForIt) {
   Lock lock;

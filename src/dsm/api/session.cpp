@@ -244,6 +244,8 @@ Statistics statistics() {
     for (const core::Region& region : engine.layout().regions())
       s.home_bytes += region.pages_at(node.self()) * page_bytes;
   });
+  s.locks_taken += node.driver().locks_taken_on_loan();
+  s.locks_taken_here += node.driver().locks_taken_on_loan();
   const Traffic traffic = node.driver().traffic();
   s.messages_sent = traffic.messages_sent;
   s.bytes_sent = traffic.bytes_sent;

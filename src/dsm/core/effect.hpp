@@ -95,6 +95,15 @@ struct Wake {
   Ticket who{};
   bool granted = true;
 };
+// From now on threads may take and release the lock without asking, until the Recall. The two may be
+// carried out in the other order; LockBack follows when both are.
+struct Lend {
+  LockId lock{};
+};
+// Ends that. Then LockBack.
+struct Recall {
+  LockId lock{};
+};
 // the barrier is behind us: what each node contributed, by rank. The Wake for the one who arrived
 // comes next
 struct Passed {
@@ -102,7 +111,7 @@ struct Passed {
 };
 
 using Effect = std::variant<Send, Fetch, Unmark, DrainMarks, Change, Twin, SendDiff, ApplyDiff,
-                            Punch, Wake, Passed, SendPage, FillPage, Hold, Hasten>;
+                            Punch, Wake, Passed, Lend, Recall, SendPage, FillPage, Hold, Hasten>;
 
 const char* name_of(const Effect& effect);
 

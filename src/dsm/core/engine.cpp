@@ -135,7 +135,7 @@ void Engine::forget_clean() {
 
 bool Engine::holds(LockId lock) const {
   const auto it = locks_.find(lock);
-  return it != locks_.end() && it->second.queue.state() == sync::LockState::held;
+  return it != locks_.end() && it->second.queue.is_held();
 }
 
 bool Engine::has_token(LockId lock) const {

@@ -136,6 +136,7 @@ class Engine {
   void on(const Acquire& e, Effects& out);
   void on(const TryAcquire& e, Effects& out);
   void on(const Cancel& e, Effects& out);
+  void on(const LockBack& e, Effects& out);
   void on(const LockRequest& m, NodeId from, Effects& out);
   void on(const LockForward& m, NodeId from, Effects& out);
   void on(const LockGrant& m, NodeId from, Effects& out);

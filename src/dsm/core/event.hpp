@@ -85,6 +85,10 @@ struct DiffHome {
 struct Punched {  // a Punch is done
   PageRun run;
 };
+struct LockBack {  // a Recall is done; `held`: by a thread that has yet to release it
+  LockId lock{};
+  bool held = false;
+};
 struct MarksDrained {  // everything that was in the rings at the DrainMarks has come as Marked
   std::uint64_t id = 0;
 };
@@ -113,8 +117,8 @@ struct Received {
 };
 
 using Event = std::variant<Fault, Acquire, TryAcquire, Cancel, Release, Arrive, Pin, Unpin,
-                           AddRegion, DropRegion, Fetched, Changed, DiffHome, Punched, MarksDrained,
-                           Marked, Received, Retry, PageSent, Filled, Held>;
+                           AddRegion, DropRegion, Fetched, Changed, DiffHome, Punched, LockBack,
+                           MarksDrained, Marked, Received, Retry, PageSent, Filled, Held>;
 
 const char* name_of(const Event& event);
 

@@ -153,6 +153,8 @@ std::uint64_t Engine::hash() const {
     h.mix(static_cast<std::uint64_t>(lock.queue.state()));
     h.mix(lock.queue.successor().value);
     h.mix(lock.queue.leaving_to().value);
+    h.mix(lock.queue.holder().value);
+    h.mix(lock.queue.is_held());
     for (const Ticket t : lock.queue.waiting()) h.mix(t.value);
     h.mix(lock.seen.value);
     h.mix(lock.stamp.value);
@@ -216,7 +218,8 @@ std::string Engine::describe_pages() const {
 }
 
 std::string Engine::describe_locks() const {
-  static constexpr const char* names[] = {"away", "asked", "entering", "held", "idle", "leaving"};
+  static constexpr const char* names[] = {"away", "asked",   "entering", "held",
+                                         "idle", "leaving", "lent",     "recalled"};
   std::string text = "barriers passed: " + std::to_string(epoch().value) +
                      (barrier_wait_.waiting ? ", waiting at the next\n" : "\n");
   for (const auto& [id, lock] : locks_) {

@@ -13,12 +13,14 @@ constexpr const char* message_names[] = {"LockRequest", "LockForward",  "LockGra
                                          "DiffAck",     "BarrierRound", "MarkFlush",  "MarkCredit",
                                          "PageRequest", "PageRecall",   "PageReturn", "PageGrant"};
 constexpr const char* event_names[] = {
-    "Fault",        "Acquire",   "TryAcquire", "Cancel",  "Release",  "Arrive",   "Pin",
-    "Unpin",        "AddRegion", "DropRegion", "Fetched", "Changed",  "DiffHome", "Punched",
-    "MarksDrained", "Marked",    "Received",   "Retry",   "PageSent", "Filled",   "Held"};
+    "Fault",    "Acquire",  "TryAcquire", "Cancel",       "Release", "Arrive",
+    "Pin",      "Unpin",    "AddRegion",  "DropRegion",   "Fetched", "Changed",
+    "DiffHome", "Punched",  "LockBack",   "MarksDrained", "Marked",  "Received",
+    "Retry",    "PageSent", "Filled",     "Held"};
 constexpr const char* effect_names[] = {"Send",   "Fetch",    "Unmark",    "DrainMarks", "Change",
                                         "Twin",   "SendDiff", "ApplyDiff", "Punch",      "Wake",
-                                        "Passed", "SendPage", "FillPage",  "Hold",       "Hasten"};
+                                        "Passed", "Lend",     "Recall",    "SendPage",   "FillPage",
+                                        "Hold",   "Hasten"};
 
 static_assert(std::size(message_names) == std::variant_size_v<Message>);
 static_assert(std::size(event_names) == std::variant_size_v<Event>);

@@ -54,6 +54,17 @@ void Engine::obey(LockId id, const sync::LockStep& step, Effects& out) {
     ++counters_.locks_taken;
     out.push(Wake{*step.holder});
   }
+  if (step.recall) out.push(Recall{id});
+  LockHere& lock = lock_here(id);
+  if (lock.queue.state() == sync::LockState::idle) {
+    moved(lock, [](sync::Lock& q) { q.lend(); });
+    out.push(Lend{id});
+  }
+}
+
+void Engine::on(const LockBack& e, Effects& out) {
+  const bool held = e.held && !planted(Bug::lent_lock_leaves_its_holder);
+  obey(e.lock, moved(lock_here(e.lock), [&](sync::Lock& q) { return q.returned(held); }), out);
 }
 
 void Engine::on(const LockRequest& m, NodeId from, Effects& out) {

@@ -70,6 +70,8 @@ const char* name_of(Bug bug) {
       return "eviction_loses_content";
     case Bug::no_tenure:
       return "no_tenure";
+    case Bug::lent_lock_leaves_its_holder:
+      return "lent_lock_leaves_its_holder";
   }
   return "?";
 }

@@ -9,30 +9,31 @@ namespace dsm::core {
 
 enum class Bug : std::uint8_t {
   none,
-  release_before_acks,         // A3
-  lost_notice,                 // A1
-  missing_fence,               // B6 (in the simulated machine)
-  mark_cleared_early,          // B7: cleared by a lock's notice
-  mark_lost,                   // B5
-  mark_cleared_by_next_epoch,  // B7: a barrier clears marks that were left after it
-  shared_not_written,          // B8
-  fetch_not_poisoned,          // D16
-  map_and_unmap_swapped,       // D17
-  dirty_invalidated_unsent,    // D18
-  diff_by_blend,               // A3 (in the simulated machine)
-  grant_without_log,           // A2
-  grant_after_timeout_lost,    // A2: a token that comes for nobody is not passed on
-  log_collected_early,         // A2
-  opening_page_not_flushed,    // A1: a page that is being made writable counts as dirty
-  log_at_flush_start,          // A1: the log entry is made when protection holds, not before
-  evicted_while_fetching,      // D20
-  evicted_dirty_unsent,        // D20
-  reduction_counted_twice,     // E28
-  grant_overtakes_barrier,     // A2: a token from beyond a barrier is used before it
-  barrier_tells_unsent,        // A3: a barrier tells of another thread's diff that is not home yet
-  told_before_home,            // A3: a release region's page is told of before it is home
-  history_not_passed_on,       // A1: what the releaser had heard of is not told
-  history_told_once,           // A2: what has been told to one node is not told to the next
+  release_before_acks,          // A3
+  lost_notice,                  // A1
+  missing_fence,                // B6 (in the simulated machine)
+  mark_cleared_early,           // B7: cleared by a lock's notice
+  mark_lost,                    // B5
+  mark_cleared_by_next_epoch,   // B7: a barrier clears marks that were left after it
+  shared_not_written,           // B8
+  fetch_not_poisoned,           // D16
+  map_and_unmap_swapped,        // D17
+  dirty_invalidated_unsent,     // D18
+  diff_by_blend,                // A3 (in the simulated machine)
+  grant_without_log,            // A2
+  grant_after_timeout_lost,     // A2: a token that comes for nobody is not passed on
+  log_collected_early,          // A2
+  opening_page_not_flushed,     // A1: a page that is being made writable counts as dirty
+  log_at_flush_start,           // A1: the log entry is made when protection holds, not before
+  evicted_while_fetching,       // D20
+  evicted_dirty_unsent,         // D20
+  reduction_counted_twice,      // E28
+  grant_overtakes_barrier,      // A2: a token from beyond a barrier is used before it
+  barrier_tells_unsent,         // A3: a barrier tells of another thread's diff that is not home yet
+  told_before_home,             // A3: a release region's page is told of before it is home
+  history_not_passed_on,        // A1: what the releaser had heard of is not told
+  history_told_once,            // A2: what has been told to one node is not told to the next
+  lent_lock_leaves_its_holder,  // A4: a lock is handed over while a thread has it on loan
   // D21
   sequential_read_one_sided,
   granted_before_last_return,  // a writer is let in while the last reader still reads
