@@ -15,6 +15,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <mutex>
 #include <new>
 #include <random>
 #include <vector>
@@ -162,8 +163,18 @@ void round_trip_shared_memory(benchmark::State& state) {
   munmap(memory, sizeof(Words));
 }
 
+void mutex(benchmark::State& state) {
+  std::mutex mutex;
+  for (auto _ : state) {
+    mutex.lock();
+    benchmark::ClobberMemory();
+    mutex.unlock();
+  }
+}
+
 BENCHMARK(trap_uffd)->UseManualTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(trap_mprotect)->UseManualTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK(mutex)->Unit(benchmark::kMicrosecond);
 BENCHMARK(copy_page)->Unit(benchmark::kMicrosecond);
 BENCHMARK(round_trip_shared_memory)->UseRealTime()->Unit(benchmark::kMicrosecond);
 
