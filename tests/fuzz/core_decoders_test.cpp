@@ -48,21 +48,18 @@ Bytes random_message(std::mt19937& random) {
     }
     case 2: {
       const Bytes body = random_bytes(random, 40);
-      encode(Diff{{PageId(static_cast<std::uint32_t>(random()) % 9), 1 + random() % 9}, body},
-             bytes);
+      encode(Diff{{PageId(random() % 9), 1 + random() % 9}, body}, bytes);
       break;
     }
     case 3: {
       const Bytes body = random_bytes(random, 40);
-      encode(PageReturn{PageId(static_cast<std::uint32_t>(random()) % 9), random() % 9,
+      encode(PageReturn{PageId(random() % 9), static_cast<std::uint32_t>(random() % 9),
                         Access::read, body},
              bytes);
       break;
     }
     case 4:
-      encode(PageRequest{PageId(static_cast<std::uint32_t>(random()) % 9), Access::write,
-                         random() % 2 == 0},
-             bytes);
+      encode(PageRequest{PageId(random() % 9), Access::write, random() % 2 == 0}, bytes);
       break;
     default:
       encode(LockForward{LockId(3), NodeId(1)}, bytes);
