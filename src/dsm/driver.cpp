@@ -73,6 +73,22 @@ void Driver::tell(const core::Event& event) {
   give_work(work);
 }
 
+// The thread goes back to its access. A tenure begins under the engine's lock, so that no later step
+// wants its end too early to be heard.
+void Driver::retry(PageId page, PageId behind) {
+  Work* work = nullptr;
+  {
+    MutexLock hold(engine_mutex_);
+    work = take_work();
+    engine_.step(core::Retry{page, behind}, work->effects);
+    for (const core::Effect& effect : work->effects)
+      if (const auto* begun = std::get_if<core::Hold>(&effect))
+        if (const auto early = tenures_.begin(*begun)) work->events.push_back(*early);
+  }
+  act(*work);
+  give_work(work);
+}
+
 // Effects of a step in their order; then their completions are steps, and so on until nothing is
 // left to do at once.
 void Driver::act(Work& work) {
@@ -131,7 +147,7 @@ bool Driver::fault(PageId page, Access wanted) {
   ask(core::Fault{who, page, wanted, behind}, who, Polls::from_the_start);
   if (sequential) {
     last_sequential = page;
-    tell(core::Retry{page, behind});
+    retry(page, behind);
   }
   return true;
 }

@@ -106,6 +106,7 @@ class Driver {
   };
 
   void tell(const core::Event& event);  // step, then act
+  void retry(PageId page, PageId behind);
   // When a thread that asks begins to take events off the wire. One that is going to wait in any
   // case (a fault) does so before it asks: that disarms the wire, and what it posts then does not
   // wake the service thread for a completion that it takes itself.

@@ -121,8 +121,8 @@ void Driver::carry_out(core::FillPage& e, Work& work) {
   if (e.reports) work.events.push_back(core::Filled{e.page});
 }
 
-void Driver::carry_out(core::Hold& e, Work& work) {
-  if (const auto early = tenures_.begin(e)) work.events.push_back(*early);
+void Driver::carry_out(core::Hold&, Work&) {
+  // begun in retry()
 }
 
 void Driver::carry_out(core::Hasten&, Work& work) {

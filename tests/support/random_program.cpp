@@ -188,7 +188,7 @@ void Generator::place_sequential_region() {
   program_.regions.emplace_back(RegionId(sequential_), PageRun{PageId(c.space_pages), pages},
                                 core::Homes::of(homes), core::Policy::sequential);
   c.space_pages += pages;
-  c.cache_chunks = std::max(c.cache_chunks, 2 * threads_ + 2);  // two pages for each, and a pin
+  c.cache_chunks = std::max(c.cache_chunks, 2 * threads_ + 1);  // two pages for each, and a pin
   races_percent_ = races_.pick(10u, 40u, 80u);
 }
 

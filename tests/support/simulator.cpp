@@ -69,7 +69,7 @@ Simulator::Simulator(const Program& program, const Physics& physics, std::uint64
     config.bug = bug;
     engines_.emplace_back(config);
     machines_.emplace_back(program);
-    nodes_.push_back({std::vector<Thread>(program.nodes[node].size())});
+    nodes_.push_back({std::vector<Thread>(program.nodes[node].size()), {}});
   }
   channels_.resize(std::size_t{n} * n);
   reading_.resize(n * program.config.space_pages);
@@ -213,6 +213,7 @@ void Simulator::step(std::uint32_t node, const core::Event& event, Packet packet
     for (const core::Effect& effect : executor.effects.list())
       std::printf("%10s         > %s\n", "", to_string(effect).c_str());
   post_transfers(node, executor.effects);
+  begin_tenures(node, executor.effects);
   if (checking_) check_step(node, event, executor.effects);
   run_effects(index, true);
 }

@@ -147,8 +147,14 @@ class Simulator {
     PageId behind = core::no_page;
     PageId last = core::no_page;
   };
+  struct Tenure {
+    PageId page{};
+    std::uint8_t number = 0;
+    std::uint64_t end = 0;
+  };
   struct Node {
     std::vector<Thread> threads;
+    std::vector<Tenure> tenures;  // whose ends nobody waits for yet
     std::uint32_t joined = 0;
     std::uint32_t arriving = 0;  // the thread that arrived
     bool alone = false;          // it arrived for itself
@@ -241,6 +247,8 @@ class Simulator {
   void note_performed(std::uint32_t node);
   void check_single_writer(PageId page);
   void check_newest(PageId page);
+  void begin_tenures(std::uint32_t node, const core::Effects& effects);
+  void hasten(std::uint32_t node);
   void send_page(std::uint32_t node, const core::SendPage& effect);
   void fill_page(std::uint32_t node, const core::FillPage& effect);
 

@@ -105,10 +105,9 @@ bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
         } else if constexpr (std::is_same_v<E, core::FillPage>) {
           fill_page(node, e);
         } else if constexpr (std::is_same_v<E, core::Hold>) {
-          schedule(ActionKind::held, node, e.tenure, delay_up_to(physics_.tenure_max),
-                   {e.page, 1});
+          // begun with its step
         } else if constexpr (std::is_same_v<E, core::Hasten>) {
-          // no Held is ever late here
+          hasten(node);
         } else if constexpr (std::is_same_v<E, core::Lend>) {
           lend(node, e.lock);
         } else if constexpr (std::is_same_v<E, core::Recall>) {

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "support/simulator.hpp"
 
@@ -140,6 +141,19 @@ void Simulator::check_newest(PageId page) {
       std::memcmp(machines_[home].frame(number), oracle_.page(number), program_->page_bytes) != 0)
     fail("page " + std::to_string(number) + " at its home, node " + std::to_string(home) +
          ", is not the newest");
+}
+
+// Ends are told when somebody wants to know, and no earlier: the engine has to ask.
+void Simulator::begin_tenures(std::uint32_t node, const core::Effects& effects) {
+  for (const core::Effect& effect : effects.list())
+    if (const auto* hold = std::get_if<core::Hold>(&effect))
+      nodes_[node].tenures.push_back(
+          {hold->page, hold->tenure, now_ + delay_up_to(physics_.tenure_max)});
+}
+
+void Simulator::hasten(std::uint32_t node) {
+  for (const Tenure& t : std::exchange(nodes_[node].tenures, {}))
+    schedule(ActionKind::held, node, t.number, t.end > now_ ? t.end - now_ : 0, {t.page, 1});
 }
 
 void Simulator::send_page(std::uint32_t node, const core::SendPage& effect) {

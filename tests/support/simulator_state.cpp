@@ -94,6 +94,9 @@ std::uint64_t Simulator::hash() const {
   for (const core::Engine& engine : engines_) h.add(engine.hash());
   for (const Machine& machine : machines_) h.add(machine.hash());
   for (const Node& node : nodes_) {
+    std::uint64_t tenures = 0;
+    for (const Tenure& t : node.tenures) tenures += mix(t.page.value * 256 + t.number + 1);
+    h.add(tenures);
     for (const Thread& t : node.threads) {
       h.add(t.next);
       h.add(static_cast<std::uint64_t>(t.waiting) * 2 + (t.joined ? 1 : 0));

@@ -84,12 +84,13 @@ struct FillPage {
   bool reports = false;
 };
 // The page is not given back before a minimum time has passed from now. Then Held{page, tenure},
-// at the latest soon after somebody wants the page (Hasten).
+// but need not be told before somebody wants to know (Hasten). Unlike the other effects it is
+// carried out before any later step: otherwise that step's Hasten could miss it.
 struct Hold {
   PageId page{};
   std::uint8_t tenure = 0;
 };
-// Somebody waits for the end of this node's Holds, so do not be late with them.
+// Somebody waits for the ends of this node's Holds, so do not be late with those that have begun.
 struct Hasten {};
 struct Wake {
   Ticket who{};

@@ -213,6 +213,7 @@ class Engine {
   void relinquish(Page& page, PageId id, Effects& out);
   void begin_tenure(Page& page);
   bool is_kept(const Page& page, PageId id) const;
+  void keep_nothing_behind(PageId id, Effects& out);
   void advance(PageId id, Effects& out);
   void send_return(const Page& page, PageId id, Effects& out);
   void discard(Page& page, PageId id, Effects& out);

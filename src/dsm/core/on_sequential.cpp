@@ -32,7 +32,7 @@ void Engine::serve_sequential(PageId id, Access wanted, Effects& out) {
   if (page == nullptr || page->state == PageState::absent) {
     if (planted(Bug::sequential_read_one_sided) && wanted == Access::read) return fetch(id, out);
     Chunk* chunk = make_room(id, out);
-    if (chunk == nullptr) return;
+    if (chunk == nullptr) return keep_nothing_behind(id, out);
     page = &cache_.page(*chunk, id);
     page->had = page->asked = true;  // its frame has to be given back one day
     set_state(*page, id, PageState::seq_asked);
@@ -124,8 +124,9 @@ void Engine::begin_tenure(Page& page) {
 
 bool Engine::is_kept(const Page& page, PageId id) const {
   if (planted(Bug::no_tenure)) return false;
-  return page.held || std::any_of(waiters_.begin(), waiters_.end(),
-                                  [&](const Waiter& w) { return w.behind == id; });
+  return page.held || std::any_of(waiters_.begin(), waiters_.end(), [&](const Waiter& w) {
+           return w.behind == id && state_of(w.page) != PageState::absent;
+         });
 }
 
 void Engine::on(const Retry& e, Effects& out) {
@@ -143,6 +144,14 @@ void Engine::on(const Held& e, Effects& out) {
   if (page == nullptr || !page->held || page->tenure != e.tenure) return;
   page->held = page->timed = false;
   relinquish(*page, e.page, out);
+}
+
+// Waiting for room is no waiting for a page: what is kept meanwhile could be what keeps the room
+// from being made.
+void Engine::keep_nothing_behind(PageId id, Effects& out) {
+  for (const Waiter& w : waiters_)
+    if (w.page == id)
+      if (Page* behind = find_page(w.behind); behind != nullptr) relinquish(*behind, w.behind, out);
 }
 
 // ---- giving back ----
@@ -181,7 +190,7 @@ void Engine::relinquish(Page& page, PageId id, Effects& out) {
       return;
   }
   if (is_kept(page, id)) {
-    out.push(Hasten{});
+    if (page.timed && !planted(Bug::tenure_never_ends)) out.push(Hasten{});
     return;
   }
   close(page, id, page.keep, out);

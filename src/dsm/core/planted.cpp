@@ -72,6 +72,8 @@ const char* name_of(Bug bug) {
       return "no_tenure";
     case Bug::lent_lock_leaves_its_holder:
       return "lent_lock_leaves_its_holder";
+    case Bug::tenure_never_ends:
+      return "tenure_never_ends";
   }
   return "?";
 }

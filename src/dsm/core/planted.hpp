@@ -43,8 +43,9 @@ enum class Bug : std::uint8_t {
   early_recall_dropped,        // a recall that overtakes its grant is forgotten
   eviction_loses_content,      // a written page is evicted like a read one
   no_tenure,                   // a page is given back before its thread has used it
+  tenure_never_ends,           // nobody asks for the end of a tenure that stands in the way
 };
-inline constexpr int bug_count = static_cast<int>(Bug::no_tenure) + 1;
+inline constexpr int bug_count = static_cast<int>(Bug::tenure_never_ends) + 1;
 
 const char* name_of(Bug bug);
 
