@@ -275,7 +275,20 @@ void Node::fail(const char* why) {
 
 bool Node::on_trap(void* context, std::uintptr_t address, Access wanted) {
   Node& node = *static_cast<Node*>(context);
-  return node.driver_->fault(node.space_->page_of(address), wanted);
+  const PageId page = node.space_->page_of(address);
+  if (node.driver_->fault(page, wanted)) return true;
+  if (node.debug()) node.describe_stray(address, page);
+  return false;
+}
+
+void Node::describe_stray(std::uintptr_t address, PageId page) const {
+  if (const auto run = freed_->find(page)) {
+    log_line("address 0x%lx lies in a region of %lu bytes at 0x%lx that was freed", address,
+             static_cast<unsigned long>(run->count * memory::AddressSpace::page_size()),
+             reinterpret_cast<std::uintptr_t>(space_->program(run->first)));
+  } else {
+    log_line("address 0x%lx lies in the shared space and in no region", address);
+  }
 }
 
 // Far away, and the end of the job. A node that vanishes is noticed on its wire and at the

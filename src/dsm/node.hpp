@@ -11,6 +11,7 @@
 #include "base/status.hpp"
 #include "base/types.hpp"
 #include "dsm/driver.hpp"
+#include "dsm/freed.hpp"
 #include "dsm/lanes.hpp"
 #include "dsm/launch/job.hpp"
 #include "dsm/launch/rendezvous.hpp"
@@ -45,7 +46,9 @@ class Node {
   std::uint32_t size() const { return job_.size; }
   Driver& driver() { return *driver_; }
   memory::AddressSpace& space() { return *space_; }
-  core::Policy standard_policy() const;  // of regions that name none
+  core::Policy standard_policy() const;           // of regions that name none
+  bool debug() const { return settings_.debug; }  // misuse is looked for
+  Freed& freed() const { return *freed_; }
   std::uint64_t cache_bytes() const { return settings_.cache_bytes; }
   std::uint32_t chunk_pages() const { return chunk_pages_; }
   const char* transport_name() const { return wire_->caps().name; }
@@ -62,6 +65,7 @@ class Node {
   Status wire_up();
   Status start_engine();
 
+  void describe_stray(std::uintptr_t address, PageId page) const;
   static bool on_trap(void* context, std::uintptr_t address, Access wanted);
   [[noreturn]] void on_lost(NodeId lost, const Doing& doing);
   void on_news(const Doing& doing);
@@ -69,6 +73,7 @@ class Node {
 
   launch::Settings settings_;
   launch::Job job_;
+  const std::unique_ptr<Freed> freed_ = std::make_unique<Freed>();
   bool abandoned_ = false;
   std::atomic<bool> leaving_{false};  // in good order
   std::atomic<bool> ending_{false};   // because of someone else

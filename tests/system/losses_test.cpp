@@ -30,9 +30,11 @@ Variables variables_for(const std::string& transport) {
 // A job of programs/crash.cpp, one Process a node.
 class Job {
  public:
-  Job(const std::vector<std::string>& command, const std::string& transport) {
+  Job(const std::vector<std::string>& command, const std::string& transport,
+      const Variables& more = {}) {
     for (int rank = 0; rank < nodes; ++rank) {
       Variables variables = by_hand_.of(rank, std::to_string(nodes));
+      variables.insert(variables.end(), more.begin(), more.end());
       for (const auto& variable : variables_for(transport)) variables.push_back(variable);
       processes_.push_back(std::make_unique<Process>(command, variables));
     }
@@ -183,6 +185,16 @@ TEST_P(Losses, OfANodeWhoseCrashIsHandled) {
     EXPECT_EQ(job.node(0).err(), "the program's own handler\n");
     for (int rank = 1; rank < nodes; ++rank)
       EXPECT_EQ(job.node(rank).wait(), launch::exit_code_of_bystander);
+  }
+}
+
+// With DSM_DEBUG=1 a crash in the shared space says where it was.
+TEST_P(Losses, OfANodeThatUsesFreedMemory) {
+  for (const auto& [what, words] :
+       {std::pair("freed", "8192 bytes at 0x"), {"wild", "no region"}}) {
+    Job job({program("CRASH"), what}, GetParam(), {{"DSM_DEBUG", "1"}});
+    EXPECT_GE(job.node(0).wait(), 1000) << "the signal stays the program's";
+    expect_one_line(job.node(0).err(), {"dsm[0]: address 0x", words});
   }
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "dsm/api/current.hpp"
+#include "dsm/api/misuse.hpp"
 #include "dsm/core/layout.hpp"
 
 namespace dsm {
@@ -197,7 +198,10 @@ void free_bytes(void* memory) {
     throw Error(
         "free() is given an address that allocate() did not return, or that was freed before");
   api::collective(api::Collective::free, id->value, {});
+  const PageRun run = node.driver().look(
+      [&](const core::Engine& engine) { return engine.layout().region(*id)->run(); });
   node.driver().drop_region(*id);
+  api::has_freed(node, run);
   api::collective(api::Collective::free, id->value, {});
 }
 

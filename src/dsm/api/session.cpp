@@ -12,6 +12,7 @@
 #include "base/check.hpp"
 #include "base/log.hpp"
 #include "dsm/api/current.hpp"
+#include "dsm/api/misuse.hpp"
 
 namespace dsm {
 namespace {
@@ -195,6 +196,7 @@ Session::~Session() {
     the_node->abandon("it was left by an exception");
   } else {
     if (log_debug()) log_statistics(statistics());
+    api::report_held_locks(*the_node);
     api::leave(*the_node);
   }
   delete std::exchange(the_node, nullptr);

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "dsm/api/current.hpp"
+#include "dsm/api/misuse.hpp"
 
 namespace dsm {
 namespace {
@@ -19,6 +20,8 @@ namespace {
 // Locks made without a number count from here, so that they meet no lock that a program numbers.
 constexpr std::uint64_t first_own_lock = std::uint64_t{1} << 63;
 std::atomic<std::uint64_t> next_lock{first_own_lock};
+
+constexpr const char* kind = "Lock";  // in messages
 
 // std::lock() and std::scoped_lock of several locks hold one and try the others; when a try fails
 // they let go and wait for the one that was missing. Two nodes that do so with equal delays take
@@ -61,13 +64,17 @@ Lock::Lock(std::uint64_t number) : number_(number) {
 
 void Lock::lock() {
   Node& node = api::current("Lock::lock()");
+  api::about_to_lock(node, kind, number_);
   back_off.wait();
   node.driver().lock(LockId(number_));
+  api::has_locked(node, kind, number_);
 }
 
 bool Lock::try_lock() {
-  const bool taken = api::current("Lock::try_lock()").driver().try_lock(LockId(number_));
+  Node& node = api::current("Lock::try_lock()");
+  const bool taken = node.driver().try_lock(LockId(number_));
   if (taken) {
+    api::has_locked(node, kind, number_);
     back_off.succeeded();
   } else {
     back_off.failed();
@@ -78,12 +85,16 @@ bool Lock::try_lock() {
 bool Lock::try_lock_within(std::chrono::nanoseconds time) {
   if (time <= time.zero()) return try_lock();
   Node& node = api::current("Lock::try_lock_for()");
+  api::about_to_lock(node, kind, number_);
   back_off.wait();
-  return node.driver().try_lock_until(LockId(number_), deadline_in(time));
+  if (!node.driver().try_lock_until(LockId(number_), deadline_in(time))) return false;
+  api::has_locked(node, kind, number_);
+  return true;
 }
 
 void Lock::unlock() {
   Node& node = api::current("Lock::unlock()");
+  api::about_to_unlock(node, kind, number_);
   if (!node.driver().unlock(LockId(number_)))
     throw Error("Lock::unlock(): no thread of node " + std::to_string(node.self().value) +
                 " holds lock " + std::to_string(number_));

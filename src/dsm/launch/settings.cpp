@@ -84,6 +84,11 @@ bool apply_log(std::string_view value, Settings& out) {
   return value == "off" || value == "debug";
 }
 
+bool apply_debug(std::string_view value, Settings& out) {
+  out.debug = value == "1";
+  return value == "0" || value == "1";
+}
+
 bool apply_spin(std::string_view value, Settings& out) {
   out.spin.reset();
   if (value == "auto") return true;
@@ -154,6 +159,8 @@ constexpr Setting table[] = {
      "auto, or a multiple of 2M in hexadecimal, as in 0x550000000000",
      "where the shared address range starts; equal on all nodes", apply_base},
     {"DSM_LOG", "choice", "off", "off or debug", "lines about what the library does", apply_log},
+    {"DSM_DEBUG", "choice", "0", "0 or 1", "looks for misuse of locks and of freed memory",
+     apply_debug},
     {"DSM_SPIN", "microseconds", "auto", "auto, or 0 to 1000000 microseconds",
      "how long a wait spins before it sleeps", apply_spin},
     {"DSM_FAULTY", "faults", "", "a list as in seed=7,delay=0.2,cut=2@1000",

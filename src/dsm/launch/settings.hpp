@@ -57,6 +57,7 @@ struct Settings {
   std::uint64_t space_bytes = 0;
   std::optional<std::uint64_t> base;  // absent: chosen by node 0
   bool log_debug = false;
+  bool debug = false;
   std::optional<std::chrono::microseconds>
       spin;            // how long to spin before sleeping; absent: adaptive
   std::string faulty;  // the faults that the `faulty` adapter makes; its own syntax

@@ -5,6 +5,7 @@
 //                         and ends with 42
 //   crash handled_after   the same, made after it
 //   crash uncaught        a thread of node 0 lets a dsm::Error go; the others wait at a barrier
+//   crash freed           node 0 writes into a region that was freed
 //   crash wild            node 0 writes into the shared space where no region is
 //   crash hold            node 0 takes lock 7, prints "ready RANK PID" as all do, and sleeps; the
 //                         others wait for the lock
@@ -71,6 +72,13 @@ void uncaught() {
   dsm::barrier();
 }
 
+void freed() {
+  auto region = dsm::allocate<std::uint64_t>(1000, dsm::Placement::cyclic());
+  dsm::free(region);
+  if (me() == 0) region[600] = 1;
+  dsm::barrier();
+}
+
 void hold() {
   dsm::Lock lock(7);
   if (me() == 0) lock.lock();
@@ -113,6 +121,7 @@ int main(int argc, char** argv) {
               {"handled_before", handled_before, false},
               {"handled_after", handled_after, false},
               {"uncaught", uncaught},
+              {"freed", freed},
               {"wild", wild},
               {"hold", hold},
               {"barrier", wait_in_barrier},

@@ -169,6 +169,26 @@ void ensured() {
   still_works();
 }
 
+// What only DSM_DEBUG=1 finds.
+void debug() {
+  ::setenv("DSM_DEBUG", "1", 1);
+  dsm::Session session;
+  dsm::Lock lock(21), other(22);
+  lock.lock();
+  refused([&] { lock.lock(); }, {"Lock 21", "already", "recursive"});
+  refused([&] { (void)lock.try_lock_for(std::chrono::seconds(1)); }, {"Lock 21", "already"});
+  in_threads(1, [&](int) {
+    refused([&] { lock.unlock(); }, {"Lock 21", "does not hold"});
+    other.lock();
+    other.unlock();
+  });
+  refused([&] { other.unlock(); }, {"Lock 22", "does not hold"});
+  lock.unlock();
+  lock.lock();
+  lock.unlock();
+  still_works();
+}
+
 // Before and after: every call that needs a Session says so.
 void sessions() {
   refused([] { dsm::barrier(); }, {"barrier()", "dsm::Session"});
@@ -217,6 +237,7 @@ int main(int argc, char** argv) {
               {"memory", memory},
               {"differing", differing},
               {"leaving", leaving},
+              {"debug", debug, false},
               {"ensured", ensured},
               {"two_at_once", two_at_once},
               {"sessions", sessions, false}});
