@@ -15,7 +15,8 @@
 // lock makes visible what was written under that lock before its last release; a barrier makes
 // everything visible to everyone. Writers of different bytes never disturb each other, also within
 // one page. A word that is written under one lock and read under another, or under none, without a
-// barrier between, is a data race and gets no promise.
+// barrier between, is a data race and gets no promise. That is the standard; a region may have
+// another policy (Policy), and docs/memory-model.md has all of it.
 //
 // Errors: what the caller can mend (a wrong argument, too little memory, a machine without some
 // ability) throws dsm::Error, whose what() is one line that says what to do. One that nobody catches
