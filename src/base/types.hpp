@@ -28,6 +28,8 @@ using NodeId = Id<struct NodeTag, std::uint32_t>;  // a process of the job: 0..n
 // a page of the space, counted from its start
 using PageId = Id<struct PageTag, std::uint64_t>;
 using LockId = Id<struct LockTag, std::uint64_t>;  // a lock of the job
+// nodes that meet by themselves: the number of the split that made them, one group of it a node
+using TeamId = Id<struct TeamTag, std::uint32_t>;
 // a collective allocation, in order of allocation
 using RegionId = Id<struct RegionTag, std::uint32_t>;
 using Ticket = Id<struct TicketTag, std::uint64_t>;  // one waiting thread of this node

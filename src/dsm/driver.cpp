@@ -103,7 +103,7 @@ void Driver::act(Work& work) {
   }
 }
 
-bool Driver::ask(const core::Event& event, Ticket who, Polls polls) {
+bool Driver::ask(const core::Event& event, Ticket who, Polls polls, std::vector<Bytes>* passed) {
   if (polls == Polls::from_the_start) {
     polling_.fetch_add(1, std::memory_order_seq_cst);
     progress();
@@ -116,6 +116,7 @@ bool Driver::ask(const core::Event& event, Ticket who, Polls polls) {
     stop_polling();
   }
   const bool granted = place.was_granted();
+  if (passed != nullptr) *passed = std::exchange(passed_[who.value], {});
   waiters_.give(who);
   return granted;
 }
@@ -191,8 +192,22 @@ bool Driver::unlock(LockId lock) {
 std::vector<Bytes> Driver::barrier(Bytes payload, const char* what) {
   const InRuntime here;
   const Ticket who = waiters_.take({what, 0, false});
-  ask(core::Arrive{who, std::move(payload)}, who);
-  return std::exchange(passed_, {});
+  std::vector<Bytes> passed;
+  ask(core::Arrive{who, std::move(payload)}, who, Polls::when_it_waits, &passed);
+  return passed;
+}
+
+void Driver::add_team(TeamId team, std::vector<NodeId> members) {
+  const InRuntime here;
+  tell(core::AddTeam{team, std::move(members)});
+}
+
+std::vector<Bytes> Driver::team_barrier(TeamId team, Bytes payload) {
+  const InRuntime here;
+  const Ticket who = waiters_.take({"at the barrier of team", team.value, true});
+  std::vector<Bytes> passed;
+  ask(core::ArriveTeam{who, team, std::move(payload)}, who, Polls::when_it_waits, &passed);
+  return passed;
 }
 
 void Driver::pin(PageRun run) {

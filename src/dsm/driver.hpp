@@ -84,6 +84,11 @@ class Driver {
   // Passes a barrier; what every node gave, by rank. One thread of the node at a time.
   std::vector<Bytes> barrier(Bytes payload, const char* what);
 
+  // A team that this node is a member of; and its barrier: what every member gave, by rank in it.
+  // One thread of the node at a time for each team.
+  void add_team(TeamId team, std::vector<NodeId> members);
+  std::vector<Bytes> team_barrier(TeamId team, Bytes payload);
+
   void pin(PageRun run);
   void unpin(PageRun run);
   void add_region(const core::Region& region);
@@ -112,7 +117,8 @@ class Driver {
   // wake the service thread for a completion that it takes itself.
   enum class Polls : std::uint8_t { when_it_waits, from_the_start };
   // tell, then wait until `who` is woken; whether it was granted
-  bool ask(const core::Event& event, Ticket who, Polls polls = Polls::when_it_waits);
+  bool ask(const core::Event& event, Ticket who, Polls polls = Polls::when_it_waits,
+           std::vector<Bytes>* passed = nullptr);
   // The same; but at the deadline the engine is told `give_up`, and wakes `who` soon if it has not
   // yet. Only the engine knows which of the two came first, so its word counts, and not the clock's.
   bool ask_until(const core::Event& event, Ticket who, Deadline deadline,
@@ -167,7 +173,8 @@ class Driver {
   LockWords lock_words_;
   Waiters waiters_;
   Tenures tenures_;
-  std::vector<Bytes> passed_;              // of the barrier; handed to its waiter by its wake
+  // by ticket: what came of a barrier; handed to its waiter by its wake
+  std::array<std::vector<Bytes>, Waiters::places_max> passed_;
   std::atomic<std::uint32_t> polling_{0};  // threads that wait and poll
   std::atomic<std::uint32_t> waiting_{0};  // threads that wait, polling or asleep
   // the most that ever did at once: so many threads the program has at least

@@ -141,7 +141,7 @@ void Driver::carry_out(core::Recall& e, Work& work) {
 }
 
 void Driver::carry_out(core::Passed& e, Work&) {
-  passed_ = std::move(e.payloads);
+  passed_[e.who.value] = std::move(e.payloads);
 }
 
 }  // namespace dsm

@@ -7,8 +7,8 @@
 
 namespace dsm::sim {
 
-Bytes payload_of(std::uint32_t node, std::uint32_t barrier) {
-  const std::uint64_t word = mix(node * 1000003ull + barrier + 1);
+Bytes payload_of(std::uint32_t node, std::uint32_t barrier, std::uint32_t group) {
+  const std::uint64_t word = mix(node * 1000003ull + barrier + 1 + (std::uint64_t{group} << 40));
   Bytes bytes(word % 7 == 0 ? 0 : 1 + word % 8);  // some nodes contribute nothing
   if (!bytes.empty()) std::memcpy(bytes.data(), &word, bytes.size());
   return bytes;
@@ -19,7 +19,10 @@ Oracle::Oracle(const Program& program)
       memory_(program.config.space_pages * program.page_bytes),
       holder_(program.locks.size(), nobody),
       arrived_(program.node_count()),
-      passed_(program.node_count()) {}
+      passed_(program.node_count()) {
+  const std::vector<std::uint32_t> none(program.node_count());
+  for (const std::vector<NodeId>& members : program.teams) teams_.push_back({members, none, none});
+}
 
 void Oracle::write(std::uint32_t page, std::uint32_t offset, std::uint32_t length,
                    std::uint64_t bytes) {
@@ -67,6 +70,29 @@ std::string Oracle::passed(std::uint32_t node, const std::vector<Bytes>& payload
       return "node " + std::to_string(node) + " finds the wrong payload of node " +
              std::to_string(other) + " at barrier " + std::to_string(barrier);
   return {};
+}
+
+std::string Oracle::passed_team(std::uint32_t node, std::uint32_t team,
+                                const std::vector<Bytes>& payloads) {
+  Team& t = teams_[team];
+  const std::uint32_t barrier = ++t.passed[node];
+  const std::string where = "node " + std::to_string(node) + " at barrier " +
+                            std::to_string(barrier) + " of team " + std::to_string(team) + " ";
+  if (payloads.size() != t.members.size()) return where + "has not one payload for each member";
+  for (std::size_t i = 0; i < payloads.size(); ++i) {
+    const std::uint32_t member = t.members[i].value;
+    if (t.arrived[member] < barrier)
+      return where + "is through before node " + std::to_string(member) + " arrives";
+    if (payloads[i] != payload_of(member, barrier, team + 1))
+      return where + "finds the wrong payload of node " + std::to_string(member);
+  }
+  return {};
+}
+
+std::string Oracle::left_team(std::uint32_t node, std::uint32_t team) const {
+  if (teams_[team].passed[node] == teams_[team].arrived[node]) return {};
+  return "node " + std::to_string(node) + " leaves a barrier of team " + std::to_string(team) +
+         " that it was not told to have passed";
 }
 
 std::string Oracle::left(std::uint32_t node) const {

@@ -17,8 +17,8 @@
 
 namespace dsm::sim {
 
-// The payload that a node brings to a barrier: different for each node and barrier.
-Bytes payload_of(std::uint32_t node, std::uint32_t barrier);
+// The payload that a node brings to a barrier of a group (0: the job): different for each.
+Bytes payload_of(std::uint32_t node, std::uint32_t barrier, std::uint32_t group = 0);
 
 class Oracle {
  public:
@@ -41,13 +41,27 @@ class Oracle {
   std::string left(std::uint32_t node) const;              // the Wake of the one who arrived
   std::uint32_t arrivals(std::uint32_t node) const { return arrived_[node]; }
 
+  // The same of teams.
+  void arrived_team(std::uint32_t node, std::uint32_t team) { ++teams_[team].arrived[node]; }
+  std::string passed_team(std::uint32_t node, std::uint32_t team,
+                          const std::vector<Bytes>& payloads);
+  std::string left_team(std::uint32_t node, std::uint32_t team) const;
+  std::uint32_t arrivals_team(std::uint32_t node, std::uint32_t team) const {
+    return teams_[team].arrived[node];
+  }
+
  private:
+  struct Team {
+    std::vector<NodeId> members;
+    std::vector<std::uint32_t> arrived, passed;  // by node
+  };
   static constexpr std::uint32_t nobody = ~std::uint32_t{0};
   std::uint32_t page_bytes_ = 0;
   std::vector<std::byte> memory_;
   std::vector<std::uint32_t> holder_;   // by lock: node * 256 + thread
   std::vector<std::uint32_t> arrived_;  // by node: barriers arrived at
   std::vector<std::uint32_t> passed_;   // by node
+  std::vector<Team> teams_;
 };
 
 }  // namespace dsm::sim

@@ -29,6 +29,10 @@ const char* name_of(Do what) {
       return "arrive";
     case Do::join:
       return "join";
+    case Do::team_arrive:
+      return "team_arrive";
+    case Do::team_join:
+      return "team_join";
     case Do::pin:
       return "pin";
     case Do::unpin:
@@ -74,6 +78,9 @@ std::string to_string(const Op& op) {
     case Do::add_region:
     case Do::drop_region:
       return text + " region " + std::to_string(op.arg);
+    case Do::team_arrive:
+    case Do::team_join:
+      return text + " team " + std::to_string(op.arg);
     case Do::arrive:
     case Do::join:
       return text;
@@ -174,6 +181,17 @@ Script& Script::if_has(std::uint32_t baton, std::uint32_t skip) {
 }
 Script& Script::arrive() {
   return append({Do::arrive});
+}
+std::uint32_t Script::team(const std::vector<std::uint32_t>& members) {
+  program_.teams.emplace_back();
+  for (const std::uint32_t node : members) program_.teams.back().push_back(NodeId(node));
+  return static_cast<std::uint32_t>(program_.teams.size()) - 1;
+}
+Script& Script::team_arrive(std::uint32_t team) {
+  return append({Do::team_arrive, 0, 0, 0, team});
+}
+Script& Script::team_join(std::uint32_t team) {
+  return append({Do::team_join, 0, 0, 0, team});
 }
 Script& Script::pin(std::uint32_t page, std::uint32_t pages) {
   return append({Do::pin, 0, 0, page, pages});

@@ -32,8 +32,10 @@ enum class Do : std::uint8_t {
   // the same, but it waits for some time before it gives up
   timed_acquire,
   release,
-  arrive,  // this thread alone arrives for its node
-  join,    // all threads of the node meet, then one of them arrives
+  arrive,       // this thread alone arrives for its node
+  join,         // all threads of the node meet, then one of them arrives
+  team_arrive,  // this thread alone arrives for its node at the barrier of a team
+  team_join,    // all threads of the node meet, then one of them does
   pin,
   unpin,
   take,        // the baton, if it lies at the lock, which this thread holds
@@ -48,7 +50,7 @@ struct Op {
   std::uint8_t length = 0;   // read, write: bytes, at most 8, in one page (sequential: or in two)
   std::uint16_t offset = 0;  // read, write: in the page
   std::uint32_t page = 0;    // read, write, pin, unpin
-  // lock, region, baton (indices into the program's), pages of a pin, byte, register
+  // lock, region, baton, team (indices into the program's), pages of a pin, byte, register
   std::uint32_t arg = 0;
   std::uint32_t skip = 0;  // try_acquire, timed_acquire, if_has
   std::uint32_t lock = 0;  // take, give
@@ -73,6 +75,7 @@ struct Program {
   std::vector<core::Region> regions;
   std::vector<Baton> batons;  // at the start
   std::uint32_t registers = 0;
+  std::vector<std::vector<NodeId>> teams;
   std::vector<std::vector<std::vector<Op>>> nodes;  // [node][thread]
 
   std::uint32_t node_count() const { return config.nodes; }
@@ -114,6 +117,10 @@ class Script {
   Script& take(std::uint32_t baton, std::uint32_t lock);
   Script& give(std::uint32_t baton, std::uint32_t lock);
   Script& if_has(std::uint32_t baton, std::uint32_t skip);
+  // One more team of these nodes: its number.
+  std::uint32_t team(const std::vector<std::uint32_t>& members);
+  Script& team_arrive(std::uint32_t team);
+  Script& team_join(std::uint32_t team);
   Script& pin(std::uint32_t page, std::uint32_t pages = 1);
   Script& unpin(std::uint32_t page, std::uint32_t pages = 1);
   // One more region, behind the others: its number. Its thread 0s add and drop it, with barriers

@@ -25,7 +25,10 @@ enum class Owners : std::uint8_t {
 class Generator {
  public:
   Generator(std::uint64_t seed, const Shape& shape)
-      : random_(seed), races_(seed ^ 0x7261636573), shape_(shape) {}
+      : random_(seed),
+        races_(seed ^ 0x7261636573),
+        team_random_(seed ^ 0x7465616d),
+        shape_(shape) {}
 
   Program make();
 
@@ -51,10 +54,14 @@ class Generator {
   const core::Region& region_of(std::uint32_t page) const {
     return program_.regions[program_.regions[0].run().contains(PageId(page)) ? 0 : 1];
   }
+  void choose_teams();
+  void team_access();
+  void team_barrier();
   void put(Op op) { ops_->push_back(op); }
 
   Random random_;
   Random races_;  // what sequential regions need: programs without one stay as they are
+  Random team_random_;  // so that programs without teams do not change
   Shape shape_;
   Program program_;
   Owners owners_ = Owners::rotating;
@@ -72,6 +79,20 @@ class Generator {
   std::vector<std::vector<Field>> by_baton_;
   std::vector<Field> phase_fields_;
   std::vector<std::vector<std::uint32_t>> at_home_;  // phase fields, by the node that is home
+
+  // Teams: those of split s meet by the threads numbered s alone, or each by all threads of its
+  // members. A team's fields change hands at its barriers.
+  struct Team {
+    std::vector<Field> fields;
+    std::uint32_t rounds = 0;         // barriers in this phase
+    std::uint32_t rounds_before = 0;  // in earlier ones
+  };
+  std::vector<std::vector<std::uint32_t>> team_of_;  // [split][node]: the team
+  bool teams_join_ = false;
+  std::vector<Team> teams_;
+  static constexpr std::uint32_t no_team = ~std::uint32_t{0};
+  std::uint32_t team_ = no_team;  // of the thread being written
+  std::uint32_t team_round_ = 0;
 
   // of the thread being written
   std::vector<Op>* ops_ = nullptr;
@@ -204,6 +225,62 @@ void Generator::racy_access() {
   put({races_.below(100) < write_percent_ ? Do::write : Do::read, length,
        static_cast<std::uint16_t>(at % program_.page_bytes),
        static_cast<std::uint32_t>(run.first.value + at / program_.page_bytes)});
+}
+
+// In one program of three. Some of the locks' fields become the teams'.
+void Generator::choose_teams() {
+  Random& r = team_random_;
+  const std::uint32_t n = program_.config.nodes;
+  if (!r.one_in(3)) return;
+  teams_join_ = r.one_in(3);
+  const std::uint32_t splits = teams_join_ ? 1 : std::min(threads_, 2u);
+  for (std::uint32_t split = 0; split < splits; ++split) {
+    const std::uint32_t colours = r.pick(1u, 2u, 2u, 3u);
+    const bool backwards = r.one_in(2);
+    std::vector<std::uint32_t> colour_of;
+    for (std::uint32_t node = 0; node < n; ++node) colour_of.push_back(r.below(colours));
+    team_of_.emplace_back(n);
+    for (std::uint32_t colour = 0; colour < colours; ++colour) {
+      std::vector<NodeId> members;
+      for (std::uint32_t node = 0; node < n; ++node)
+        if (colour_of[node] == colour) members.push_back(NodeId(node));
+      if (members.empty()) continue;
+      if (backwards) std::reverse(members.begin(), members.end());
+      for (const NodeId member : members)
+        team_of_[split][member.value] = static_cast<std::uint32_t>(teams_.size());
+      program_.teams.push_back(members);
+      teams_.emplace_back();
+    }
+  }
+  for (std::vector<Field>& fields : by_lock_) {
+    std::erase_if(fields, [&](const Field& field) {
+      if (r.one_in(2)) return false;
+      teams_[r.below(teams_.size())].fields.push_back(field);
+      return true;
+    });
+  }
+}
+
+// Field i belongs in round j to user (i + j) % (users + 1); the user that does not exist leaves its
+// share to be read by all.
+void Generator::team_access() {
+  const Team& team = teams_[team_];
+  if (team.fields.empty()) return;
+  const std::vector<NodeId>& members = program_.teams[team_];
+  const auto rank = static_cast<std::uint32_t>(
+      std::find(members.begin(), members.end(), NodeId(node_)) - members.begin());
+  const std::uint32_t each = teams_join_ ? threads_ : 1;
+  const auto users = static_cast<std::uint32_t>(members.size()) * each;
+  const std::uint32_t me = rank * each + (teams_join_ ? thread_ : 0);
+  const std::uint32_t i =
+      team_random_.below(std::min<std::size_t>(team.fields.size(), hot_fields_));
+  const std::uint32_t user = (i + team.rounds_before + team_round_) % (users + 1);
+  if (user == me || user == users) access(team.fields[i], user == me);
+}
+
+void Generator::team_barrier() {
+  put({teams_join_ ? Do::team_join : Do::team_arrive, 0, 0, 0, team_});
+  ++team_round_;
 }
 
 void Generator::access(const Field& field, bool may_write) {
@@ -358,11 +435,23 @@ void Generator::write_thread_phase(std::uint32_t node, std::uint32_t thread, std
   phase_ = phase;
   ops_ = &program_.nodes[node][thread];
   in_phase_ = all_join_ || thread == 0;
-  const std::size_t end = ops_->size() + budget;
+  const std::size_t split = teams_join_ ? 0 : thread;
+  team_ = split < team_of_.size() ? team_of_[split][node] : no_team;
+  team_round_ = 0;
+  const std::uint32_t rounds = team_ == no_team ? 0 : teams_[team_].rounds;
+  const std::size_t begin = ops_->size(), end = begin + budget;
   while (ops_->size() < end) {
     if (sequential_ != 0 && races_.below(100) < races_percent_) {
       racy_access();
       continue;
+    }
+    if (team_ != no_team) {
+      const std::size_t done = ops_->size() - begin;
+      if (team_round_ < rounds && done > budget * (team_round_ + 1) / (rounds + 1)) team_barrier();
+      if (team_random_.one_in(2)) {
+        team_access();
+        continue;
+      }
     }
     switch (random_.below(12)) {
       case 0:
@@ -390,12 +479,14 @@ void Generator::write_thread_phase(std::uint32_t node, std::uint32_t thread, std
         break;
     }
   }
+  while (team_round_ < rounds) team_barrier();
 }
 
 Program Generator::make() {
   choose_config();
   place_regions();
   cut_fields();
+  choose_teams();
   const std::uint32_t n = program_.config.nodes;
   const auto locks = static_cast<std::uint32_t>(program_.locks.size());
   lone_lock_ = locks > 1 && random_.one_in(3);
@@ -419,6 +510,10 @@ Program Generator::make() {
     const std::uint32_t lone_node = lone_lock_ ? random_.below(n) : n;
     // Not the lone lock; and only where no thread runs on through the barriers.
     frozen_ = all_join_ && locks > 2 && random_.one_in(2) ? random_.below(locks - 1) : locks;
+    for (Team& team : teams_) {
+      team.rounds_before += team.rounds;
+      team.rounds = team_random_.below(4);
+    }
     for (std::uint32_t node = 0; node < n; ++node) {
       for (std::uint32_t thread = 0; thread < threads_; ++thread)
         write_thread_phase(node, thread, phase, each);
@@ -481,6 +576,8 @@ Program Generator::make() {
     }
     for (const auto& fields : by_baton_)
       if (!fields.empty()) access(fields[random_.below(fields.size())], false);
+    for (const Team& team : teams_)
+      if (!team.fields.empty()) access(team.fields[team_random_.below(team.fields.size())], false);
   }
   return std::move(program_);
 }

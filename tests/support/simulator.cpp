@@ -68,6 +68,12 @@ Simulator::Simulator(const Program& program, const Physics& physics, std::uint64
     config.self = NodeId(node);
     config.bug = bug;
     engines_.emplace_back(config);
+    for (std::uint32_t team = 0; team < program.teams.size(); ++team) {
+      const std::vector<NodeId>& members = program.teams[team];
+      core::Effects none;
+      if (std::find(members.begin(), members.end(), NodeId(node)) != members.end())
+        engines_.back().step(core::AddTeam{TeamId(team), members}, none);
+    }
     machines_.emplace_back(program);
     nodes_.push_back({std::vector<Thread>(program.nodes[node].size()), {}});
   }
@@ -299,6 +305,17 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
       if (++here.joined == here.threads.size()) arrive(node, thread, false);
       return;
     }
+    case Do::team_arrive:
+      fence(node, thread);
+      return arrive_team(node, thread, op.arg);
+    case Do::team_join: {
+      fence(node, thread);
+      Node& here = nodes_[node];
+      t.joined = true;
+      t.waiting = Waiting::team;
+      if (++here.joined == here.threads.size()) arrive_team(node, thread, op.arg);
+      return;
+    }
     case Do::pin:
     case Do::unpin: {
       const PageRun run{PageId(op.page), op.arg};
@@ -355,6 +372,13 @@ void Simulator::arrive(std::uint32_t node, std::uint32_t thread, bool alone) {
   here.threads[thread].waiting = Waiting::barrier;
   oracle_.arrived(node);
   step(node, core::Arrive{Ticket(thread), payload_of(node, oracle_.arrivals(node))});
+}
+
+void Simulator::arrive_team(std::uint32_t node, std::uint32_t thread, std::uint32_t team) {
+  nodes_[node].threads[thread].waiting = Waiting::team;
+  oracle_.arrived_team(node, team);
+  const Bytes payload = payload_of(node, oracle_.arrivals_team(node, team), team + 1);
+  step(node, core::ArriveTeam{Ticket(thread), TeamId(team), payload});
 }
 
 // True when the access was made; otherwise the thread trapped and will try again.

@@ -134,7 +134,7 @@ class Simulator {
 
   // A lock's word (src/dsm/lock_words.hpp).
   enum class Loan : std::uint8_t { kept, free, held, early };
-  enum class Waiting : std::uint8_t { no, access, lock, barrier, drop };
+  enum class Waiting : std::uint8_t { no, access, lock, barrier, team, drop };
   struct Thread {
     std::uint32_t next = 0;  // operation
     Waiting waiting = Waiting::no;
@@ -213,6 +213,7 @@ class Simulator {
   bool has(std::uint32_t node, std::uint32_t thread, std::uint32_t baton) const {
     return batons_[baton] == Baton{false, 0, node, thread};
   }
+  void arrive_team(std::uint32_t node, std::uint32_t thread, std::uint32_t team);
   void advance(std::uint32_t node, std::uint32_t thread, std::uint32_t operations = 1);
   void give_up_later(std::uint32_t node, std::uint32_t thread);
   void give_up(std::uint32_t node, std::uint32_t thread, std::uint64_t op);

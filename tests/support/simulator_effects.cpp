@@ -114,7 +114,11 @@ bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
           recall(node, e.lock);
         } else {
           static_assert(std::is_same_v<E, core::Passed>);
-          must(oracle_.passed(node, e.payloads));
+          const auto who = static_cast<std::uint32_t>(e.who.value);
+          const Thread& t = nodes_[node].threads.at(who);
+          const Op& op = program_->nodes[node][who][t.next];
+          must(t.waiting == Waiting::team ? oracle_.passed_team(node, op.arg, e.payloads)
+                                          : oracle_.passed(node, e.payloads));
         }
         return true;
       },
@@ -170,6 +174,13 @@ void Simulator::wake(std::uint32_t node, const core::Wake& wake) {
       if (std::string wrong = oracle_.acquired(op.arg, node, thread); !wrong.empty())
         return fail(wrong);
       return advance(node, thread);
+    case Waiting::team:
+      if (std::string wrong = oracle_.left_team(node, op.arg); !wrong.empty()) return fail(wrong);
+      if (op.what == Do::team_arrive) return advance(node, thread);
+      here.joined = 0;
+      for (std::uint32_t other = 0; other < here.threads.size(); ++other)
+        if (std::exchange(here.threads[other].joined, false)) advance(node, other);
+      return;
     case Waiting::barrier: {
       if (std::string wrong = oracle_.left(node); !wrong.empty()) return fail(wrong);
       if (thread != here.arriving)

@@ -44,6 +44,10 @@ struct MessageText {
     return " epoch " + number(m.epoch) + " round " + number(m.round) + " knows " +
            number(m.known.size());
   }
+  std::string operator()(const core::TeamRound& m) const {
+    return " team " + number(m.team) + " epoch " + number(m.epoch) + " round " + number(m.round) +
+           " knows " + number(m.known.size());
+  }
   std::string operator()(const core::MarkFlush&) const { return ""; }
   std::string operator()(const core::MarkCredit& m) const {
     return " consumed " + number(m.consumed);
@@ -86,6 +90,10 @@ struct EventText {
   }
   std::string operator()(const core::Release& e) const { return " lock " + number(e.lock); }
   std::string operator()(const core::Arrive& e) const { return " thread " + number(e.who); }
+  std::string operator()(const core::AddTeam& e) const { return " team " + number(e.team); }
+  std::string operator()(const core::ArriveTeam& e) const {
+    return " thread " + number(e.who) + " team " + number(e.team);
+  }
   std::string operator()(const core::Pin& e) const { return " pages " + to_string(e.run); }
   std::string operator()(const core::Unpin& e) const { return " pages " + to_string(e.run); }
   std::string operator()(const core::AddRegion& e) const {
@@ -147,7 +155,7 @@ struct EffectText {
   std::string operator()(const core::Lend& e) const { return " lock " + number(e.lock); }
   std::string operator()(const core::Recall& e) const { return " lock " + number(e.lock); }
   std::string operator()(const core::Passed& e) const {
-    return " with " + number(e.payloads.size()) + " payloads";
+    return " thread " + number(e.who) + " with " + number(e.payloads.size()) + " payloads";
   }
 };
 

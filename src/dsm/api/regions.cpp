@@ -47,10 +47,10 @@ core::Homes homes_by_shares(const std::vector<std::size_t>& shares, std::uint64_
 }
 
 // Every node says how it went; a failure anywhere is everyone's.
-void agree(api::Collective kind, std::uint64_t detail, const Status& mine) {
+void agree(const api::Call& call, const Status& mine) {
   const std::string& message = mine.message();
   const std::vector<Bytes> all =
-      api::collective(kind, detail, std::as_bytes(std::span(message.data(), message.size())));
+      api::collective(call, std::as_bytes(std::span(message.data(), message.size())));
   for (std::size_t n = 0; n < all.size(); ++n)
     if (!all[n].empty())
       throw Error("node " + std::to_string(n) + ": " +
@@ -150,7 +150,7 @@ Placement Placement::shares(std::vector<std::size_t> bytes) {
   return p;
 }
 
-void* allocate_bytes(std::size_t bytes, const Placement& placement, Policy policy) {
+void* allocate_bytes(std::size_t bytes, const Placement& placement, Policy policy, CallSite at) {
   Node& node = api::current("allocate()");
   const std::size_t page_bytes = page_size();
   const std::uint64_t space_bytes = node.space().bytes();
@@ -174,7 +174,7 @@ void* allocate_bytes(std::size_t bytes, const Placement& placement, Policy polic
   // From here on this node answers for its pages; nobody comes before the barrier below.
   if (prepared.ok()) node.driver().add_region(region);
   try {
-    agree(api::Collective::allocate, region.hash(), prepared);
+    agree({api::Collective::allocate, region.hash(), at}, prepared);
   } catch (const Error&) {
     if (prepared.ok()) node.driver().drop_region(region.id());
     throw;
@@ -182,7 +182,7 @@ void* allocate_bytes(std::size_t bytes, const Placement& placement, Policy polic
   return node.space().program(run->first);
 }
 
-void free_bytes(void* memory) {
+void free_bytes(void* memory, CallSite at) {
   Node& node = api::current("free()");
   const auto address = reinterpret_cast<std::uintptr_t>(memory);
   std::optional<RegionId> id;
@@ -197,12 +197,12 @@ void free_bytes(void* memory) {
   if (!id || node.space().program(node.space().page_of(address)) != memory)
     throw Error(
         "free() is given an address that allocate() did not return, or that was freed before");
-  api::collective(api::Collective::free, id->value, {});
+  api::collective({api::Collective::free, id->value, at}, {});
   const PageRun run = node.driver().look(
       [&](const core::Engine& engine) { return engine.layout().region(*id)->run(); });
   node.driver().drop_region(*id);
   api::has_freed(node, run);
-  api::collective(api::Collective::free, id->value, {});
+  api::collective({api::Collective::free, id->value, at}, {});
 }
 
 }  // namespace dsm

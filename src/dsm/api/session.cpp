@@ -21,7 +21,6 @@ namespace {
 // wait for the others in a destructor.
 Node* the_node = nullptr;
 bool is_child = false;  // of a process that had a Session when it forked
-std::atomic<bool> in_collective{false};
 
 // A forked child has neither the memory nor the threads of the node, and must not speak in its
 // name.
@@ -58,24 +57,6 @@ void answer_for_errors() {
   (void)once;
 }
 
-const char* name_of(api::Collective kind) {
-  switch (kind) {
-    case api::Collective::barrier:
-      return "barrier()";
-    case api::Collective::allocate:
-      return "allocate()";
-    case api::Collective::free:
-      return "free()";
-    case api::Collective::broadcast:
-      return "broadcast()";
-    case api::Collective::all_gather:
-      return "all_reduce() or all_gather_bytes()";
-    case api::Collective::leave:
-      return "the end of its Session";
-  }
-  return "?";
-}
-
 void log_statistics(const Statistics& s) {
   log_line(
       "faults: %lu read, %lu write; pages: %lu fetched, %lu invalidated, %lu sent home; %lu chunks "
@@ -110,72 +91,6 @@ Node* joined() {
 
 void fail(const Status& status) {
   throw Error(status.message());
-}
-
-namespace {
-
-Bytes encode(Collective kind, std::uint64_t detail, ByteView data) {
-  Bytes payload;
-  Writer writer(payload);
-  writer.put(kind);
-  writer.put(detail);
-  writer.put_bytes(data);
-  return payload;
-}
-
-// Waits until every node leaves. One that calls something else meanwhile is told by its call, and
-// most likely leaves then.
-void leave(Node& node) {
-  if (in_collective.exchange(true)) {
-    log_line(
-        "the Session ends while another thread of this node is in a collective call: join it "
-        "before");
-    ::_exit(EXIT_FAILURE);
-  }
-  for (bool told = false, all_leave = false; !all_leave;) {
-    all_leave = true;
-    const std::vector<Bytes> all =
-        node.driver().barrier(encode(Collective::leave, 0, {}), "at the end of its Session");
-    for (std::uint32_t n = 0; n < all.size(); ++n) {
-      const auto other = Reader(all[n]).get<Collective>();
-      if (other == Collective::leave) continue;
-      if (!told)
-        log_line(
-            "the Session ends here while node %u is in %s: every node makes the same calls in the "
-            "same order",
-            n, name_of(other));
-      told = true;
-      all_leave = false;
-    }
-  }
-  in_collective.store(false);
-}
-
-}  // namespace
-
-std::vector<Bytes> collective(Collective kind, std::uint64_t detail, ByteView data) {
-  Node& node = current(name_of(kind));
-  if (in_collective.exchange(true))
-    throw Error(std::string("two threads of this node are in collective calls at once (") +
-                name_of(kind) + "): collective calls are made by one thread of a node at a time");
-  std::vector<Bytes> all = node.driver().barrier(encode(kind, detail, data), "at a barrier");
-  in_collective.store(false);
-  for (std::uint32_t n = 0; n < all.size(); ++n) {
-    Reader in(all[n]);
-    const auto other = in.get<Collective>();
-    const auto its_detail = in.get<std::uint64_t>();
-    if (other != kind)
-      throw Error("collective calls differ: node " + std::to_string(node.self().value) + " is in " +
-                  name_of(kind) + ", node " + std::to_string(n) + " in " + name_of(other) +
-                  "; every node makes the same calls in the same order");
-    if (its_detail != detail)
-      throw Error(std::string("collective calls differ: ") + name_of(kind) +
-                  " has other sizes or arguments on node " + std::to_string(n) + " than on node " +
-                  std::to_string(node.self().value));
-    const ByteView rest = in.get_bytes(in.left());
-    all[n] = Bytes(rest.begin(), rest.end());
-  }
-  return all;
 }
 
 }  // namespace api

@@ -1,4 +1,4 @@
-// Locks, barriers and the collectives that are barriers too.
+// Locks and barriers.
 #include <unistd.h>
 
 #include <algorithm>
@@ -100,13 +100,10 @@ void Lock::unlock() {
                 " holds lock " + std::to_string(number_));
 }
 
-void barrier() {
-  api::collective(api::Collective::barrier, 0, {});
-}
-
-// The last of the node's threads passes the job's barrier for all of them.
+// The last of the node's threads passes the barrier of the job, or of the team, for all of them.
 struct Barrier::State {
-  explicit State(int n) : threads(n) {}
+  State(Team t, int n) : team(std::move(t)), threads(n) {}
+  const Team team;
   const int threads;
   std::mutex mutex;
   std::condition_variable passed;
@@ -115,17 +112,20 @@ struct Barrier::State {
   std::exception_ptr refused;  // the last round's, for every thread
 };
 
-Barrier::Barrier(int threads) : state_(nullptr) {
+Barrier::Barrier(int threads) : Barrier(Team::all(), threads) {}
+
+Barrier::Barrier(Team team, int threads) : state_(nullptr) {
+  if (team.empty()) throw Error("a Barrier of a team that this node is not a member of");
   if (threads < 1)
     throw Error("a Barrier needs at least one thread of each node, not " + std::to_string(threads));
-  state_ = new State(threads);
+  state_ = new State(std::move(team), threads);
 }
 
 Barrier::~Barrier() {
   delete state_;
 }
 
-void Barrier::arrive_and_wait() {
+void Barrier::arrive_and_wait(CallSite at) {
   std::unique_lock hold(state_->mutex);
   const std::uint64_t round = state_->round;
   if (++state_->arrived < state_->threads) {
@@ -134,7 +134,8 @@ void Barrier::arrive_and_wait() {
     hold.unlock();
     std::exception_ptr refused;
     try {
-      api::collective(api::Collective::barrier, 1, {});
+      api::collective({api::Collective::barrier, 1, at}, {},
+                      TeamAccess::state(state_->team, "Barrier::arrive_and_wait()"));
     } catch (...) {
       refused = std::current_exception();
     }
@@ -146,34 +147,6 @@ void Barrier::arrive_and_wait() {
     state_->passed.notify_all();
   }
   if (state_->refused) std::rethrow_exception(state_->refused);
-}
-
-// The bytes are read and written here as the program would, before and after the runtime's part:
-// they may be shared memory.
-void broadcast_bytes(void* data, std::size_t bytes, int root) {
-  Node& node = api::current("broadcast()");
-  if (root < 0 || root >= size())
-    throw Error("broadcast() from node " + std::to_string(root) + "; this job has nodes 0 to " +
-                std::to_string(size() - 1));
-  Bytes mine;
-  const bool sends = node.self().value == static_cast<std::uint32_t>(root);
-  if (sends)
-    mine.assign(static_cast<const std::byte*>(data), static_cast<const std::byte*>(data) + bytes);
-  const std::uint64_t detail = bytes << 12 | static_cast<std::uint64_t>(root);
-  static_assert(nodes_max <= 1u << 12);
-  const std::vector<Bytes> all = api::collective(api::Collective::broadcast, detail, mine);
-  if (!sends && bytes > 0) std::memcpy(data, all[static_cast<std::size_t>(root)].data(), bytes);
-}
-
-void all_gather_bytes(const void* data, std::size_t bytes, void* all) {
-  const auto* from = static_cast<const std::byte*>(data);
-  const Bytes mine(from, from + bytes);
-  const std::vector<Bytes> given = api::collective(api::Collective::all_gather, bytes, mine);
-  auto* to = static_cast<std::byte*>(all);
-  for (const Bytes& one : given) {
-    if (bytes > 0) std::memcpy(to, one.data(), bytes);
-    to += bytes;
-  }
 }
 
 }  // namespace dsm

@@ -105,9 +105,10 @@ struct Lend {
 struct Recall {
   LockId lock{};
 };
-// the barrier is behind us: what each node contributed, by rank. The Wake for the one who arrived
-// comes next
+// the barrier at which `who` arrived is behind us: what each node, or member of the team,
+// contributed, by rank. Its Wake comes next
 struct Passed {
+  Ticket who{};
   std::vector<Bytes> payloads;
 };
 

@@ -11,6 +11,7 @@
 //   on_acquire.cpp  locks: requests, grants, invalidation
 //   on_release.cpp  publishing: flush, marks, grant
 //   on_barrier.cpp  arrival, exit, watching home pages
+//   on_team.cpp     barriers of subsets of the nodes
 //   on_home.cpp     diffs and marks from others
 //   on_sequential.cpp  pages of sequential regions
 //   on_evict.cpp    the cache's chunks
@@ -112,6 +113,21 @@ class Engine {
     std::uint32_t departures_before = 0;  // of departures_
     bool operator==(const Entering&) const = default;
   };
+  // A team that this node is a member of, and the barrier that its members are in.
+  struct TeamHere {
+    std::vector<NodeId> members;         // by rank in the team
+    sync::Barrier barrier{NodeId(), 1};  // of these ranks
+    Seq stamp{};                         // the log's position at this node's last part of it (A1)
+    bool waiting = false;
+    Ticket who{};
+    Bytes payload;
+    // everyone has arrived; what they gave, while a barrier of the job must be left first
+    std::vector<Bytes> deferred;
+    bool exiting = false;  // invalidations are under way
+    std::uint32_t exit_departures = 0;
+    std::vector<Bytes> passed;
+    bool operator==(const TeamHere&) const = default;
+  };
   struct Waiter {  // a thread that wants a page
     Ticket who{};
     PageId page{};
@@ -156,7 +172,7 @@ class Engine {
   void on(const DiffHome& e, Effects& out);
   void on(const DiffAck& m, NodeId from, Effects& out);
   void on(const MarksDrained& e, Effects& out);
-  void publish(Publication::Kind kind, LockId lock, Effects& out);
+  void publish(Publication::Kind kind, LockId lock, Effects& out, TeamId team = {});
   void flush_everything(Publication::Kind why, Effects& out);
   void start_flush(Page& page, PageId id, Effects& out);
   void protect(Page& page, PageId id, Effects& out);
@@ -176,11 +192,22 @@ class Engine {
   void on(const BarrierRound& m, NodeId from, Effects& out);
   void contribute(Effects& out);
   void log_unsent();
-  void send_rounds(Effects& out);
   void exit_barrier(Effects& out);
   void finish_exit(Effects& out);
   void clear_marks(const PageSet& named, NodeId writer, Epoch last);
   static bool worth_watching(HomePage& page);
+
+  // on_team.cpp
+  void on(const AddTeam& e, Effects& out);
+  void on(const ArriveTeam& e, Effects& out);
+  void on(const TeamRound& m, NodeId from, Effects& out);
+  void contribute(TeamId id, Effects& out);
+  void send_rounds(TeamId id, TeamHere& team, std::vector<sync::BarrierMessage> messages,
+                   Effects& out);
+  void exit_team(TeamHere& team, std::vector<Bytes> contributions, Effects& out);
+  void retry_teams(Effects& out);
+  void finish_teams(Effects& out);
+  std::string broken_team() const;  // an invariant
 
   // on_home.cpp
   void on(const Diff& m, NodeId from, Effects& out);
@@ -284,6 +311,7 @@ class Engine {
   bool contributed_ = false;
   // what the nodes carried through the barrier that is being left
   std::vector<Bytes> passed_;
+  std::map<TeamId, TeamHere> teams_;
   bool exiting_ = false;               // everyone has arrived; invalidations are under way
   std::uint32_t exit_departures_ = 0;  // of departures_, that the exit waits for
   // a page waits for a chunk and nothing could be evicted

@@ -71,6 +71,19 @@ struct DropRegion {
   RegionId region{};
 };
 
+// this node is a member of this team (rank: its place in `members`); the same on every member, with
+// a barrier behind it before anyone meets
+struct AddTeam {
+  TeamId team{};
+  std::vector<NodeId> members;
+};
+// this node arrives at its team's barrier. Effects at the exit: Passed, Wake
+struct ArriveTeam {
+  Ticket who{};
+  TeamId team{};
+  Bytes payload;
+};
+
 // ---- completions of effects ----
 struct Fetched {  // all of a Fetch's bytes are in the frames
   PageRun run;
@@ -118,7 +131,8 @@ struct Received {
 
 using Event = std::variant<Fault, Acquire, TryAcquire, Cancel, Release, Arrive, Pin, Unpin,
                            AddRegion, DropRegion, Fetched, Changed, DiffHome, Punched, LockBack,
-                           MarksDrained, Marked, Received, Retry, PageSent, Filled, Held>;
+                           MarksDrained, Marked, Received, Retry, PageSent, Filled, Held,
+                           AddTeam, ArriveTeam>;
 
 const char* name_of(const Event& event);
 

@@ -104,6 +104,7 @@ std::string Engine::broken_invariant() const {
     }
   }
   if (!broken.empty()) return broken;
+  if (broken = broken_team(); !broken.empty()) return broken;
   if (flushing != flushes_.open()) return "flushes are miscounted";
   if (departing != departures_.open()) return "departures are miscounted";
   for (const Waiter& w : waiters_) {
@@ -172,6 +173,11 @@ std::uint64_t Engine::hash() const {
   for (const Publication& p : publications_) h.mix(p.id), h.mix(p.drained), h.mix(p.flushes_before);
   for (const Entering& e : entering_) h.mix(e.lock.value);
   for (const LockId id : deferred_) h.mix(id.value);
+  for (const auto& [id, team] : teams_) {
+    h.mix(id.value), h.mix(team.stamp.value), h.mix(team.barrier.epoch().value);
+    h.mix(team.barrier.arrived() | std::uint64_t{team.waiting} << 1 |
+          std::uint64_t{team.exiting} << 2 | std::uint64_t{!team.deferred.empty()} << 3);
+  }
   h.mix(epoch().value);
   h.mix(barrier_.arrived() | std::uint64_t{contributed_} << 1 | std::uint64_t{exiting_} << 2 |
         std::uint64_t{starved_} << 3);

@@ -15,12 +15,34 @@ enum class Kind : std::uint8_t {
   page_request,
   page_recall,
   page_return,
-  page_grant
+  page_grant,
+  team_round
 };
 
 void put(Writer& out, PageRun run) {
   out.put(run.first);
   out.put(run.count);
+}
+
+void put(Writer& out, const std::vector<sync::Contribution>& known) {
+  out.put(static_cast<std::uint32_t>(known.size()));
+  for (const sync::Contribution& c : known) {
+    out.put(c.rank);
+    out.put_sized(c.bytes);
+  }
+}
+
+bool get_known(Reader& in, std::vector<sync::Contribution>& known) {
+  const auto count = in.get<std::uint32_t>();
+  if (count > nodes_max) return false;
+  for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
+    sync::Contribution c;
+    c.rank = in.get<NodeId>();
+    const ByteView bytes = in.get_sized();
+    c.bytes.assign(bytes.begin(), bytes.end());
+    known.push_back(std::move(c));
+  }
+  return true;
 }
 
 std::optional<PageRun> get_run(Reader& in) {
@@ -68,11 +90,15 @@ struct Encoder {
     out.put(Kind::barrier_round);
     out.put(m.epoch);
     out.put(m.round);
-    out.put(static_cast<std::uint32_t>(m.known.size()));
-    for (const sync::Contribution& c : m.known) {
-      out.put(c.rank);
-      out.put_sized(c.bytes);
-    }
+    put(out, m.known);
+  }
+  void operator()(const TeamRound& m) {
+    out.put(Kind::team_round);
+    out.put(m.team);
+    out.put(m.members);
+    out.put(m.epoch);
+    out.put(m.round);
+    put(out, m.known);
   }
   void operator()(const MarkFlush&) { out.put(Kind::mark_flush); }
   void operator()(const MarkCredit& m) {
@@ -113,15 +139,17 @@ std::optional<Message> decode_round(Reader& in) {
   BarrierRound m;
   m.epoch = in.get<Epoch>();
   m.round = in.get<std::uint32_t>();
-  const auto count = in.get<std::uint32_t>();
-  if (count > nodes_max) return std::nullopt;
-  for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
-    sync::Contribution c;
-    c.rank = in.get<NodeId>();
-    const ByteView bytes = in.get_sized();
-    c.bytes.assign(bytes.begin(), bytes.end());
-    m.known.push_back(std::move(c));
-  }
+  if (!get_known(in, m.known)) return std::nullopt;
+  return m;
+}
+
+std::optional<Message> decode_team_round(Reader& in) {
+  TeamRound m;
+  m.team = in.get<TeamId>();
+  m.members = in.get<std::uint64_t>();
+  m.epoch = in.get<Epoch>();
+  m.round = in.get<std::uint32_t>();
+  if (!get_known(in, m.known)) return std::nullopt;
   return m;
 }
 
@@ -180,6 +208,8 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
     case Kind::page_return:
     case Kind::page_grant:
       return decode_copy(kind, in);
+    case Kind::team_round:
+      return decode_team_round(in);
   }
   return std::nullopt;
 }

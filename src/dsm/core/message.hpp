@@ -55,6 +55,15 @@ struct BarrierRound {
   std::vector<sync::Contribution> known;
   bool operator==(const BarrierRound&) const = default;
 };
+// A round of a team's barrier; ranks are the team's, contributions are a Token and a payload.
+struct TeamRound {
+  TeamId team{};
+  std::uint64_t members = 0;  // a hash of them: teams that differ do not meet
+  Epoch epoch{};              // of the team
+  std::uint32_t round = 0;
+  std::vector<sync::Contribution> known;
+  bool operator==(const TeamRound&) const = default;
+};
 // "Your ring for my marks is full: read it", and "I have read so many of your entries".
 struct MarkFlush {
   bool operator==(const MarkFlush&) const = default;
@@ -94,7 +103,8 @@ struct PageGrant {
 };
 
 using Message = std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck, BarrierRound,
-                             MarkFlush, MarkCredit, PageRequest, PageRecall, PageReturn, PageGrant>;
+                             MarkFlush, MarkCredit, PageRequest, PageRecall, PageReturn, PageGrant,
+                             TeamRound>;
 
 // Appends one kind byte and the fields. Bodies come last, so that a sender may append them piece by
 // piece.

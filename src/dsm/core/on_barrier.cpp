@@ -110,6 +110,7 @@ void Engine::exit_barrier(Effects& out) {
   }
   exiting_ = true;
   exit_departures_ = departures_.next();
+  retry_teams(out);
 }
 
 // Marks of copies that this barrier's notices take away. A page's only writer keeps its copy, and
@@ -128,7 +129,7 @@ void Engine::clear_marks(const PageSet& named, NodeId writer, Epoch last) {
 void Engine::finish_exit(Effects& out) {
   exiting_ = false;
   barrier_wait_.waiting = false;
-  out.push(Passed{std::exchange(passed_, {})});
+  out.push(Passed{barrier_wait_.who, std::exchange(passed_, {})});
   out.push(Wake{barrier_wait_.who});
 }
 

@@ -15,10 +15,11 @@ void Engine::on(const Release& e, Effects& out) {
   obey(e.lock, moved(lock, [](sync::Lock& q) { return q.release(); }), out);
 }
 
-void Engine::publish(Publication::Kind kind, LockId lock, Effects& out) {
+void Engine::publish(Publication::Kind kind, LockId lock, Effects& out, TeamId team) {
   Publication p;
   p.kind = kind;
   p.lock = lock;
+  p.team = team;
   p.id = publications_made_++;
   flush_everything(kind, out);
   p.flushes_before = flushes_.next();
@@ -40,7 +41,7 @@ void Engine::flush_everything(Publication::Kind why, Effects& out) {
       set_state(page, id, PageState::own_private);
       continue;
     }
-    if (page.state == PageState::own_written && why == Publication::Kind::barrier &&
+    if (page.state == PageState::own_written && why != Publication::Kind::grant &&
         !worth_watching(home_page(id))) {
       // Stays writable: published now, and private again at the barrier's exit if its readers have
       // gone.
@@ -134,6 +135,8 @@ bool Engine::finish_publications(Effects& out) {
     publications_.erase(publications_.begin() + static_cast<std::ptrdiff_t>(i));
     if (p.kind == Publication::Kind::grant) {
       grant(p.lock, out);
+    } else if (p.kind == Publication::Kind::team) {
+      contribute(p.team, out);
     } else {
       contribute(out);
     }

@@ -74,6 +74,14 @@ const char* name_of(Bug bug) {
       return "lent_lock_leaves_its_holder";
     case Bug::tenure_never_ends:
       return "tenure_never_ends";
+    case Bug::team_clears_marks:
+      return "team_clears_marks";
+    case Bug::team_forgets_log:
+      return "team_forgets_log";
+    case Bug::team_overtakes_barrier:
+      return "team_overtakes_barrier";
+    case Bug::team_tells_unsent:
+      return "team_tells_unsent";
   }
   return "?";
 }

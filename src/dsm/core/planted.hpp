@@ -44,8 +44,12 @@ enum class Bug : std::uint8_t {
   eviction_loses_content,      // a written page is evicted like a read one
   no_tenure,                   // a page is given back before its thread has used it
   tenure_never_ends,           // nobody asks for the end of a tenure that stands in the way
+  team_clears_marks,           // B7: a team's barrier clears marks as the job's does
+  team_forgets_log,            // A2: a team's barrier settles the log, though not all have heard
+  team_overtakes_barrier,      // A2: notices from beyond a barrier of the job are used before it
+  team_tells_unsent,           // A3: as barrier_tells_unsent, of a team
 };
-inline constexpr int bug_count = static_cast<int>(Bug::tenure_never_ends) + 1;
+inline constexpr int bug_count = static_cast<int>(Bug::team_tells_unsent) + 1;
 
 const char* name_of(Bug bug);
 

@@ -78,6 +78,82 @@ void gathers() {
   }
 }
 
+// Composition of x -> a x + b: associative, not commutative, so the order shows.
+struct Affine {
+  std::uint64_t a, b;
+};
+Affine then(const Affine& first, const Affine& second) {
+  return {second.a * first.a, second.a * first.b + second.b};
+}
+
+void roots() {
+  const auto own = [](int node) {
+    return Affine{mix(static_cast<unsigned>(node), 1) | 1, mix(static_cast<unsigned>(node), 2)};
+  };
+  for (int root = 0; root < nodes(); ++root) {
+    const std::optional<Affine> all = dsm::reduce(own(me()), root, then);
+    same(all.has_value(), me() == root, "having the result");
+    Affine expected = own(0);
+    for (int n = 1; n < nodes(); ++n) expected = then(expected, own(n));
+    if (all) same(all->a, expected.a, "the product"), same(all->b, expected.b, "the rest");
+  }
+  same(dsm::reduce(me() + 1).value_or(0), me() == 0 ? nodes() * (nodes() + 1) / 2 : 0, "the sum");
+}
+
+void scans() {
+  const auto own = [](int node) {
+    return Affine{mix(static_cast<unsigned>(node), 3) | 1, mix(static_cast<unsigned>(node), 4)};
+  };
+  Affine before{1, 7};
+  for (int n = 0; n < me(); ++n) before = then(before, own(n));
+  const Affine exclusive = dsm::exclusive_scan(own(me()), Affine{1, 7}, then);
+  same(exclusive.a, before.a, "the product before");
+  same(exclusive.b, before.b, "the rest before");
+  Affine with = own(0);
+  for (int n = 1; n <= me(); ++n) with = then(with, own(n));
+  const Affine inclusive = dsm::inclusive_scan(own(me()), then);
+  same(inclusive.a, with.a, "the product up to here");
+  same(inclusive.b, with.b, "the rest up to here");
+  same(dsm::inclusive_scan(1), me() + 1, "the nodes up to here");
+  same(dsm::exclusive_scan(1, 0), me(), "the nodes before");
+}
+
+void spans() {
+  constexpr std::size_t each = 1000;
+  const auto count = static_cast<std::size_t>(nodes());
+  // Of private memory, of shared memory, and of none.
+  std::vector<std::uint32_t> own(each);
+  auto shared = dsm::allocate<std::uint32_t>(each * count, dsm::Placement::cyclic());
+  const std::span<std::uint32_t> part = shared.subspan(each * static_cast<std::size_t>(me()), each);
+  for (std::size_t i = 0; i < each; ++i)
+    own[i] = part[i] = static_cast<std::uint32_t>(mix(i, static_cast<unsigned>(me()), 9));
+  for (const std::vector<std::uint32_t>& all :
+       {dsm::all_gather(std::span(own)), dsm::all_gather(part)}) {
+    same(all.size(), each * count, "the number of values");
+    for (std::size_t i = 0; i < all.size(); ++i)
+      same_at(all[i], static_cast<std::uint32_t>(mix(i % each, i / each, 9)), "value", i);
+  }
+  const std::vector<int> ranks = dsm::all_gather(me());
+  for (int n = 0; n < nodes(); ++n) same(ranks[static_cast<std::size_t>(n)], n, "the rank");
+  same(dsm::all_gather(std::span<int>()).size(), std::size_t{0}, "what nobody gave");
+
+  dsm::all_reduce(part);
+  for (std::size_t i = 0; i < each; ++i) {
+    std::uint32_t sum = 0;
+    for (std::size_t n = 0; n < count; ++n) sum += static_cast<std::uint32_t>(mix(i, n, 9));
+    same_at(part[i], sum, "sum", i);
+  }
+  dsm::all_reduce(std::span<int>());
+  for (int root = 0; root < nodes(); ++root) {
+    if (me() == root)
+      for (std::size_t i = 0; i < each; ++i) own[i] = static_cast<std::uint32_t>(i) + 7;
+    dsm::broadcast(std::span(own), root);
+    for (std::size_t i = 0; i < each; ++i)
+      same_at(own[i], static_cast<std::uint32_t>(i) + 7, "word", i);
+    for (auto& word : own) word = 0;
+  }
+}
+
 void threads() {
   constexpr int per_node = 5, rounds = 60;
   const std::size_t all = static_cast<std::size_t>(nodes() * per_node);
@@ -116,6 +192,9 @@ int main(int argc, char** argv) {
              {{"broadcasts", broadcasts},
               {"reductions", reductions},
               {"gathers", gathers},
+              {"roots", roots},
+              {"scans", scans},
+              {"spans", spans},
               {"threads", threads},
               {"barriers", barriers}});
 }

@@ -83,7 +83,7 @@ void differing() {
           dsm::broadcast(value);
         }
       },
-      {"collective calls differ", "barrier()", "broadcast()"});
+      {"collective calls differ", "barrier() at ", "broadcast() at ", "misuse.cpp:"});
   refused([] { (void)dsm::allocate_bytes(me() == 0 ? 10000 : 100); },
           {"collective calls differ", "allocate()"});
   refused(
@@ -103,6 +103,33 @@ void differing() {
         (void)dsm::allocate_bytes(100, me() == 0 ? dsm::Placement::on(0) : dsm::Placement::on(1));
       },
       {"collective calls differ", "allocate()"});
+  // Both call sites, each of its own node.
+  const int here = __LINE__;
+  const auto differ = [] {
+    if (me() == 0) {
+      (void)dsm::all_reduce(1);
+    } else {
+      (void)dsm::reduce(1);
+    }
+  };
+  const std::string zeros = "misuse.cpp:" + std::to_string(here + 3),
+                    others = "misuse.cpp:" + std::to_string(here + 5);
+  refused(differ, {"all_reduce() at ", zeros.c_str(), "reduce() at ", others.c_str()});
+  refused([] { (void)dsm::reduce(1, me() == 0 ? 0 : 1); },
+          {"collective calls differ", "reduce() has other sizes or arguments", "misuse.cpp:"});
+  refused(
+      [] {
+        if (me() == 0) {
+          (void)dsm::inclusive_scan(1);
+        } else {
+          (void)dsm::exclusive_scan(1, 0);
+        }
+      },
+      {"inclusive_scan() at ", "exclusive_scan() at "});
+  refused([] { (void)dsm::reduce(1, nodes()); }, {"reduce()", "this job has nodes 0 to"});
+  const std::vector<int> words(3);
+  refused([&] { (void)dsm::all_gather(std::span(words).first(me() == 0 ? 2u : 3u)); },
+          {"all_gather() has other sizes"});
   auto one = dsm::allocate<char>(1), other = dsm::allocate<char>(1);
   refused([&] { dsm::free(me() == 0 ? one : other); }, {"collective calls differ", "free()"});
   refused(
@@ -118,7 +145,8 @@ void differing() {
 // The last barrier() of one node meets the end of the others' session.
 void leaving() {
   if (me() != 0) return;
-  refused([] { dsm::barrier(); }, {"collective calls differ", "barrier()", "end of"});
+  refused([] { dsm::barrier(); },
+          {"collective calls differ", "barrier() at ", "misuse.cpp:", "end of"});
 }
 
 void ensured() {
