@@ -16,7 +16,7 @@ Bytes random_bytes(std::mt19937& random, std::size_t max) {
   Bytes bytes(random() % (max + 1));
   // Small values, so that counts and flags are often plausible.
   for (std::byte& b : bytes)
-    b = static_cast<std::byte>(random() % 4 == 0 ? random() : random() % 3);
+    b = static_cast<std::byte>(random() % 5 == 0 ? random() : random() % 3);
   return bytes;
 }
 
@@ -29,7 +29,7 @@ PageSet random_pages(std::mt19937& random) {
 
 Bytes random_message(std::mt19937& random) {
   Bytes bytes;
-  switch (random() % 6) {
+  switch (random() % 7) {
     case 0: {
       LockGrant grant{LockId(random()), {}};
       for (std::uint32_t turn = 1; turn < 5; ++turn) {
@@ -61,6 +61,13 @@ Bytes random_message(std::mt19937& random) {
     case 4:
       encode(PageRequest{PageId(random() % 9), Access::write, random() % 2 == 0}, bytes);
       break;
+    case 5: {
+      TeamRound round{TeamId(2), random(), Epoch(3), 1, {}};
+      for (std::uint32_t i = 0; i < 3; ++i)
+        round.known.push_back({NodeId(i), random_bytes(random, 20)});
+      encode(round, bytes);
+      break;
+    }
     default:
       encode(LockForward{LockId(3), NodeId(1)}, bytes);
       break;
@@ -90,7 +97,7 @@ TEST(CoreDecoders, DamagedMessages) {
   for (std::uint32_t seed = 0; seed < seeds; ++seed) {
     std::mt19937 random(seed);
     Bytes bytes = random_message(random);
-    switch (random() % 3) {
+    switch (random() % 7) {
       case 0:
         bytes.resize(random() % bytes.size());
         break;

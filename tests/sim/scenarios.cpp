@@ -82,6 +82,40 @@ Program a_scope_opens_between_two_flushes() {
   return s.finish();
 }
 
+// Node 2 is first out of a barrier of the job and in its team's with node 0, which is still in the
+// former: what node 2 wrote before is told by that one alone.
+Program a_team_overtakes_a_barrier() {
+  Script s(3, {1});
+  const std::uint32_t team = s.team({0, 2});
+  s.node(0, 0);
+  s.node(0, 1).read(0, 56, 1);
+  for (std::uint32_t word = 0; word < 6; ++word) {
+    s.node(0, 0).arrive();
+    s.node(0, 1).team_arrive(team).read(0, 8 * word, 8).team_arrive(team);
+    s.node(1).arrive();
+    s.node(2).write(0, 8 * word, 8).arrive().team_arrive(team).team_arrive(team);
+  }
+  return s.finish();
+}
+
+// As ABarrierTellsOfADiffUnderWay, of a team: the threads of node 1 meet before the second barrier,
+// so that what the other one wrote is written before it.
+Program a_team_tells_of_a_diff_under_way() {
+  Script s(3, {0, 0});
+  const std::uint32_t team = s.team({1, 2});
+  s.node(1, 0);
+  s.node(1, 1);
+  s.node(2).read(0, 56, 1);
+  for (std::uint32_t round = 0; round < 5; ++round) {
+    s.node(1, 0).write(1, 8 * round, 8).team_arrive(team).team_join(team);
+    s.node(1, 1).acquire(0).write(0, 8 * round, 8).release(0);
+    s.acquire(1).write(0, 48, 1).release(1).team_join(team);
+    s.node(0).acquire(0).release(0).acquire(1).release(1).acquire(0).release(0);
+    s.node(2).team_arrive(team).read(0, 56, 1).team_join(team).read(0, 8 * round, 8);
+  }
+  return s.finish();
+}
+
 // Node 2 is first out of a barrier and hands its lock to node 0, which is still in it: what node 2
 // wrote before is told by the barrier alone, no longer by the token.
 Program a_token_overtakes_a_barrier() {
@@ -259,6 +293,8 @@ std::vector<Scenario> all() {
       {"TwoNodesWriteOneWord", Bug::diff_by_blend, two_nodes_write_one_word()},
       {"AScopeOpensBetweenTwoFlushes", Bug::none, a_scope_opens_between_two_flushes()},
       {"ATokenOvertakesABarrier", Bug::grant_overtakes_barrier, a_token_overtakes_a_barrier()},
+      {"ATeamOvertakesABarrier", Bug::team_overtakes_barrier, a_team_overtakes_a_barrier()},
+      {"ATeamTellsOfADiffUnderWay", Bug::team_tells_unsent, a_team_tells_of_a_diff_under_way()},
       {"ABarrierTellsOfADiffUnderWay", Bug::barrier_tells_unsent,
        a_barrier_tells_of_a_diff_under_way()},
       {"AReaderIsBackBeforeTheHomeLeaves", Bug::mark_cleared_by_next_epoch,

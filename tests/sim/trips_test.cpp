@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <vector>
 
 #include "support/simulator.hpp"
 
@@ -28,8 +29,13 @@ class Film {
   // From the last node's arrival to the last node's exit; `op` is node 0's, `others` everyone
   // else's.
   double barrier(std::uint32_t op, std::uint32_t others) const {
+    return barrier(op, others, 0, program_.node_count() - 1);
+  }
+  // The same of nodes first to last.
+  double barrier(std::uint32_t op, std::uint32_t others, std::uint32_t first,
+                 std::uint32_t last) const {
     std::uint64_t begun = 0, ended = 0;
-    for (std::uint32_t node = 0; node < program_.node_count(); ++node) {
+    for (std::uint32_t node = first; node <= last; ++node) {
       const auto span = simulator_.span(node, 0, node == 0 ? op : others);
       begun = std::max(begun, span.begun);
       ended = std::max(ended, span.ended);
@@ -168,6 +174,24 @@ TEST_P(BarrierTrips, WithEveryReaderInvalidated) {
   const Film film(s);
   EXPECT_EQ(film.barrier(4, 4), ceil_log2(n));
   for (std::uint32_t node = 1; node < n; ++node) EXPECT_EQ(film.of(node, 5), 2) << "node " << node;
+}
+
+// The barrier of a team of so many, among more nodes, costs what one of a job of that size does.
+TEST_P(BarrierTrips, OfATeam) {
+  const std::uint32_t size = GetParam();
+  std::vector<std::uint32_t> members;
+  for (std::uint32_t n = 1; n <= size; ++n) members.push_back(n);
+  for (const bool unsent : {false, true}) {
+    Script s(size + 2, {0});
+    const std::uint32_t team = s.team(members);
+    for (const std::uint32_t node : members) {
+      s.node(node);
+      if (unsent) s.write(0, node);
+      s.team_arrive(team);
+    }
+    const std::uint32_t op = unsent ? 3 : 2;
+    EXPECT_EQ(Film(s).barrier(op, op, 1, size), ceil_log2(size) + (unsent ? 2 : 0));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, BarrierTrips, testing::Values(2u, 3u, 4u, 5u, 8u, 16u));

@@ -198,6 +198,11 @@ TEST(Message, EveryKindSurvivesTheWire) {
   const Bytes body(33, std::byte{7});
   expect_same(Diff{{PageId(40), 3}, body});
   expect_same(DiffAck{{PageId(40), 3}});
+  expect_same(TeamRound{TeamId(3),
+                        0x1234567890abcdef,
+                        Epoch(9),
+                        1,
+                        {{NodeId(2), Bytes(7, std::byte{2})}, {NodeId(1), {}}}});
   expect_same(BarrierRound{Epoch(8), 2, {{NodeId(1), Bytes(5, std::byte{1})}, {NodeId(0), {}}}});
   expect_same(MarkFlush{});
   expect_same(MarkCredit{77});
