@@ -106,12 +106,12 @@ Program a_team_tells_of_a_diff_under_way() {
   s.node(1, 0);
   s.node(1, 1);
   s.node(2).read(0, 56, 1);
-  for (std::uint32_t round = 0; round < 5; ++round) {
-    s.node(1, 0).write(1, 8 * round, 8).team_arrive(team).team_join(team);
-    s.node(1, 1).acquire(0).write(0, 8 * round, 8).release(0);
-    s.acquire(1).write(0, 48, 1).release(1).team_join(team);
+  for (std::uint32_t round = 0; round < 24; ++round) {
+    const std::uint32_t at = 8 * (round % 6);
+    s.node(1, 0).write(1, at, 8).team_arrive(team).team_join(team);
+    s.node(1, 1).acquire(0).write(0, at, 8).release(0).team_join(team);
     s.node(0).acquire(0).release(0).acquire(1).release(1).acquire(0).release(0);
-    s.node(2).team_arrive(team).read(0, 56, 1).team_join(team).read(0, 8 * round, 8);
+    s.node(2).team_arrive(team).read(0, 56, 1).team_join(team).read(0, at, 8);
   }
   return s.finish();
 }
