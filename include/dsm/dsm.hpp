@@ -27,6 +27,7 @@
 // it is called once by each node, in the same order everywhere (by whichever thread).
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -406,6 +407,40 @@ class DSM_API Barrier {
   struct State;
   State* state_;
 };
+
+// Something that is done once in the whole job, in the shape of std::once_flag. Collective
+// construction; what belongs to it in shared memory stays until the Session ends.
+class DSM_API OnceFlag {
+ public:
+  explicit OnceFlag(CallSite at = CallSite::here());
+  OnceFlag(const OnceFlag&) = delete;
+  OnceFlag& operator=(const OnceFlag&) = delete;
+
+ private:
+  template <typename Call>
+  friend void call_once(OnceFlag& flag, Call&& call);
+  Lock lock_;
+  unsigned char* done_;             // shared, under the lock
+  std::atomic<bool> known_{false};  // that it is done, on this node
+};
+
+// One thread of one node makes the call; whoever comes meanwhile waits for its end, and everyone sees
+// afterwards what it wrote. When the call throws, so does call_once() there, and the next thread that
+// comes makes it. The call itself may not come to the same flag. Not collective.
+template <typename Call>
+void call_once(OnceFlag& flag, Call&& call) {
+  if (flag.known_.load(std::memory_order_acquire)) return;
+  flag.lock_.lock();
+  struct Unlock {  // whatever the call throws
+    Lock& lock;
+    ~Unlock() { lock.unlock(); }
+  } unlock{flag.lock_};
+  if (*flag.done_ == 0) {
+    std::forward<Call>(call)();
+    *flag.done_ = 1;
+  }
+  flag.known_.store(true, std::memory_order_release);
+}
 
 enum class Intent { read, write };
 
