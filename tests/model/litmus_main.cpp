@@ -11,10 +11,7 @@
 namespace dsm::sim {
 namespace {
 
-constexpr std::uint64_t states_max = 1'500'000;
-constexpr std::uint64_t seeds = 2000;
-
-int judge() {
+int judge(std::uint64_t states_max, std::uint64_t seeds) {
   int wrong = 0;
   std::printf(
       "| litmus test | weak outcome | policy | promise | interleavings | of %llu runs | |\n",
@@ -59,6 +56,11 @@ int judge() {
 }  // namespace
 }  // namespace dsm::sim
 
-int main() {
-  return dsm::sim::judge();
+int main(int argc, char** argv) {
+  const bool quick = argc == 2 && std::string(argv[1]) == "--quick";
+  if (argc > 1 && !quick) {
+    std::fprintf(stderr, "litmus: the only option is --quick: fewer states and runs\n");
+    return 2;
+  }
+  return quick ? dsm::sim::judge(30'000, 500) : dsm::sim::judge(1'500'000, 2000);
 }
