@@ -27,7 +27,8 @@ struct Id {
 using NodeId = Id<struct NodeTag, std::uint32_t>;  // a process of the job: 0..n-1, its rank
 // a page of the space, counted from its start
 using PageId = Id<struct PageTag, std::uint64_t>;
-using LockId = Id<struct LockTag, std::uint64_t>;  // a lock of the job
+using LockId = Id<struct LockTag, std::uint64_t>;            // a lock of the job
+using ConditionId = Id<struct ConditionTag, std::uint64_t>;  // a condition of the job
 // nodes that meet by themselves: the number of the split that made them, one group of it a node
 using TeamId = Id<struct TeamTag, std::uint32_t>;
 // a collective allocation, in order of allocation

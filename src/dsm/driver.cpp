@@ -189,6 +189,32 @@ bool Driver::unlock(LockId lock) {
   return true;
 }
 
+Ticket Driver::register_at(ConditionId condition) {
+  const InRuntime here;
+  const Ticket waiter = waiters_.take({"for condition", condition.value, true});
+  const Ticket who = waiters_.take({"at condition", condition.value, true});
+  ask(core::Register{who, waiter, condition}, who);
+  return waiter;
+}
+
+bool Driver::wait_notified(Ticket waiter, Deadline deadline) {
+  const InRuntime here;
+  Waiters::Place& place = waiters_.at(waiter);
+  if (!place.done()) wait(place, Polls::when_it_waits, deadline);
+  if (!place.done()) {
+    tell(core::Unregister{waiter});
+    if (!place.done()) wait(place, Polls::when_it_waits);
+  }
+  const bool notified = place.was_granted();
+  waiters_.give(waiter);
+  return notified;
+}
+
+void Driver::notify(ConditionId condition, bool all) {
+  const InRuntime here;
+  tell(core::Notify{condition, all});
+}
+
 std::vector<Bytes> Driver::barrier(Bytes payload, const char* what) {
   const InRuntime here;
   const Ticket who = waiters_.take({what, 0, false});

@@ -77,9 +77,15 @@ class Driver {
   void lock(LockId lock);
   bool try_lock(LockId lock);
   bool try_lock_until(LockId lock, Deadline deadline);  // whether it was had before
-  bool unlock(LockId lock);  // false: this node does not hold it
+  bool unlock(LockId lock);                             // false: this node does not hold it
   // of the locks taken, those that the engine does not know of
   std::uint64_t locks_taken_on_loan() const { return lock_words_.taken(); }
+
+  // Registers a thread at a condition, whose lock it holds until this returns; and then its wait:
+  // whether it was notified before the deadline. Each registration is waited for once.
+  Ticket register_at(ConditionId condition);
+  bool wait_notified(Ticket waiter, Deadline deadline);
+  void notify(ConditionId condition, bool all);
 
   // Passes a barrier; what every node gave, by rank. One thread of the node at a time.
   std::vector<Bytes> barrier(Bytes payload, const char* what);

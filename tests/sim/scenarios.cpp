@@ -82,6 +82,39 @@ Program a_scope_opens_between_two_flushes() {
   return s.finish();
 }
 
+// A waiter and a notifier that counts it under the lock; the condition's manager is a third node.
+Program a_waiter_is_notified_under_the_lock() {
+  Script s(3, {0});
+  for (std::uint32_t round = 1; round <= 6; ++round) {
+    s.node(1).acquire(1).wait(1).release(1);
+    s.node(2).await_waits(round).acquire(1).notify_one().release(1);
+  }
+  return s.finish();
+}
+
+// One of two waiters has a time-out, which the only notification may cross: it then passes it on.
+Program a_notification_crosses_a_time_out() {
+  Script s(3, {0});
+  for (std::uint32_t round = 1; round <= 6; ++round) {
+    s.node(1).acquire(1).wait(1, 8000, 1).notify_one().release(1);
+    s.node(2).acquire(1).wait(1).release(1);
+    s.node(0).await_waits(2 * round).acquire(1).notify_one().release(1);
+  }
+  return s.finish();
+}
+
+// All wait, some of them for a while; what is written before the notification is seen behind it.
+Program many_wait_for_one() {
+  Script s(4, {0, 1});
+  for (std::uint32_t round = 1; round <= 4; ++round) {
+    for (std::uint32_t node = 1; node < 4; ++node) {
+      s.node(node).acquire(0).wait(0, node == 3 ? 6000 : 0).read(1, 8, 8).release(0);
+    }
+    s.node(0).await_waits(3 * round).acquire(0).write(1, 8, 8).notify_all().release(0);
+  }
+  return s.finish();
+}
+
 // Node 2 is first out of a barrier of the job and in its team's with node 0, which is still in the
 // former: what node 2 wrote before is told by that one alone.
 Program a_team_overtakes_a_barrier() {
@@ -293,6 +326,10 @@ std::vector<Scenario> all() {
       {"TwoNodesWriteOneWord", Bug::diff_by_blend, two_nodes_write_one_word()},
       {"AScopeOpensBetweenTwoFlushes", Bug::none, a_scope_opens_between_two_flushes()},
       {"ATokenOvertakesABarrier", Bug::grant_overtakes_barrier, a_token_overtakes_a_barrier()},
+      {"AWaiterIsNotifiedUnderTheLock", Bug::condition_unregistered,
+       a_waiter_is_notified_under_the_lock()},
+      {"ANotificationCrossesATimeOut", Bug::notification_lost, a_notification_crosses_a_time_out()},
+      {"ManyWaitForOne", Bug::none, many_wait_for_one()},
       {"ATeamOvertakesABarrier", Bug::team_overtakes_barrier, a_team_overtakes_a_barrier()},
       {"ATeamTellsOfADiffUnderWay", Bug::team_tells_unsent, a_team_tells_of_a_diff_under_way()},
       {"ABarrierTellsOfADiffUnderWay", Bug::barrier_tells_unsent,

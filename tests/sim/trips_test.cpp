@@ -176,6 +176,13 @@ TEST_P(BarrierTrips, WithEveryReaderInvalidated) {
   for (std::uint32_t node = 1; node < n; ++node) EXPECT_EQ(film.of(node, 5), 2) << "node " << node;
 }
 
+// The manager's answer before the lock goes; and, when nobody notifies, another for the time-out.
+TEST(Trips, WaitThatTimesOut) {
+  Script s(2, {0});
+  s.node(1).acquire(1).wait(1, 1).release(1);
+  EXPECT_NEAR(Film(s).of(1, 3), 2 + 2, 0.01);
+}
+
 // The barrier of a team of so many, among more nodes, costs what one of a job of that size does.
 TEST_P(BarrierTrips, OfATeam) {
   const std::uint32_t size = GetParam();

@@ -29,6 +29,14 @@ const char* name_of(Do what) {
       return "arrive";
     case Do::join:
       return "join";
+    case Do::wait:
+      return "wait";
+    case Do::notify_one:
+      return "notify_one";
+    case Do::notify_all:
+      return "notify_all";
+    case Do::await_waits:
+      return "await_waits";
     case Do::team_arrive:
       return "team_arrive";
     case Do::team_join:
@@ -78,6 +86,14 @@ std::string to_string(const Op& op) {
     case Do::add_region:
     case Do::drop_region:
       return text + " region " + std::to_string(op.arg);
+    case Do::wait:
+      return text + " condition " + std::to_string(op.count) + " with lock " +
+             std::to_string(op.arg) + (op.time == 0 ? "" : " at most " + std::to_string(op.time));
+    case Do::notify_one:
+    case Do::notify_all:
+      return text + " condition " + std::to_string(op.arg);
+    case Do::await_waits:
+      return text + " " + std::to_string(op.count) + " of condition " + std::to_string(op.arg);
     case Do::team_arrive:
     case Do::team_join:
       return text + " team " + std::to_string(op.arg);
@@ -181,6 +197,18 @@ Script& Script::if_has(std::uint32_t baton, std::uint32_t skip) {
 }
 Script& Script::arrive() {
   return append({Do::arrive});
+}
+Script& Script::wait(std::uint32_t lock, std::uint32_t ticks, std::uint32_t skip) {
+  return append({Do::wait, 0, 0, 0, lock, skip + 1, 0, 0, ticks});
+}
+Script& Script::notify_one() {
+  return append({Do::notify_one});
+}
+Script& Script::notify_all() {
+  return append({Do::notify_all});
+}
+Script& Script::await_waits(std::uint32_t waits) {
+  return append({Do::await_waits, 0, 0, 0, 0, 0, 0, waits});
 }
 std::uint32_t Script::team(const std::vector<std::uint32_t>& members) {
   program_.teams.emplace_back();

@@ -32,8 +32,12 @@ enum class Do : std::uint8_t {
   // the same, but it waits for some time before it gives up
   timed_acquire,
   release,
-  arrive,       // this thread alone arrives for its node
-  join,         // all threads of the node meet, then one of them arrives
+  arrive,  // this thread alone arrives for its node
+  join,    // all threads of the node meet, then one of them arrives
+  wait,    // at a condition: lets the lock go, and has it again behind the wait
+  notify_one,
+  notify_all,
+  await_waits,  // until so many waits of a condition have begun
   team_arrive,  // this thread alone arrives for its node at the barrier of a team
   team_join,    // all threads of the node meet, then one of them does
   pin,
@@ -52,8 +56,11 @@ struct Op {
   std::uint32_t page = 0;    // read, write, pin, unpin
   // lock, region, baton, team (indices into the program's), pages of a pin, byte, register
   std::uint32_t arg = 0;
-  std::uint32_t skip = 0;  // try_acquire, timed_acquire, if_has
-  std::uint32_t lock = 0;  // take, give
+  // try_acquire, timed_acquire, if_has; wait: when not notified, or when it has no time-out
+  std::uint32_t skip = 0;
+  std::uint32_t lock = 0;   // take, give
+  std::uint32_t count = 0;  // wait: its condition; await_waits: of waits
+  std::uint32_t time = 0;   // wait: ticks after which it gives up; 0: never
 };
 
 const char* name_of(Do what);
@@ -117,6 +124,12 @@ class Script {
   Script& take(std::uint32_t baton, std::uint32_t lock);
   Script& give(std::uint32_t baton, std::uint32_t lock);
   Script& if_has(std::uint32_t baton, std::uint32_t skip);
+  // Condition 0, with this lock. What a timed wait that was notified does next: the operation that
+  // follows; the others skip it.
+  Script& wait(std::uint32_t lock, std::uint32_t ticks = 0, std::uint32_t skip = 0);
+  Script& notify_one();
+  Script& notify_all();
+  Script& await_waits(std::uint32_t waits);
   // One more team of these nodes: its number.
   std::uint32_t team(const std::vector<std::uint32_t>& members);
   Script& team_arrive(std::uint32_t team);

@@ -170,6 +170,8 @@ void Simulator::carry_on(const Action& action) {
       return step(action.node, core::DiffHome{action.run});
     case ActionKind::punched:
       return step(action.node, core::Punched{action.run});
+    case ActionKind::expire:
+      return expire(action);
     case ActionKind::page_sent:
       return step(action.node, core::PageSent{action.run.first});
     case ActionKind::filled:
@@ -221,6 +223,7 @@ void Simulator::step(std::uint32_t node, const core::Event& event, Packet packet
   post_transfers(node, executor.effects);
   begin_tenures(node, executor.effects);
   if (checking_) check_step(node, event, executor.effects);
+  check_condition(event, executor.effects);
   run_effects(index, true);
 }
 
@@ -305,6 +308,17 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
       if (++here.joined == here.threads.size()) arrive(node, thread, false);
       return;
     }
+    case Do::wait:
+      fence(node, thread);
+      return wait(node, thread, op);
+    case Do::await_waits:
+      return await_waits(node, thread, op);
+    case Do::notify_one:
+    case Do::notify_all: {
+      const bool all = op.what == Do::notify_all;
+      advance(node, thread);
+      return step(node, core::Notify{condition_id(op.arg), all});
+    }
     case Do::team_arrive:
       fence(node, thread);
       return arrive_team(node, thread, op.arg);
@@ -360,7 +374,7 @@ bool Simulator::take_loan(std::uint32_t node, std::uint32_t thread, std::uint32_
   if (loan != Loan::free) return false;
   loan = Loan::held;
   if (std::string wrong = oracle_.acquired(lock, node, thread); !wrong.empty()) fail(wrong);
-  advance(node, thread);
+  advance(node, thread, behind(node, thread));
   return true;
 }
 

@@ -15,8 +15,10 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dsm/core/effect.hpp"
@@ -39,9 +41,9 @@ struct Physics {
   std::uint32_t notice_max = 300;      // from a change of protection to the engine's hearing of it
   std::uint32_t at_once_percent = 80;  // of the effects are carried out at once
   std::uint32_t reclaim_one_in =
-      0;                      // accesses before which the kernel takes the mapping away; 0: none
+      0;  // accesses before which the kernel takes the mapping away; 0: none
   std::uint32_t tenure_max = 300;  // of a sequential page, from the thread's return to its access
-  std::uint32_t yields = 10;       // slices of local_max between two operations of a thread, at most
+  std::uint32_t yields = 10;  // slices of local_max between two operations of a thread, at most
 
   static Physics by_seed(std::uint64_t seed);
   static Physics exact();  // a trip is 1,000 ticks, everything else takes no time: counts trips
@@ -113,6 +115,7 @@ class Simulator {
     diff_home,
     lock_back,
     punched,
+    expire,
     page_sent,
     filled,
     held,
@@ -134,7 +137,17 @@ class Simulator {
 
   // A lock's word (src/dsm/lock_words.hpp).
   enum class Loan : std::uint8_t { kept, free, held, early };
-  enum class Waiting : std::uint8_t { no, access, lock, barrier, team, drop };
+  enum class Waiting : std::uint8_t {
+    no,
+    access,
+    lock,
+    barrier,
+    team,
+    drop,
+    registering,  // at a condition
+    notification,
+    waits  // of others
+  };
   struct Thread {
     std::uint32_t next = 0;  // operation
     Waiting waiting = Waiting::no;
@@ -142,6 +155,9 @@ class Simulator {
     bool done = false;
     bool joined = false;
     std::uint32_t tries = 0;  // of the access under way
+    bool notified = false;    // of the wait under way
+    bool notified_early = false;
+    std::uint32_t waits = 0;  // begun, so that a time-out knows its own
     // in sequential regions: the page it trapped on and is not back from, and the one before
     PageId trapped = core::no_page;
     PageId behind = core::no_page;
@@ -202,8 +218,7 @@ class Simulator {
   std::uint64_t stretch(std::uint64_t delay);
   void operate(std::uint32_t node, std::uint32_t thread);
   bool access(std::uint32_t node, std::uint32_t thread, const Op& op);
-  std::uint64_t store_value(std::uint32_t node, std::uint32_t thread,
-                            std::uint64_t expected) const;
+  std::uint64_t store_value(std::uint32_t node, std::uint32_t thread, std::uint64_t expected) const;
   void begin_draining(std::uint32_t node, std::uint32_t thread);
   bool take_loan(std::uint32_t node, std::uint32_t thread, std::uint32_t lock);
   Loan& loan_of(std::uint32_t node, std::uint32_t lock) {
@@ -218,6 +233,21 @@ class Simulator {
   void give_up_later(std::uint32_t node, std::uint32_t thread);
   void give_up(std::uint32_t node, std::uint32_t thread, std::uint64_t op);
   void drain(std::uint32_t node, std::uint32_t thread);
+  // simulator_conditions.cpp
+  static constexpr std::uint32_t waiter_tickets = 256;  // above those of threads
+  static ConditionId condition_id(std::uint32_t index) { return ConditionId(index); }
+  void wait(std::uint32_t node, std::uint32_t thread, const Op& op);
+  void await_waits(std::uint32_t node, std::uint32_t thread, const Op& op);
+  void registered(std::uint32_t node, std::uint32_t thread);
+  void notified(std::uint32_t node, std::uint32_t thread, bool granted);
+  void expire(const Action& action);
+  // Operations further, once the lock is here: a timed wait that was not notified skips some.
+  std::uint32_t behind(std::uint32_t node, std::uint32_t thread) const {
+    const Thread& t = nodes_[node].threads[thread];
+    const Op& op = program_->nodes[node][thread][t.next];
+    return op.what != Do::wait || (t.notified && op.time != 0) ? 1 : op.skip;
+  }
+  void check_condition(const core::Event& event, const core::Effects& effects);
   void fence(std::uint32_t node, std::uint32_t thread);
   void step(std::uint32_t node, const core::Event& event, Packet packet = nullptr);
   void fail(std::string what);
@@ -289,9 +319,12 @@ class Simulator {
   std::vector<Channel> channels_;
   std::vector<std::uint32_t>
       reading_;  // by node * pages + page: transfers under way into that frame
-  std::vector<std::uint32_t> flying_;  // by lock: grants under way
-  std::vector<Loan> loans_;            // by node and lock
-  std::vector<bool> ever_known_;       // by lock: its token has been made
+  std::vector<std::uint32_t> flying_;       // by lock: grants under way
+  std::vector<Loan> loans_;                 // by node and lock
+  std::vector<std::uint32_t> waits_begun_;  // by condition
+  // by condition: who waits, as its manager was told
+  std::map<ConditionId, std::deque<std::pair<NodeId, std::uint64_t>>> conditions_;
+  std::vector<bool> ever_known_;  // by lock: its token has been made
   std::vector<std::vector<std::vector<Span>>> spans_;
   Statistics statistics_;
 };

@@ -155,6 +155,9 @@ void Simulator::arrive(std::uint32_t index) {
 
 void Simulator::wake(std::uint32_t node, const core::Wake& wake) {
   const auto thread = static_cast<std::uint32_t>(wake.who.value);
+  if (wake.who.value >= waiter_tickets)
+    return notified(node, static_cast<std::uint32_t>(wake.who.value - waiter_tickets),
+                    wake.granted);
   Node& here = nodes_[node];
   if (thread >= here.threads.size()) return fail("a thread is woken that does not exist");
   Thread& t = here.threads[thread];
@@ -166,6 +169,11 @@ void Simulator::wake(std::uint32_t node, const core::Wake& wake) {
       return schedule(ActionKind::operate, node, thread, local_delay());
     case Waiting::drop:
       return advance(node, thread);
+    case Waiting::registering:
+      return registered(node, thread);
+    case Waiting::notification:
+    case Waiting::waits:
+      return fail("a thread is woken that the engine does not know to wait");
     case Waiting::lock:
       if (!wake.granted) {
         if (op.what == Do::acquire) return fail("an acquire is refused");
@@ -173,7 +181,7 @@ void Simulator::wake(std::uint32_t node, const core::Wake& wake) {
       }
       if (std::string wrong = oracle_.acquired(op.arg, node, thread); !wrong.empty())
         return fail(wrong);
-      return advance(node, thread);
+      return advance(node, thread, behind(node, thread));
     case Waiting::team:
       if (std::string wrong = oracle_.left_team(node, op.arg); !wrong.empty()) return fail(wrong);
       if (op.what == Do::team_arrive) return advance(node, thread);

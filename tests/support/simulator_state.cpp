@@ -75,6 +75,7 @@ std::uint64_t Simulator::hash() const {
       case ActionKind::operate:
       case ActionKind::drain:
       case ActionKind::channel:
+      case ActionKind::expire:
       case ActionKind::held:
       case ActionKind::cancel:
       case ActionKind::lock_back:
@@ -148,6 +149,8 @@ std::string Simulator::describe(std::size_t choice) const {
       return node + "pages " + to_string(a.run) + " have changed";
     case ActionKind::diff_home:
       return node + "pages " + to_string(a.run) + " had no change to send";
+    case ActionKind::expire:
+      return node + "the time of thread " + std::to_string(a.index) + "'s wait is up";
     case ActionKind::punched:
       return node + "pages " + to_string(a.run) + " are given back";
     case ActionKind::page_sent:

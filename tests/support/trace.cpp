@@ -48,6 +48,15 @@ struct MessageText {
     return " team " + number(m.team) + " epoch " + number(m.epoch) + " round " + number(m.round) +
            " knows " + number(m.known.size());
   }
+  std::string operator()(const core::ConditionCall& m) const {
+    static constexpr const char* kinds[] = {" add", " remove", " notify_one", " notify_all"};
+    return kinds[static_cast<int>(m.kind)] + std::string(" condition ") + number(m.condition) +
+           " wait " + number(m.number);
+  }
+  std::string operator()(const core::ConditionAnswer& m) const {
+    static constexpr const char* kinds[] = {" registered", " removed", " notified"};
+    return kinds[static_cast<int>(m.kind)] + std::string(" wait ") + number(m.number);
+  }
   std::string operator()(const core::MarkFlush&) const { return ""; }
   std::string operator()(const core::MarkCredit& m) const {
     return " consumed " + number(m.consumed);
@@ -93,6 +102,13 @@ struct EventText {
   std::string operator()(const core::AddTeam& e) const { return " team " + number(e.team); }
   std::string operator()(const core::ArriveTeam& e) const {
     return " thread " + number(e.who) + " team " + number(e.team);
+  }
+  std::string operator()(const core::Register& e) const {
+    return " thread " + number(e.who) + " condition " + number(e.condition);
+  }
+  std::string operator()(const core::Unregister& e) const { return " waiter " + number(e.waiter); }
+  std::string operator()(const core::Notify& e) const {
+    return " condition " + number(e.condition) + (e.all ? " all" : " one");
   }
   std::string operator()(const core::Pin& e) const { return " pages " + to_string(e.run); }
   std::string operator()(const core::Unpin& e) const { return " pages " + to_string(e.run); }

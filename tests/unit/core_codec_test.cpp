@@ -198,6 +198,8 @@ TEST(Message, EveryKindSurvivesTheWire) {
   const Bytes body(33, std::byte{7});
   expect_same(Diff{{PageId(40), 3}, body});
   expect_same(DiffAck{{PageId(40), 3}});
+  expect_same(ConditionCall{ConditionId(5), ConditionCall::Kind::notify_all, 9});
+  expect_same(ConditionAnswer{~std::uint64_t{0}, ConditionAnswer::Kind::notified});
   expect_same(TeamRound{TeamId(3),
                         0x1234567890abcdef,
                         Epoch(9),

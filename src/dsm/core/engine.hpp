@@ -11,6 +11,7 @@
 //   on_acquire.cpp  locks: requests, grants, invalidation
 //   on_release.cpp  publishing: flush, marks, grant
 //   on_barrier.cpp  arrival, exit, watching home pages
+//   on_condition.cpp  who waits, and who is woken
 //   on_team.cpp     barriers of subsets of the nodes
 //   on_home.cpp     diffs and marks from others
 //   on_sequential.cpp  pages of sequential regions
@@ -39,6 +40,7 @@
 #include "dsm/core/planted.hpp"
 #include "dsm/core/sequential.hpp"
 #include "sync/barrier.hpp"
+#include "sync/condition.hpp"
 #include "sync/lock.hpp"
 
 namespace dsm::core {
@@ -128,6 +130,14 @@ class Engine {
     std::vector<Bytes> passed;
     bool operator==(const TeamHere&) const = default;
   };
+  struct ConditionWait {  // of a thread of this node
+    ConditionId condition{};
+    Ticket who{};             // waits for the registration
+    Ticket waiter{};          // waits for the notification
+    bool registered = false;  // the manager has said so
+    bool ended = false;       // notified or taken back
+    bool operator==(const ConditionWait&) const = default;
+  };
   struct Waiter {  // a thread that wants a page
     Ticket who{};
     PageId page{};
@@ -145,7 +155,7 @@ class Engine {
   void fetch(PageId id, Effects& out);
   void changed(PageId id, Effects& out);
   bool wake(PageId id, Access granted, Effects& out);  // whether anybody was
-  Access wanted_at(PageId id) const;  // none: nobody waits
+  Access wanted_at(PageId id) const;                   // none: nobody waits
   void retry_absent(Effects& out);
 
   // on_acquire.cpp
@@ -196,6 +206,14 @@ class Engine {
   void finish_exit(Effects& out);
   void clear_marks(const PageSet& named, NodeId writer, Epoch last);
   static bool worth_watching(HomePage& page);
+
+  // on_condition.cpp
+  void on(const Register& e, Effects& out);
+  void on(const Unregister& e, Effects& out);
+  void on(const Notify& e, Effects& out);
+  void on(const ConditionCall& m, NodeId from, Effects& out);
+  void on(const ConditionAnswer& m, NodeId from, Effects& out);
+  NodeId manager_of(ConditionId id) const;
 
   // on_team.cpp
   void on(const AddTeam& e, Effects& out);
@@ -312,6 +330,9 @@ class Engine {
   // what the nodes carried through the barrier that is being left
   std::vector<Bytes> passed_;
   std::map<TeamId, TeamHere> teams_;
+  std::map<std::uint64_t, ConditionWait> waits_;  // by number
+  std::uint64_t registrations_ = 0;
+  std::map<ConditionId, sync::ConditionQueue> conditions_;  // that this node manages; none empty
   bool exiting_ = false;               // everyone has arrived; invalidations are under way
   std::uint32_t exit_departures_ = 0;  // of departures_, that the exit waits for
   // a page waits for a chunk and nothing could be evicted

@@ -84,6 +84,22 @@ struct ArriveTeam {
   Bytes payload;
 };
 
+// `who` registers as a waiter at a condition. Wake{who} when its manager knows; Wake{waiter} when it
+// is notified, or with granted = false when it was taken back before
+struct Register {
+  Ticket who{};
+  Ticket waiter{};
+  ConditionId condition{};
+};
+// the waiter's time is up: its Wake comes soon, and says whether it was notified before
+struct Unregister {
+  Ticket waiter{};
+};
+struct Notify {
+  ConditionId condition{};
+  bool all = false;
+};
+
 // ---- completions of effects ----
 struct Fetched {  // all of a Fetch's bytes are in the frames
   PageRun run;
@@ -131,8 +147,8 @@ struct Received {
 
 using Event = std::variant<Fault, Acquire, TryAcquire, Cancel, Release, Arrive, Pin, Unpin,
                            AddRegion, DropRegion, Fetched, Changed, DiffHome, Punched, LockBack,
-                           MarksDrained, Marked, Received, Retry, PageSent, Filled, Held,
-                           AddTeam, ArriveTeam>;
+                           MarksDrained, Marked, Received, Retry, PageSent, Filled, Held, AddTeam,
+                           ArriveTeam, Register, Unregister, Notify>;
 
 const char* name_of(const Event& event);
 

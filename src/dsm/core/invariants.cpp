@@ -104,6 +104,10 @@ std::string Engine::broken_invariant() const {
     }
   }
   if (!broken.empty()) return broken;
+  for (const auto& [id, queue] : conditions_)
+    if (queue.empty()) return "a condition is kept for nobody";
+  for (const auto& [number, wait] : waits_)
+    if (wait.registered && wait.ended) return "a wait is kept though it is over";
   if (broken = broken_team(); !broken.empty()) return broken;
   if (flushing != flushes_.open()) return "flushes are miscounted";
   if (departing != departures_.open()) return "departures are miscounted";
@@ -111,9 +115,8 @@ std::string Engine::broken_invariant() const {
     const PageState s = state_of(w.page);
     const bool stable = s == PageState::clean || s == PageState::dirty ||
                         s == PageState::seq_read || s == PageState::seq_write ||
-                        s == PageState::own_seq_write ||
-                        s == PageState::own_private || s == PageState::own_watched ||
-                        s == PageState::own_written;
+                        s == PageState::own_seq_write || s == PageState::own_private ||
+                        s == PageState::own_watched || s == PageState::own_written;
     if (stable) return at_page("a thread waits for nothing", w.page, s);
   }
   return broken_sequential_invariant();
@@ -141,7 +144,8 @@ std::uint64_t Engine::hash() const {
   for (const auto& [page, sharing] : sharings_) {
     h.mix(page.value);
     for (const Sharing::Holder& holder : sharing.holders())
-      h.mix(holder.node.value), h.mix(holder.turn), h.mix(static_cast<std::uint64_t>(holder.access));
+      h.mix(holder.node.value), h.mix(holder.turn),
+          h.mix(static_cast<std::uint64_t>(holder.access));
     for (const Sharing::Request& r : sharing.queue())
       h.mix(r.from.value), h.mix(static_cast<std::uint64_t>(r.wanted) * 2 + (r.has_copy ? 1 : 0));
     h.mix(sharing.filling ? sharing.filling->node.value : no_node.value);
@@ -177,6 +181,13 @@ std::uint64_t Engine::hash() const {
     h.mix(id.value), h.mix(team.stamp.value), h.mix(team.barrier.epoch().value);
     h.mix(team.barrier.arrived() | std::uint64_t{team.waiting} << 1 |
           std::uint64_t{team.exiting} << 2 | std::uint64_t{!team.deferred.empty()} << 3);
+  }
+  for (const auto& [number, wait] : waits_)
+    h.mix(number), h.mix(wait.waiter.value),
+        h.mix(wait.registered | std::uint64_t{wait.ended} << 1);
+  for (const auto& [id, queue] : conditions_) {
+    h.mix(id.value);
+    for (const sync::Registration& r : queue.waiting()) h.mix(r.node.value), h.mix(r.number);
   }
   h.mix(epoch().value);
   h.mix(barrier_.arrived() | std::uint64_t{contributed_} << 1 | std::uint64_t{exiting_} << 2 |
@@ -225,7 +236,7 @@ std::string Engine::describe_pages() const {
 
 std::string Engine::describe_locks() const {
   static constexpr const char* names[] = {"away", "asked",   "entering", "held",
-                                         "idle", "leaving", "lent",     "recalled"};
+                                          "idle", "leaving", "lent",     "recalled"};
   std::string text = "barriers passed: " + std::to_string(epoch().value) +
                      (barrier_wait_.waiting ? ", waiting at the next\n" : "\n");
   for (const auto& [id, lock] : locks_) {

@@ -16,7 +16,9 @@ enum class Kind : std::uint8_t {
   page_recall,
   page_return,
   page_grant,
-  team_round
+  team_round,
+  condition_call,
+  condition_answer
 };
 
 void put(Writer& out, PageRun run) {
@@ -99,6 +101,17 @@ struct Encoder {
     out.put(m.epoch);
     out.put(m.round);
     put(out, m.known);
+  }
+  void operator()(const ConditionCall& m) {
+    out.put(Kind::condition_call);
+    out.put(m.condition);
+    out.put(m.kind);
+    out.put(m.number);
+  }
+  void operator()(const ConditionAnswer& m) {
+    out.put(Kind::condition_answer);
+    out.put(m.number);
+    out.put(m.kind);
   }
   void operator()(const MarkFlush&) { out.put(Kind::mark_flush); }
   void operator()(const MarkCredit& m) {
@@ -210,6 +223,21 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
       return decode_copy(kind, in);
     case Kind::team_round:
       return decode_team_round(in);
+    case Kind::condition_call: {
+      ConditionCall m;
+      m.condition = in.get<ConditionId>();
+      m.kind = in.get<ConditionCall::Kind>();
+      m.number = in.get<std::uint64_t>();
+      if (m.kind > ConditionCall::Kind::notify_all) return std::nullopt;
+      return m;
+    }
+    case Kind::condition_answer: {
+      ConditionAnswer m;
+      m.number = in.get<std::uint64_t>();
+      m.kind = in.get<ConditionAnswer::Kind>();
+      if (m.kind > ConditionAnswer::Kind::notified) return std::nullopt;
+      return m;
+    }
   }
   return std::nullopt;
 }

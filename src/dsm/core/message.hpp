@@ -64,6 +64,21 @@ struct TeamRound {
   std::vector<sync::Contribution> known;
   bool operator==(const TeamRound&) const = default;
 };
+// To a condition's manager: one more waiter, one fewer, or notify.
+struct ConditionCall {
+  enum class Kind : std::uint8_t { add, remove, notify_one, notify_all };
+  ConditionId condition{};
+  Kind kind{};
+  std::uint64_t number = 0;  // of the sender's wait; add, remove
+  bool operator==(const ConditionCall&) const = default;
+};
+// And back: the wait of this number is in the queue, or no longer.
+struct ConditionAnswer {
+  enum class Kind : std::uint8_t { registered, removed, notified };
+  std::uint64_t number = 0;
+  Kind kind{};
+  bool operator==(const ConditionAnswer&) const = default;
+};
 // "Your ring for my marks is full: read it", and "I have read so many of your entries".
 struct MarkFlush {
   bool operator==(const MarkFlush&) const = default;
@@ -104,7 +119,7 @@ struct PageGrant {
 
 using Message = std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck, BarrierRound,
                              MarkFlush, MarkCredit, PageRequest, PageRecall, PageReturn, PageGrant,
-                             TeamRound>;
+                             TeamRound, ConditionCall, ConditionAnswer>;
 
 // Appends one kind byte and the fields. Bodies come last, so that a sender may append them piece by
 // piece.

@@ -9,15 +9,15 @@ namespace dsm::core {
 namespace {
 
 // Indexed by the variants' alternatives; the sizes are checked below.
-constexpr const char* message_names[] = {"LockRequest", "LockForward",  "LockGrant",  "Diff",
-                                         "DiffAck",     "BarrierRound", "MarkFlush",  "MarkCredit",
-                                         "PageRequest", "PageRecall",   "PageReturn", "PageGrant",
-                                         "TeamRound"};
+constexpr const char* message_names[] = {
+    "LockRequest",  "LockForward", "LockGrant",  "Diff",          "DiffAck",
+    "BarrierRound", "MarkFlush",   "MarkCredit", "PageRequest",   "PageRecall",
+    "PageReturn",   "PageGrant",   "TeamRound",  "ConditionCall", "ConditionAnswer"};
 constexpr const char* event_names[] = {
-    "Fault",    "Acquire",  "TryAcquire", "Cancel",       "Release", "Arrive",
-    "Pin",      "Unpin",    "AddRegion",  "DropRegion",   "Fetched", "Changed",
-    "DiffHome", "Punched",  "LockBack",   "MarksDrained", "Marked",  "Received",
-    "Retry",    "PageSent", "Filled",     "Held",         "AddTeam", "ArriveTeam"};
+    "Fault",    "Acquire",      "TryAcquire", "Cancel",   "Release",    "Arrive",   "Pin",
+    "Unpin",    "AddRegion",    "DropRegion", "Fetched",  "Changed",    "DiffHome", "Punched",
+    "LockBack", "MarksDrained", "Marked",     "Received", "Retry",      "PageSent", "Filled",
+    "Held",     "AddTeam",      "ArriveTeam", "Register", "Unregister", "Notify"};
 constexpr const char* effect_names[] = {"Send",   "Fetch",    "Unmark",    "DrainMarks", "Change",
                                         "Twin",   "SendDiff", "ApplyDiff", "Punch",      "Wake",
                                         "Passed", "Lend",     "Recall",    "SendPage",   "FillPage",

@@ -82,6 +82,10 @@ const char* name_of(Bug bug) {
       return "team_overtakes_barrier";
     case Bug::team_tells_unsent:
       return "team_tells_unsent";
+    case Bug::condition_unregistered:
+      return "condition_unregistered";
+    case Bug::notification_lost:
+      return "notification_lost";
   }
   return "?";
 }

@@ -48,8 +48,10 @@ enum class Bug : std::uint8_t {
   team_forgets_log,            // A2: a team's barrier settles the log, though not all have heard
   team_overtakes_barrier,      // A2: notices from beyond a barrier of the job are used before it
   team_tells_unsent,           // A3: as barrier_tells_unsent, of a team
+  condition_unregistered,      // the lock is let go before the condition's manager knows the waiter
+  notification_lost,           // a notification that crosses a time-out is nobody's
 };
-inline constexpr int bug_count = static_cast<int>(Bug::team_tells_unsent) + 1;
+inline constexpr int bug_count = static_cast<int>(Bug::notification_lost) + 1;
 
 const char* name_of(Bug bug);
 
