@@ -96,9 +96,9 @@ Program a_waiter_is_notified_under_the_lock() {
 Program a_notification_crosses_a_time_out() {
   Script s(3, {0});
   for (std::uint32_t round = 1; round <= 6; ++round) {
-    s.node(1).acquire(1).wait(1, 8000, 1).notify_one().release(1);
-    s.node(2).acquire(1).wait(1).release(1);
-    s.node(0).await_waits(2 * round).acquire(1).notify_one().release(1);
+    s.node(1).acquire(1).wait(1, 8000, 1).notify_one().release(1).arrive();
+    s.node(2).acquire(1).wait(1).release(1).arrive();
+    s.node(0).await_waits(2 * round).acquire(1).notify_one().release(1).arrive();
   }
   return s.finish();
 }
@@ -108,9 +108,9 @@ Program many_wait_for_one() {
   Script s(4, {0, 1});
   for (std::uint32_t round = 1; round <= 4; ++round) {
     for (std::uint32_t node = 1; node < 4; ++node) {
-      s.node(node).acquire(0).wait(0, node == 3 ? 6000 : 0).read(1, 8, 8).release(0);
+      s.node(node).acquire(0).wait(0, node == 3 ? 6000 : 0).read(1, 8, 8).release(0).arrive();
     }
-    s.node(0).await_waits(3 * round).acquire(0).write(1, 8, 8).notify_all().release(0);
+    s.node(0).await_waits(3 * round).acquire(0).write(1, 8, 8).notify_all().release(0).arrive();
   }
   return s.finish();
 }
