@@ -203,6 +203,54 @@ class DSM_API Lock {
   std::uint64_t number_;
 };
 
+// A lock of the whole job for readers and writers, in the shape of std::shared_timed_mutex
+// (std::shared_lock, std::unique_lock and std::scoped_lock work): many threads of many nodes hold it
+// to read, or one to write. It is handed over fairly: who asks to read after a writer waits behind
+// it, so do not take it to read twice in one thread. A writer's writes are seen by every holder
+// after it, and so are those of a reader (to memory that is its own) by the next writer. A node that
+// has held it takes it again without a message until another node wants it otherwise. A writer that
+// gives up, after a try or a time-out, still counts as waiting until the readers that it met have
+// left: who asks to read meanwhile may wait for these. Numbered apart from Locks, and like them only
+// its number.
+class DSM_API SharedLock {
+ public:
+  // collective: the next number, the same lock on every node
+  SharedLock();
+  // the lock of this number, made by whoever names it; below 2^63, not collective
+  explicit SharedLock(std::uint64_t number);
+
+  void lock();  // to write
+  bool try_lock();
+  template <typename Rep, typename Period>
+  bool try_lock_for(const std::chrono::duration<Rep, Period>& time) {
+    return try_lock_within(detail::timeout(time));
+  }
+  template <typename Clock, typename Duration>
+  bool try_lock_until(const std::chrono::time_point<Clock, Duration>& time) {
+    return detail::until(time, [this](auto left) { return try_lock_within(left); });
+  }
+  void unlock();  // throws Error when no thread of this node holds it to write
+
+  void lock_shared();  // to read
+  bool try_lock_shared();
+  template <typename Rep, typename Period>
+  bool try_lock_shared_for(const std::chrono::duration<Rep, Period>& time) {
+    return try_lock_shared_within(detail::timeout(time));
+  }
+  template <typename Clock, typename Duration>
+  bool try_lock_shared_until(const std::chrono::time_point<Clock, Duration>& time) {
+    return detail::until(time, [this](auto left) { return try_lock_shared_within(left); });
+  }
+  void unlock_shared();  // throws Error when no thread of this node holds it to read
+
+  std::uint64_t number() const noexcept { return number_; }
+
+ private:
+  bool try_lock_within(std::chrono::nanoseconds time);
+  bool try_lock_shared_within(std::chrono::nanoseconds time);
+  std::uint64_t number_;
+};
+
 // Some of the nodes, who meet by themselves. A Team is a handle: cheap to copy, equal on all members.
 // Its calls are made by every member and by nobody else, in the same order, by one thread of a node
 // at a time for each team; threads of a node may be in calls of different teams at once.

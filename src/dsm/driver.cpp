@@ -215,6 +215,32 @@ void Driver::notify(ConditionId condition, bool all) {
   tell(core::Notify{condition, all});
 }
 
+void Driver::lock(SharedLockId lock, sync::Mode mode) {
+  const InRuntime here;
+  const Ticket who = waiters_.take({"for shared lock", lock.value, true});
+  ask(core::AcquireShared{who, lock, mode}, who);
+}
+
+bool Driver::try_lock(SharedLockId lock, sync::Mode mode) {
+  const InRuntime here;
+  const Ticket who = waiters_.take({"for shared lock", lock.value, true});
+  return ask(core::TryAcquireShared{who, lock, mode}, who);
+}
+
+bool Driver::try_lock_until(SharedLockId lock, sync::Mode mode, Deadline deadline) {
+  const InRuntime here;
+  const Ticket who = waiters_.take({"for shared lock", lock.value, true});
+  return ask_until(core::AcquireShared{who, lock, mode}, who, deadline,
+                   core::CancelShared{who, lock});
+}
+
+bool Driver::unlock(SharedLockId lock, sync::Mode mode) {
+  const InRuntime here;
+  if (!look([&](const core::Engine& engine) { return engine.holds(lock, mode); })) return false;
+  tell(core::ReleaseShared{lock, mode});
+  return true;
+}
+
 std::vector<Bytes> Driver::barrier(Bytes payload, const char* what) {
   const InRuntime here;
   const Ticket who = waiters_.take({what, 0, false});

@@ -78,6 +78,12 @@ class Driver {
   bool try_lock(LockId lock);
   bool try_lock_until(LockId lock, Deadline deadline);  // whether it was had before
   bool unlock(LockId lock);                             // false: this node does not hold it
+
+  // Shared locks, to read or to write.
+  void lock(SharedLockId lock, sync::Mode mode);
+  bool try_lock(SharedLockId lock, sync::Mode mode);
+  bool try_lock_until(SharedLockId lock, sync::Mode mode, Deadline deadline);
+  bool unlock(SharedLockId lock, sync::Mode mode);  // false: no thread here holds it so
   // of the locks taken, those that the engine does not know of
   std::uint64_t locks_taken_on_loan() const { return lock_words_.taken(); }
 

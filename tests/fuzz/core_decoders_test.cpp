@@ -36,7 +36,11 @@ Bytes random_message(std::mt19937& random) {
         grant.token.recent[turn % 2].scope.note(random_pages(random), Seq(turn));
         grant.token.recent[turn % 2].before.note(NodeId(turn % 3), random_pages(random), Seq(turn));
       }
-      encode(grant, bytes);
+      if (random() % 2 == 0) {
+        encode(SharedGrant{SharedLockId(random()), sync::Mode::shared, random(), grant.token}, bytes);
+      } else {
+        encode(grant, bytes);
+      }
       break;
     }
     case 1: {

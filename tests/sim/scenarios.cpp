@@ -212,6 +212,31 @@ Program a_lock_comes_for_nobody() {
   return s.finish();
 }
 
+// Node 1 writes while it only reads in the lock's scope; node 2, which has a copy, is the writer
+// after it.
+Program a_reader_writes_what_is_its_own() {
+  Script s(3, {0});
+  for (int i = 0; i < 3; ++i) {
+    s.node(1).lock_shared(0).write(0, 0, 8).unlock_shared(0);
+    s.node(2).read(0, 32, 1).lock_exclusive(0).read(0, 0, 8).unlock_exclusive(0);
+  }
+  return s.finish();
+}
+
+// Shared lock 1 has its manager at node 1, which is out of the barrier before node 0 and gives it a
+// permission whose token no longer tells what the barrier does.
+Program a_permission_overtakes_a_barrier() {
+  Script s(3, {1});
+  s.node(0, 0);
+  s.node(0, 1);
+  s.node(0, 0).read(0, 32, 1).arrive();
+  for (int i = 0; i < 4; ++i) s.node(0, 1).lock_shared(1).read(0, 8, 8).unlock_shared(1);
+  s.node(1).arrive();
+  s.node(2).lock_exclusive(1).write(0, 8, 8).unlock_exclusive(1).arrive();
+  s.lock_exclusive(1).unlock_exclusive(1);
+  return s.finish();
+}
+
 // Three chunks are wanted where two fit, and what goes is dirty.
 Program a_small_cache_is_written_through() {
   Script s(2, {0, 0, 0, 0, 0, 0});
@@ -337,6 +362,10 @@ std::vector<Scenario> all() {
       {"AReaderIsBackBeforeTheHomeLeaves", Bug::mark_cleared_by_next_epoch,
        a_reader_is_back_before_the_home_leaves()},
       {"ALockComesForNobody", Bug::grant_after_timeout_lost, a_lock_comes_for_nobody()},
+      {"AReaderWritesWhatIsItsOwn", Bug::reader_release_not_published,
+       a_reader_writes_what_is_its_own()},
+      {"APermissionOvertakesABarrier", Bug::shared_grant_overtakes_barrier,
+       a_permission_overtakes_a_barrier()},
       {"ASmallCacheIsWrittenThrough", Bug::evicted_dirty_unsent,
        a_small_cache_is_written_through()},
       {"ARegionGoesWhileLocksAreHandedOver", Bug::none,

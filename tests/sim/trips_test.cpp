@@ -113,6 +113,37 @@ TEST(Trips, FreeLockCachedElsewhere) {
   EXPECT_EQ(Film(s).of(2, 3), 3);
 }
 
+TEST(Trips, SharedLockThatThisNodeMayTake) {
+  Script s(3, {0});
+  s.node(1).lock_exclusive(0).unlock_exclusive(0).lock_shared(0).unlock_shared(0).lock_exclusive(0);
+  s.unlock_exclusive(0);
+  const Film film(s);
+  EXPECT_EQ(film.of(1, 2), 2) << "the first time, from its manager";
+  EXPECT_EQ(film.of(1, 4), 0);
+  EXPECT_EQ(film.of(1, 6), 0);
+}
+
+TEST(Trips, SharedLockThatOthersReadToo) {
+  Script s(3, {0});
+  s.node(1).lock_shared(0).unlock_shared(0);
+  s.join_all();
+  s.node(2).lock_shared(0).unlock_shared(0);
+  EXPECT_EQ(Film(s).of(2, 3), 2);
+}
+
+// The sole reader becomes the writer in as many as anybody gets a free lock; others' permissions
+// are fetched back first, all at once.
+TEST(Trips, SharedLockFromReadingToWriting) {
+  Script alone(3, {0});
+  alone.node(1).lock_shared(0).unlock_shared(0).lock_exclusive(0).unlock_exclusive(0);
+  EXPECT_EQ(Film(alone).of(1, 4), 2);
+  Script s(4, {0});
+  for (std::uint32_t node = 1; node < 4; ++node) s.node(node).lock_shared(0).unlock_shared(0);
+  s.join_all();
+  s.node(1).lock_exclusive(0).unlock_exclusive(0);
+  EXPECT_EQ(Film(s).of(1, 5), 4);
+}
+
 // The holder spends six trips with the lock, so that the other node is in the queue when it
 // releases.
 Script held_and_wanted(bool writes) {

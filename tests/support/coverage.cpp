@@ -1,5 +1,6 @@
 #include "support/coverage.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <sstream>
 
@@ -11,16 +12,17 @@ namespace {
 
 constexpr int lock_state_count = static_cast<int>(sync::LockState::recalled) + 1;
 constexpr int states_max =
-    core::page_state_count > lock_state_count ? core::page_state_count : lock_state_count;
+    std::max({core::page_state_count, lock_state_count, sync::shared_state_count});
 
 struct Counts {
   std::uint64_t page[states_max][states_max];
   std::uint64_t lock[states_max][states_max];
+  std::uint64_t shared[states_max][states_max];
 };
 thread_local Counts counts;
 
 void observe(const char* machine, int from, int to) {
-  (machine[0] == 'p' ? counts.page : counts.lock)[from][to]++;
+  (machine[0] == 'p' ? counts.page : machine[0] == 'l' ? counts.lock : counts.shared)[from][to]++;
 }
 
 const char* lock_state(int state) {
@@ -52,6 +54,11 @@ std::vector<Coverage::Transition> Coverage::taken() const {
     for (int to = 0; to < lock_state_count; ++to)
       if (counts.lock[from][to] != 0)
         all.push_back({"lock", lock_state(from), lock_state(to), counts.lock[from][to]});
+  for (int from = 0; from < sync::shared_state_count; ++from)
+    for (int to = 0; to < sync::shared_state_count; ++to)
+      if (counts.shared[from][to] != 0)
+        all.push_back({"shared", name_of(static_cast<sync::SharedState>(from)),
+                       name_of(static_cast<sync::SharedState>(to)), counts.shared[from][to]});
   return all;
 }
 

@@ -18,6 +18,7 @@ Oracle::Oracle(const Program& program)
     : page_bytes_(program.page_bytes),
       memory_(program.config.space_pages * program.page_bytes),
       holder_(program.locks.size(), nobody),
+      shared_(program.shared_locks.size()),
       arrived_(program.node_count()),
       passed_(program.node_count()) {
   const std::vector<std::uint32_t> none(program.node_count());
@@ -52,6 +53,18 @@ std::string Oracle::acquired(std::uint32_t lock, std::uint32_t node, std::uint32
 
 void Oracle::released(std::uint32_t lock) {
   holder_[lock] = nobody;
+}
+
+std::string Oracle::acquired_shared(std::uint32_t lock, sync::Mode mode) {
+  Shared& shared = shared_[lock];
+  ++(mode == sync::Mode::exclusive ? shared.writers : shared.readers);
+  if (shared.writers == 0 || (shared.writers == 1 && shared.readers == 0)) return {};
+  return "shared lock " + std::to_string(lock) + " has " + std::to_string(shared.writers) +
+         " writers and " + std::to_string(shared.readers) + " readers at once";
+}
+
+void Oracle::released_shared(std::uint32_t lock, sync::Mode mode) {
+  --(mode == sync::Mode::exclusive ? shared_[lock].writers : shared_[lock].readers);
 }
 
 void Oracle::arrived(std::uint32_t node) {

@@ -34,6 +34,8 @@ class Oracle {
 
   std::string acquired(std::uint32_t lock, std::uint32_t node, std::uint32_t thread);
   void released(std::uint32_t lock);
+  std::string acquired_shared(std::uint32_t lock, sync::Mode mode);
+  void released_shared(std::uint32_t lock, sync::Mode mode);
 
   void arrived(std::uint32_t node);
   std::string passed(std::uint32_t node,
@@ -59,6 +61,10 @@ class Oracle {
   std::uint32_t page_bytes_ = 0;
   std::vector<std::byte> memory_;
   std::vector<std::uint32_t> holder_;   // by lock: node * 256 + thread
+  struct Shared {
+    std::uint32_t readers = 0, writers = 0;
+  };
+  std::vector<Shared> shared_;          // by shared lock
   std::vector<std::uint32_t> arrived_;  // by node: barriers arrived at
   std::vector<std::uint32_t> passed_;   // by node
   std::vector<Team> teams_;

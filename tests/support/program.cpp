@@ -25,6 +25,14 @@ const char* name_of(Do what) {
       return "timed_acquire";
     case Do::release:
       return "release";
+    case Do::acquire_shared:
+      return "acquire_shared";
+    case Do::try_acquire_shared:
+      return "try_acquire_shared";
+    case Do::timed_acquire_shared:
+      return "timed_acquire_shared";
+    case Do::release_shared:
+      return "release_shared";
     case Do::arrive:
       return "arrive";
     case Do::join:
@@ -75,6 +83,12 @@ std::string to_string(const Op& op) {
     case Do::timed_acquire:
     case Do::release:
       return text + " lock " + std::to_string(op.arg);
+    case Do::acquire_shared:
+    case Do::try_acquire_shared:
+    case Do::timed_acquire_shared:
+    case Do::release_shared:
+      return text + " shared lock " + std::to_string(op.arg) +
+             (op.mode == sync::Mode::shared ? " to read" : " to write");
     case Do::pin:
     case Do::unpin:
       return text + " page " + std::to_string(op.page) + "+" + std::to_string(op.arg);
@@ -120,6 +134,7 @@ Script::Script(std::uint32_t nodes, const std::vector<std::uint32_t>& homes, std
   program_.config.fetch_window = 1;
   region(homes, policy);
   for (std::uint32_t i = 0; i < locks; ++i) program_.locks.push_back(LockId(i));
+  for (std::uint32_t i = 0; i < 2; ++i) program_.shared_locks.push_back(SharedLockId(i));
   program_.nodes.resize(nodes);
   for (std::uint32_t n = 0; n < nodes; ++n) node(n).add_region(0).append({Do::join});
 }
@@ -194,6 +209,18 @@ Script& Script::give(std::uint32_t baton, std::uint32_t lock) {
 }
 Script& Script::if_has(std::uint32_t baton, std::uint32_t skip) {
   return append({Do::if_has, 0, 0, 0, baton, skip});
+}
+Script& Script::lock_shared(std::uint32_t shared_lock) {
+  return append({Do::acquire_shared, 0, 0, 0, shared_lock, 0, 0, 0, 0, sync::Mode::shared});
+}
+Script& Script::unlock_shared(std::uint32_t shared_lock) {
+  return append({Do::release_shared, 0, 0, 0, shared_lock, 0, 0, 0, 0, sync::Mode::shared});
+}
+Script& Script::lock_exclusive(std::uint32_t shared_lock) {
+  return append({Do::acquire_shared, 0, 0, 0, shared_lock, 0, 0, 0, 0, sync::Mode::exclusive});
+}
+Script& Script::unlock_exclusive(std::uint32_t shared_lock) {
+  return append({Do::release_shared, 0, 0, 0, shared_lock, 0, 0, 0, 0, sync::Mode::exclusive});
 }
 Script& Script::arrive() {
   return append({Do::arrive});

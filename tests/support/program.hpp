@@ -32,6 +32,10 @@ enum class Do : std::uint8_t {
   // the same, but it waits for some time before it gives up
   timed_acquire,
   release,
+  acquire_shared,  // a shared lock, in Op::mode; the others as above
+  try_acquire_shared,
+  timed_acquire_shared,
+  release_shared,
   arrive,  // this thread alone arrives for its node
   join,    // all threads of the node meet, then one of them arrives
   wait,    // at a condition: lets the lock go, and has it again behind the wait
@@ -61,6 +65,7 @@ struct Op {
   std::uint32_t lock = 0;   // take, give
   std::uint32_t count = 0;  // wait: its condition; await_waits: of waits
   std::uint32_t time = 0;   // wait: ticks after which it gives up; 0: never
+  sync::Mode mode = sync::Mode::none;  // of a shared lock
 };
 
 const char* name_of(Do what);
@@ -79,6 +84,7 @@ struct Program {
   std::uint32_t page_bytes = 64;
   bool repeats_stores = false;  // some stores write what is there already
   std::vector<LockId> locks;
+  std::vector<SharedLockId> shared_locks;
   std::vector<core::Region> regions;
   std::vector<Baton> batons;  // at the start
   std::uint32_t registers = 0;
@@ -119,6 +125,10 @@ class Script {
   // Not granted in time: the next `skip` operations are left out, the last of them its release.
   Script& timed_acquire(std::uint32_t lock, std::uint32_t skip);
   Script& release(std::uint32_t lock);
+  Script& lock_shared(std::uint32_t shared_lock);
+  Script& unlock_shared(std::uint32_t shared_lock);
+  Script& lock_exclusive(std::uint32_t shared_lock);
+  Script& unlock_exclusive(std::uint32_t shared_lock);
   Script& arrive();
   std::uint32_t baton(std::uint32_t node, std::uint32_t thread = 0);  // one more, and who has it
   Script& take(std::uint32_t baton, std::uint32_t lock);

@@ -297,6 +297,12 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
       return advance(node, thread);
     case Do::if_has:
       return advance(node, thread, has(node, thread, op.arg) ? 1 : op.skip);
+    case Do::acquire_shared:
+    case Do::try_acquire_shared:
+    case Do::timed_acquire_shared:
+    case Do::release_shared:
+      fence(node, thread);
+      return operate_shared(node, thread, op);
     case Do::arrive:
       fence(node, thread);
       return arrive(node, thread, true);
@@ -365,6 +371,8 @@ void Simulator::give_up(std::uint32_t node, std::uint32_t thread, std::uint64_t 
   const Thread& t = nodes_[node].threads[thread];
   if (t.next != op || t.waiting != Waiting::lock) return;
   const Op& waits = program_->nodes[node][thread][t.next];
+  if (waits.what == Do::timed_acquire_shared)
+    return step(node, core::CancelShared{Ticket(thread), program_->shared_locks[waits.arg]});
   step(node, core::Cancel{Ticket(thread), program_->locks[waits.arg]});
 }
 

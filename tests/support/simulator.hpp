@@ -218,6 +218,10 @@ class Simulator {
   std::uint64_t stretch(std::uint64_t delay);
   void operate(std::uint32_t node, std::uint32_t thread);
   bool access(std::uint32_t node, std::uint32_t thread, const Op& op);
+  // simulator_sync.cpp: locks for readers and writers
+  void operate_shared(std::uint32_t node, std::uint32_t thread, const Op& op);
+  void check_shared();
+  void check_shared_end();
   std::uint64_t store_value(std::uint32_t node, std::uint32_t thread, std::uint64_t expected) const;
   void begin_draining(std::uint32_t node, std::uint32_t thread);
   bool take_loan(std::uint32_t node, std::uint32_t thread, std::uint32_t lock);

@@ -113,6 +113,7 @@ void Simulator::check_step(std::uint32_t node, const core::Event& event,
                            const core::Effects& effects) {
   if (std::string broken = engines_[node].broken_invariant(); !broken.empty())
     return fail("node " + std::to_string(node) + " after " + name_of(event) + ": " + broken);
+  check_shared();
   check_pages(node, pages_of(event));
   if (const auto* received = std::get_if<core::Received>(&event))
     if (const auto* grant = std::get_if<core::LockGrant>(&received->message))
@@ -221,6 +222,7 @@ void Simulator::check_end() {
       return fail("node " + std::to_string(node) + " at the end: " + broken);
   }
   check_everything();
+  check_shared_end();
   for (const std::uint32_t flying : flying_)
     if (flying != 0) return fail("a token is still under way at the end");
   for (std::uint32_t node = 0; node < nodes_.size(); ++node) {

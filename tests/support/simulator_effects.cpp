@@ -176,8 +176,14 @@ void Simulator::wake(std::uint32_t node, const core::Wake& wake) {
       return fail("a thread is woken that the engine does not know to wait");
     case Waiting::lock:
       if (!wake.granted) {
-        if (op.what == Do::acquire) return fail("an acquire is refused");
+        if (op.what == Do::acquire || op.what == Do::acquire_shared)
+          return fail("an acquire is refused");
         return advance(node, thread, op.skip);
+      }
+      if (op.mode != sync::Mode::none) {
+        if (std::string wrong = oracle_.acquired_shared(op.arg, op.mode); !wrong.empty())
+          return fail(wrong);
+        return advance(node, thread);
       }
       if (std::string wrong = oracle_.acquired(op.arg, node, thread); !wrong.empty())
         return fail(wrong);

@@ -18,6 +18,10 @@ const char* word(Access access) {
   return access == Access::none ? "none" : access == Access::read ? "read" : "write";
 }
 
+const char* word(sync::Mode mode) {
+  return mode == sync::Mode::shared ? " to read" : mode == sync::Mode::exclusive ? " to write" : "";
+}
+
 std::string words(const core::PageSet& set) {
   if (set.everything) return "everything";
   std::string text = "{";
@@ -75,6 +79,23 @@ struct MessageText {
     return " page " + number(m.page) + " turn " + number(m.turn) + " to " + word(m.access) +
            " with " + number(m.body.size()) + " bytes";
   }
+  std::string operator()(const core::SharedRequest& m) const {
+    return " shared lock " + number(m.lock) + word(m.mode);
+  }
+  std::string operator()(const core::SharedGrant& m) const {
+    return " shared lock " + number(m.lock) + word(m.mode) + " number " + number(m.number) +
+           " turn " + number(m.token.turn) + " passed " + number(m.token.passed) + " notices " +
+           words(m.token.recent[0].scope.since(Seq(0))) + " next " +
+           words(m.token.recent[1].scope.since(Seq(0)));
+  }
+  std::string operator()(const core::SharedRevoke& m) const {
+    return " shared lock " + number(m.lock) + " number " + number(m.number);
+  }
+  std::string operator()(const core::SharedReturn& m) const {
+    return " shared lock " + number(m.lock) + " passed " + number(m.token.passed) + " notices " +
+           words(m.token.recent[0].scope.since(Seq(0))) + " next " +
+           words(m.token.recent[1].scope.since(Seq(0)));
+  }
 };
 
 struct EventText {
@@ -98,6 +119,18 @@ struct EventText {
     return " thread " + number(e.who) + " lock " + number(e.lock);
   }
   std::string operator()(const core::Release& e) const { return " lock " + number(e.lock); }
+  std::string operator()(const core::AcquireShared& e) const {
+    return " thread " + number(e.who) + " shared lock " + number(e.lock) + word(e.mode);
+  }
+  std::string operator()(const core::TryAcquireShared& e) const {
+    return " thread " + number(e.who) + " shared lock " + number(e.lock) + word(e.mode);
+  }
+  std::string operator()(const core::CancelShared& e) const {
+    return " thread " + number(e.who) + " shared lock " + number(e.lock);
+  }
+  std::string operator()(const core::ReleaseShared& e) const {
+    return " shared lock " + number(e.lock) + word(e.mode);
+  }
   std::string operator()(const core::Arrive& e) const { return " thread " + number(e.who); }
   std::string operator()(const core::AddTeam& e) const { return " team " + number(e.team); }
   std::string operator()(const core::ArriveTeam& e) const {

@@ -95,6 +95,13 @@ TEST_P(Losses, OfTheHolderOfALock) {
   expect_nothing_left();
 }
 
+TEST_P(Losses, OfAReaderThatWritersWaitFor) {
+  Job job = start("hold_shared");
+  wait_until_ready(job);
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  job.lose(0, "waiting for shared lock 3");
+}
+
 TEST_P(Losses, OfANodeThatABarrierWaitsFor) {
   Job job = start("barrier");
   wait_until_ready(job);

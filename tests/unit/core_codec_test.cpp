@@ -208,6 +208,10 @@ TEST(Message, EveryKindSurvivesTheWire) {
   expect_same(BarrierRound{Epoch(8), 2, {{NodeId(1), Bytes(5, std::byte{1})}, {NodeId(0), {}}}});
   expect_same(MarkFlush{});
   expect_same(MarkCredit{77});
+  expect_same(SharedRequest{SharedLockId(4), sync::Mode::exclusive});
+  expect_same(SharedGrant{SharedLockId(4), sync::Mode::shared, 12, grant.token});
+  expect_same(SharedRevoke{SharedLockId(4), 12});
+  expect_same(SharedReturn{SharedLockId(4), grant.token});
   expect_same(PageRequest{PageId(9), Access::write, true});
   expect_same(PageRecall{PageId(9), 17, Access::none});
   expect_same(PageReturn{PageId(9), ~std::uint32_t{0}, Access::read, body});

@@ -20,6 +20,7 @@ namespace {
 // Locks made without a number count from here, so that they meet no lock that a program numbers.
 constexpr std::uint64_t first_own_lock = std::uint64_t{1} << 63;
 std::atomic<std::uint64_t> next_lock{first_own_lock};
+std::atomic<std::uint64_t> next_shared_lock{first_own_lock};
 
 constexpr const char* kind = "Lock";  // in messages
 
@@ -98,6 +99,72 @@ void Lock::unlock() {
   if (!node.driver().unlock(LockId(number_)))
     throw Error("Lock::unlock(): no thread of node " + std::to_string(node.self().value) +
                 " holds lock " + std::to_string(number_));
+}
+
+SharedLock::SharedLock() : number_(next_shared_lock.fetch_add(1)) {}
+
+SharedLock::SharedLock(std::uint64_t number) : number_(number) {
+  if (number >= first_own_lock)
+    throw Error("a shared lock's number lies below 2^63, not " + std::to_string(number));
+}
+
+namespace {
+
+void lock_shared_lock(const char* call, std::uint64_t number, sync::Mode mode) {
+  Node& node = api::current(call);
+  back_off.wait();
+  node.driver().lock(SharedLockId(number), mode);
+}
+
+bool try_shared_lock(const char* call, std::uint64_t number, sync::Mode mode,
+                     std::chrono::nanoseconds time) {
+  Node& node = api::current(call);
+  if (time > time.zero()) {
+    back_off.wait();
+    return node.driver().try_lock_until(SharedLockId(number), mode, deadline_in(time));
+  }
+  const bool taken = node.driver().try_lock(SharedLockId(number), mode);
+  if (taken) {
+    back_off.succeeded();
+  } else {
+    back_off.failed();
+  }
+  return taken;
+}
+
+void unlock_shared_lock(const char* call, std::uint64_t number, sync::Mode mode) {
+  Node& node = api::current(call);
+  if (!node.driver().unlock(SharedLockId(number), mode))
+    throw Error(std::string(call) + ": no thread of node " + std::to_string(node.self().value) +
+                " holds shared lock " + std::to_string(number) +
+                (mode == sync::Mode::shared ? " to read" : " to write"));
+}
+
+}  // namespace
+
+void SharedLock::lock() {
+  lock_shared_lock("SharedLock::lock()", number_, sync::Mode::exclusive);
+}
+bool SharedLock::try_lock() {
+  return try_lock_within(std::chrono::nanoseconds::zero());
+}
+bool SharedLock::try_lock_within(std::chrono::nanoseconds time) {
+  return try_shared_lock("SharedLock::try_lock()", number_, sync::Mode::exclusive, time);
+}
+void SharedLock::unlock() {
+  unlock_shared_lock("SharedLock::unlock()", number_, sync::Mode::exclusive);
+}
+void SharedLock::lock_shared() {
+  lock_shared_lock("SharedLock::lock_shared()", number_, sync::Mode::shared);
+}
+bool SharedLock::try_lock_shared() {
+  return try_lock_shared_within(std::chrono::nanoseconds::zero());
+}
+bool SharedLock::try_lock_shared_within(std::chrono::nanoseconds time) {
+  return try_shared_lock("SharedLock::try_lock_shared()", number_, sync::Mode::shared, time);
+}
+void SharedLock::unlock_shared() {
+  unlock_shared_lock("SharedLock::unlock_shared()", number_, sync::Mode::shared);
 }
 
 // Flags are bytes of pages that hold many; each belongs to the scope of its own lock.

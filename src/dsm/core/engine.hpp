@@ -9,6 +9,7 @@
 // peer may not. One verb a file:
 //   on_fault.cpp    a trapped access: fetch, map, twin
 //   on_acquire.cpp  locks: requests, grants, invalidation
+//   on_shared.cpp   shared locks: permissions to read and to write
 //   on_release.cpp  publishing: flush, marks, grant
 //   on_barrier.cpp  arrival, exit, watching home pages
 //   on_condition.cpp  who waits, and who is woken
@@ -39,6 +40,7 @@
 #include "dsm/core/pending.hpp"
 #include "dsm/core/planted.hpp"
 #include "dsm/core/sequential.hpp"
+#include "dsm/core/shared.hpp"
 #include "sync/barrier.hpp"
 #include "sync/condition.hpp"
 #include "sync/lock.hpp"
@@ -77,6 +79,7 @@ class Engine {
   // What the edge may ask between steps.
   const Layout& layout() const { return layout_; }
   bool holds(LockId lock) const;                    // some thread of this node does
+  bool holds(SharedLockId lock, sync::Mode mode) const;
   Epoch epoch() const { return barrier_.epoch(); }  // barriers passed
   std::uint32_t cached_chunks() const { return cache_.used(); }
   const Counters& counters() const { return counters_; }
@@ -100,6 +103,7 @@ class Engine {
   bool has_mark(PageId page, NodeId reader) const;
   bool has_token(LockId lock) const;
   std::vector<LockId> known_locks() const;
+  const SharedLocks& shared_locks() const { return shared_; }
 
  private:
   // A lock as this node knows it: the queue's part, and what travels with the token.
@@ -177,12 +181,36 @@ class Engine {
   NodeId manager_of(LockId id) const;
   void normalise(Token& token) const;
 
+  // on_shared.cpp
+  void on(const AcquireShared& e, Effects& out);
+  void on(const TryAcquireShared& e, Effects& out);
+  void on(const CancelShared& e, Effects& out);
+  void on(const ReleaseShared& e, Effects& out);
+  void on(const SharedRequest& m, NodeId from, Effects& out);
+  void on(const SharedGrant& m, NodeId from, Effects& out);
+  void on(const SharedRevoke& m, NodeId from, Effects& out);
+  void on(const SharedReturn& m, NodeId from, Effects& out);
+  void obey(SharedLockId id, const sync::SharedStep& step, Effects& out);
+  void enter_shared(SharedLockId id, Effects& out);
+  void finish_entering_shared(Effects& out);
+  void give_back(SharedLockId id, Effects& out);
+  void take_back(SharedLocks::Returned returned, Effects& out);
+  void order(SharedLockId id, const sync::SharedOrders& orders, Effects& out);
+  void resume_shared(Effects& out);
+  NodeId manager_of(SharedLockId id) const;
+  template <typename Move>
+  auto moved(SharedHere& shared, Move move);
+  std::string broken_invariant_of_shared() const;
+  void encode_shared(Bytes& out) const;  // for hash()
+  std::string describe_shared() const;
+
   // on_release.cpp
   void on(const Release& e, Effects& out);
   void on(const DiffHome& e, Effects& out);
   void on(const DiffAck& m, NodeId from, Effects& out);
   void on(const MarksDrained& e, Effects& out);
   void publish(Publication::Kind kind, LockId lock, Effects& out, TeamId team = {});
+  void publish(Publication what, Effects& out);  // fills in when it may be told
   void flush_everything(Publication::Kind why, Effects& out);
   void start_flush(Page& page, PageId id, Effects& out);
   void protect(Page& page, PageId id, Effects& out);
@@ -190,6 +218,7 @@ class Engine {
   void flushed(PageRun run, Effects& out);
   bool finish_publications(Effects& out);
   void tell(Token& token, Seq stamp);
+  void add_turn(Token& kept, Token& told) const;
   void grant(LockId id, Effects& out);
   // of regions of one policy, or of all
   PageSet written(Seq from, Seq to, std::optional<Policy> only = std::nullopt) const;
@@ -317,6 +346,7 @@ class Engine {
   std::vector<Entering> entering_;            // tokens here whose invalidations are under way
   // tokens here from beyond a barrier that this node has not passed
   std::vector<LockId> deferred_;
+  SharedLocks shared_;
   std::vector<PageRun> pins_;
   sync::Barrier barrier_;
   struct BarrierWait {
@@ -352,7 +382,7 @@ class Engine {
   Counters counters_;
 };
 
-// Observes transitions of "page" and "lock" machines, for the coverage table of the tests. Called
+// Observes transitions of the "page", "lock" and "shared" machines, for the coverage table. Called
 // only where the core is compiled with DSM_PLANTED_BUGS=1.
 using TransitionHook = void (*)(const char* machine, int from, int to);
 extern thread_local TransitionHook transition_hook;

@@ -46,6 +46,25 @@ struct Cancel {
 struct Release {  // REQUIRES: engine.holds(lock). No Wake: a release never waits
   LockId lock{};
 };
+// ---- the same for shared locks; the mode is shared (to read) or exclusive (to write) ----
+struct AcquireShared {
+  Ticket who{};
+  SharedLockId lock{};
+  sync::Mode mode = sync::Mode::shared;
+};
+struct TryAcquireShared {
+  Ticket who{};
+  SharedLockId lock{};
+  sync::Mode mode = sync::Mode::shared;
+};
+struct CancelShared {
+  Ticket who{};
+  SharedLockId lock{};
+};
+struct ReleaseShared {  // REQUIRES: engine.holds(lock, mode)
+  SharedLockId lock{};
+  sync::Mode mode = sync::Mode::shared;
+};
 // this node arrives at the barrier; payload is carried to every node. Effects at the exit: Passed,
 // Wake
 struct Arrive {
@@ -148,7 +167,7 @@ struct Received {
 using Event = std::variant<Fault, Acquire, TryAcquire, Cancel, Release, Arrive, Pin, Unpin,
                            AddRegion, DropRegion, Fetched, Changed, DiffHome, Punched, LockBack,
                            MarksDrained, Marked, Received, Retry, PageSent, Filled, Held, AddTeam,
-                           ArriveTeam, Register, Unregister, Notify>;
+                           ArriveTeam, Register, Unregister, Notify, AcquireShared, TryAcquireShared, CancelShared, ReleaseShared>;
 
 const char* name_of(const Event& event);
 

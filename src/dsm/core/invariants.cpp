@@ -119,7 +119,8 @@ std::string Engine::broken_invariant() const {
                         s == PageState::own_watched || s == PageState::own_written;
     if (stable) return at_page("a thread waits for nothing", w.page, s);
   }
-  return broken_sequential_invariant();
+  if (broken = broken_sequential_invariant(); !broken.empty()) return broken;
+  return broken_invariant_of_shared();
 }
 
 std::uint64_t Engine::hash() const {
@@ -173,8 +174,11 @@ std::uint64_t Engine::hash() const {
   for (const History& history : heard_) encode(history, writer);
   h.mix(heard);
   h.mix(told_.value);
+  Bytes shared;
+  encode_shared(shared);
+  h.mix(shared);
   for (const auto& [id, queue] : queues_) h.mix(id.value), h.mix(queue.tail().value);
-  for (const Publication& p : publications_) h.mix(p.id), h.mix(p.drained), h.mix(p.flushes_before);
+  for (const Publication& p : publications_) h.mix(p.shared.value), h.mix(p.id), h.mix(p.drained), h.mix(p.flushes_before);
   for (const Entering& e : entering_) h.mix(e.lock.value);
   for (const LockId id : deferred_) h.mix(id.value);
   for (const auto& [id, team] : teams_) {
@@ -247,7 +251,7 @@ std::string Engine::describe_locks() const {
       text += ", next is node " + std::to_string(lock.queue.successor().value);
     text += "\n";
   }
-  return text;
+  return text + describe_shared();
 }
 
 }  // namespace dsm::core

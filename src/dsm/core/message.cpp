@@ -18,7 +18,11 @@ enum class Kind : std::uint8_t {
   page_grant,
   team_round,
   condition_call,
-  condition_answer
+  condition_answer,
+  shared_request,
+  shared_grant,
+  shared_revoke,
+  shared_return
 };
 
 void put(Writer& out, PageRun run) {
@@ -133,6 +137,28 @@ struct Encoder {
     put_copy(Kind::page_grant, m.page, m.turn, m.access);
     out.put_bytes(m.body);
   }
+  void operator()(const SharedRequest& m) {
+    out.put(Kind::shared_request);
+    out.put(m.lock);
+    out.put(m.mode);
+  }
+  void operator()(const SharedGrant& m) {
+    out.put(Kind::shared_grant);
+    out.put(m.lock);
+    out.put(m.mode);
+    out.put(m.number);
+    encode(m.token, out);
+  }
+  void operator()(const SharedRevoke& m) {
+    out.put(Kind::shared_revoke);
+    out.put(m.lock);
+    out.put(m.number);
+  }
+  void operator()(const SharedReturn& m) {
+    out.put(Kind::shared_return);
+    out.put(m.lock);
+    encode(m.token, out);
+  }
   void put_copy(Kind kind, PageId page, std::uint32_t turn, Access access) {
     out.put(kind);
     out.put(page);
@@ -187,6 +213,38 @@ std::optional<Message> decode_copy(Kind kind, Reader& in) {
   return PageGrant{page, turn, *access, in.get_bytes(in.left())};
 }
 
+// What may be asked for and granted.
+std::optional<sync::Mode> get_mode(Reader& in) {
+  const auto mode = in.get<sync::Mode>();
+  if (mode != sync::Mode::shared && mode != sync::Mode::exclusive) return std::nullopt;
+  return mode;
+}
+
+std::optional<Message> decode_shared_request(Reader& in) {
+  const auto lock = in.get<SharedLockId>();
+  const auto mode = get_mode(in);
+  if (!mode) return std::nullopt;
+  return SharedRequest{lock, *mode};
+}
+
+std::optional<Message> decode_shared_grant(Reader& in) {
+  SharedGrant m;
+  m.lock = in.get<SharedLockId>();
+  const auto mode = get_mode(in);
+  if (!mode) return std::nullopt;
+  m.mode = *mode;
+  m.number = in.get<std::uint64_t>();
+  if (!decode(in, m.token)) return std::nullopt;
+  return m;
+}
+
+std::optional<Message> decode_shared_return(Reader& in) {
+  SharedReturn m;
+  m.lock = in.get<SharedLockId>();
+  if (!decode(in, m.token)) return std::nullopt;
+  return m;
+}
+
 std::optional<Message> decode_fields(Kind kind, Reader& in) {
   switch (kind) {
     case Kind::lock_request:
@@ -238,6 +296,18 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
       if (m.kind > ConditionAnswer::Kind::notified) return std::nullopt;
       return m;
     }
+    case Kind::shared_request:
+      return decode_shared_request(in);
+    case Kind::shared_grant:
+      return decode_shared_grant(in);
+    case Kind::shared_revoke: {
+      SharedRevoke m;
+      m.lock = in.get<SharedLockId>();
+      m.number = in.get<std::uint64_t>();
+      return m;
+    }
+    case Kind::shared_return:
+      return decode_shared_return(in);
   }
   return std::nullopt;
 }

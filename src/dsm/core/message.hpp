@@ -10,6 +10,7 @@
 #include "base/wire.hpp"
 #include "dsm/core/notices.hpp"
 #include "sync/barrier.hpp"
+#include "sync/shared_lock.hpp"
 
 namespace dsm::core {
 
@@ -117,9 +118,33 @@ struct PageGrant {
   ByteView body;
 };
 
+// ---- shared locks (sync/shared_lock.hpp): node to manager, and back ----
+struct SharedRequest {
+  SharedLockId lock{};
+  sync::Mode mode = sync::Mode::shared;
+  bool operator==(const SharedRequest&) const = default;
+};
+struct SharedGrant {
+  SharedLockId lock{};
+  sync::Mode mode = sync::Mode::shared;
+  std::uint64_t number = 0;
+  Token token;
+  bool operator==(const SharedGrant&) const = default;
+};
+struct SharedRevoke {
+  SharedLockId lock{};
+  std::uint64_t number = 0;
+  bool operator==(const SharedRevoke&) const = default;
+};
+struct SharedReturn {
+  SharedLockId lock{};
+  Token token;  // one turn: what was written under the permission
+  bool operator==(const SharedReturn&) const = default;
+};
+
 using Message = std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck, BarrierRound,
                              MarkFlush, MarkCredit, PageRequest, PageRecall, PageReturn, PageGrant,
-                             TeamRound, ConditionCall, ConditionAnswer>;
+                             TeamRound, ConditionCall, ConditionAnswer, SharedRequest, SharedGrant, SharedRevoke, SharedReturn>;
 
 // Appends one kind byte and the fields. Bodies come last, so that a sender may append them piece by
 // piece.

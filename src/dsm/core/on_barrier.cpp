@@ -108,6 +108,7 @@ void Engine::exit_barrier(Effects& out) {
       enter(id, lock, out);
     }
   }
+  resume_shared(out);
   exiting_ = true;
   exit_departures_ = departures_.next();
   retry_teams(out);

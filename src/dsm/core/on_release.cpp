@@ -20,8 +20,13 @@ void Engine::publish(Publication::Kind kind, LockId lock, Effects& out, TeamId t
   p.kind = kind;
   p.lock = lock;
   p.team = team;
+  publish(p, out);
+}
+
+
+void Engine::publish(Publication p, Effects& out) {
   p.id = publications_made_++;
-  flush_everything(kind, out);
+  flush_everything(p.kind, out);
   p.flushes_before = flushes_.next();
   if (planted(Bug::release_before_acks)) p.flushes_before = 0;
   publications_.push_back(p);
@@ -133,12 +138,19 @@ bool Engine::finish_publications(Effects& out) {
     const Publication p = publications_[i];
     if (!p.drained || !flushes_.all_before(p.flushes_before)) continue;
     publications_.erase(publications_.begin() + static_cast<std::ptrdiff_t>(i));
-    if (p.kind == Publication::Kind::grant) {
-      grant(p.lock, out);
-    } else if (p.kind == Publication::Kind::team) {
-      contribute(p.team, out);
-    } else {
-      contribute(out);
+    switch (p.kind) {
+      case Publication::Kind::grant:
+        grant(p.lock, out);
+        break;
+      case Publication::Kind::barrier:
+        contribute(out);
+        break;
+      case Publication::Kind::team:
+        contribute(p.team, out);
+        break;
+      case Publication::Kind::shared:
+        give_back(p.shared, out);
+        break;
     }
     return true;
   }
@@ -182,6 +194,18 @@ void Engine::tell(Token& token, Seq stamp) {
     if (planted(Bug::history_told_once)) heard_[i].clear();
   }
   if (planted(Bug::log_collected_early)) token.recent[0] = Notices();
+}
+
+// What another node told becomes one more turn of a token that stays here. REQUIRES: it has not
+// passed a barrier that this node is still in.
+void Engine::add_turn(Token& kept, Token& told) const {
+  normalise(kept);
+  normalise(told);
+  ++kept.turn;
+  for (int i = 0; i < 2; ++i) {
+    kept.recent[i].scope.note(told.recent[i].scope.since(Seq()), kept.turn);
+    kept.recent[i].before.learn(told.recent[i].before, no_node);
+  }
 }
 
 void Engine::grant(LockId id, Effects& out) {

@@ -32,6 +32,14 @@ const char* name_of(Bug bug) {
       return "grant_without_log";
     case Bug::grant_after_timeout_lost:
       return "grant_after_timeout_lost";
+    case Bug::shared_grant_without_log:
+      return "shared_grant_without_log";
+    case Bug::shared_permission_kept:
+      return "shared_permission_kept";
+    case Bug::reader_release_not_published:
+      return "reader_release_not_published";
+    case Bug::shared_grant_overtakes_barrier:
+      return "shared_grant_overtakes_barrier";
     case Bug::log_collected_early:
       return "log_collected_early";
     case Bug::opening_page_not_flushed:

@@ -22,6 +22,11 @@ enum class Bug : std::uint8_t {
   diff_by_blend,                // A3 (in the simulated machine)
   grant_without_log,            // A2
   grant_after_timeout_lost,     // A2: a token that comes for nobody is not passed on
+  shared_grant_without_log,     // A2: of a shared lock's permission
+  shared_permission_kept,       // a revoked permission goes back, and is used on
+  // A1: what was written by a node that only read in the scope
+  reader_release_not_published,
+  shared_grant_overtakes_barrier,  // A2
   log_collected_early,          // A2
   opening_page_not_flushed,     // A1: a page that is being made writable counts as dirty
   log_at_flush_start,           // A1: the log entry is made when protection holds, not before

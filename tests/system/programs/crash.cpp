@@ -9,6 +9,7 @@
 //   crash wild            node 0 writes into the shared space where no region is
 //   crash hold            node 0 takes lock 7, prints "ready RANK PID" as all do, and sleeps; the
 //                         others wait for the lock
+//   crash hold_shared  the same with shared lock 3, which node 0 takes to read
 //   crash barrier         node 0 sleeps before the barrier in which the others wait
 //   crash fault           all fault on node 0's pages, and lock, without end
 //   crash busy            all compute, and never call the library again
@@ -87,6 +88,14 @@ void hold() {
   lock.lock();
 }
 
+void hold_shared() {
+  dsm::SharedLock lock(3);
+  if (me() == 0) lock.lock_shared();
+  ready();
+  if (me() == 0) ::sleep(60);
+  lock.lock();
+}
+
 void wait_in_barrier() {
   ready();
   if (me() == 0) ::sleep(60);
@@ -124,6 +133,7 @@ int main(int argc, char** argv) {
               {"freed", freed},
               {"wild", wild},
               {"hold", hold},
+              {"hold_shared", hold_shared},
               {"barrier", wait_in_barrier},
               {"fault", fault},
               {"busy", busy}});
