@@ -14,6 +14,7 @@ void shared_start() {
   dsm::OnceFlag flag;
   // An old copy of every page, on every node.
   for (std::size_t i = 0; i < words; ++i) same_at(table[i], 0u, "fresh word", i);
+  dsm::barrier();
   dsm::call_once(flag, [&] {
     ++calls[0];
     for (std::size_t i = 0; i < words; ++i) table[i] = mix(i, 3);
