@@ -18,6 +18,7 @@
 #include <mutex>
 #include <new>
 #include <random>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -163,13 +164,19 @@ void round_trip_shared_memory(benchmark::State& state) {
   munmap(memory, sizeof(Words));
 }
 
+// In a process with a second thread, as every node is: alone, glibc's mutex is no atomic operation.
 void mutex(benchmark::State& state) {
   std::mutex mutex;
+  std::atomic<bool> over{false};
+  std::thread other([&] { over.wait(false); });
   for (auto _ : state) {
     mutex.lock();
     benchmark::ClobberMemory();
     mutex.unlock();
   }
+  over = true;
+  over.notify_one();
+  other.join();
 }
 
 BENCHMARK(trap_uffd)->UseManualTime()->Unit(benchmark::kMicrosecond);
