@@ -1,5 +1,5 @@
-// Sends messages, and keeps those that the wire has no room for now: receiving must never wait for
-// sending (PROTOCOL.md E25). Bounded by what the engines may have outstanding. Messages may
+// Sends messages, and keeps those that a full wire refuses until it takes them: receiving must never
+// wait for sending (PROTOCOL.md E25). Bounded by what the engines may have outstanding. Messages may
 // overtake one another.
 #pragma once
 
