@@ -1,7 +1,11 @@
-// When everyone has arrived: the dissemination barrier of Hensgen, Finkel and Manber (1988),
-// carrying what each node contributes. Pure; a contribution is opaque bytes. In round k a node
-// sends what it knows to the node 2^k above it, so after ⌈log2 n⌉ rounds everyone knows everyone's
-// contribution, each exactly once and by rank, for any n. Messages may overtake one another.
+// When everyone has arrived: a barrier that carries what each node contributes. Pure; a
+// contribution is opaque bytes. Everyone learns everyone's contribution exactly once and by rank,
+// for any n. Messages may overtake one another.
+//
+// Among few nodes by dissemination (Hensgen, Finkel and Manber, 1988): in round k a node sends what
+// it knows to the node 2^k above it; n ⌈log2 n⌉ messages, ⌈log2 n⌉ trips. Among many by a binomial
+// tree with a broadcast: a node tells its parent of its subtree when it has heard of all of it, and
+// what the root then knows comes down; 2 (n - 1) messages, 2 ⌈log2 n⌉ trips at most.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +18,9 @@
 
 namespace dsm::sync {
 
+// The most nodes that meet by dissemination.
+inline constexpr std::uint32_t dissemination_nodes_max = 32;
+
 struct Contribution {
   NodeId rank{};
   Bytes bytes;
@@ -22,8 +29,8 @@ struct Contribution {
 
 struct BarrierMessage {
   NodeId to{};
-  Epoch epoch{};  // barriers completed before this one
-  std::uint32_t round = 0;
+  Epoch epoch{};            // barriers completed before this one
+  std::uint32_t round = 0;  // of the receiver
   std::vector<Contribution> known;
   bool operator==(const BarrierMessage&) const = default;
 };
@@ -31,7 +38,7 @@ struct BarrierMessage {
 // One node's part in barrier after barrier. A value.
 class Barrier {
  public:
-  Barrier(NodeId self, std::uint32_t nodes);
+  Barrier(NodeId self, std::uint32_t nodes, std::uint32_t disseminate = dissemination_nodes_max);
 
   // This node arrives. Appends what to send. REQUIRES: !arrived().
   void arrive(Bytes contribution, std::vector<BarrierMessage>& out);
@@ -58,13 +65,17 @@ class Barrier {
     bool operator==(const Early&) const = default;
   };
 
-  void send_round(std::vector<BarrierMessage>& out);
+  // A node takes one message a round, and sends what that entitles it to.
+  NodeId source(std::uint32_t round) const;
+  void send_after(std::uint32_t rounds, std::vector<BarrierMessage>& out) const;
   void advance(std::vector<BarrierMessage>& out);
   bool take_early();
-  NodeId below(std::uint64_t distance) const;
+  BarrierMessage message(NodeId to, std::uint32_t round) const;
+  void tell(BarrierMessage& message, std::uint32_t first, std::uint32_t count) const;
 
   NodeId self_;
   std::uint32_t nodes_;
+  bool tree_;
   std::uint32_t rounds_;
   Epoch epoch_{};
   std::uint32_t round_ = 0;  // rounds received in order

@@ -16,14 +16,13 @@ Bytes token(std::uint32_t rank, std::uint32_t barrier) {
   return bytes;
 }
 
-class BarrierTest : public testing::TestWithParam<std::uint32_t> {};
-
-TEST_P(BarrierTest, EveryoneLearnsEveryContributionOnceAndByRank) {
-  const std::uint32_t n = GetParam();
+// Any number of nodes, several barriers, messages in any order: everyone learns every contribution
+// once and by rank. `per_barrier`: messages that took.
+void learn_everything(std::uint32_t n, std::uint32_t disseminate, std::uint64_t& per_barrier) {
   constexpr std::uint32_t barriers = 4;
   std::mt19937 random(n);
   std::vector<Barrier> nodes;
-  for (std::uint32_t i = 0; i < n; ++i) nodes.emplace_back(NodeId(i), n);
+  for (std::uint32_t i = 0; i < n; ++i) nodes.emplace_back(NodeId(i), n, disseminate);
   struct OnWire {
     NodeId from;
     BarrierMessage message;
@@ -62,11 +61,47 @@ TEST_P(BarrierTest, EveryoneLearnsEveryContributionOnceAndByRank) {
     }
   }
   EXPECT_TRUE(wire.empty());
-  EXPECT_EQ(nodes[0].rounds(), static_cast<std::uint32_t>(std::bit_width(n - 1)));
-  EXPECT_EQ(sent, std::uint64_t{n} * nodes[0].rounds() * barriers);
+  per_barrier = sent / barriers;
+}
+
+class BarrierTest : public testing::TestWithParam<std::uint32_t> {};
+
+TEST_P(BarrierTest, EveryoneLearnsEveryContributionOnceAndByRank) {
+  const std::uint32_t n = GetParam();
+  const std::uint64_t rounds = static_cast<std::uint64_t>(std::bit_width(n - 1));
+  std::uint64_t messages = 0;
+  learn_everything(n, n, messages);
+  EXPECT_EQ(messages, n * rounds);
+  EXPECT_EQ(Barrier(NodeId(0), n, n).rounds(), rounds);
+}
+
+TEST_P(BarrierTest, EveryoneLearnsItByATreeToo) {
+  const std::uint32_t n = GetParam();
+  std::uint64_t messages = 0;
+  learn_everything(n, 1, messages);
+  EXPECT_EQ(messages, 2 * (n - 1));
 }
 
 INSTANTIATE_TEST_SUITE_P(Nodes, BarrierTest, testing::Range(1u, 34u));
+
+TEST(Barrier, OfManyNodesIsATree) {
+  constexpr std::uint32_t n = 3 * dissemination_nodes_max;
+  std::uint64_t messages = 0;
+  learn_everything(n, dissemination_nodes_max, messages);
+  EXPECT_EQ(messages, 2 * (n - 1));
+}
+
+TEST(Barrier, OfATreeRefusesWhatNobodyCouldHaveSent) {
+  std::vector<BarrierMessage> out;
+  Barrier barrier(NodeId(2), 7, 1);  // its child is 3, its parent 0
+  EXPECT_FALSE(barrier.receive(NodeId(4), Epoch(0), 0, {}, out)) << "not a child";
+  EXPECT_FALSE(barrier.receive(NodeId(0), Epoch(0), 0, {}, out)) << "the parent comes last";
+  EXPECT_FALSE(barrier.receive(NodeId(3), Epoch(0), 1, {}, out)) << "a child comes first";
+  EXPECT_FALSE(barrier.receive(NodeId(0), Epoch(0), 2, {}, out)) << "no such round";
+  EXPECT_TRUE(barrier.receive(NodeId(3), Epoch(0), 0, {{NodeId(3), {}}}, out));
+  EXPECT_FALSE(barrier.receive(NodeId(3), Epoch(0), 0, {{NodeId(3), {}}}, out)) << "twice";
+  EXPECT_TRUE(out.empty()) << "nothing leaves before this node arrives";
+}
 
 TEST(Barrier, RefusesWhatNobodyCouldHaveSent) {
   std::vector<BarrierMessage> out;
