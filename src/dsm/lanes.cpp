@@ -21,7 +21,11 @@ Lanes::Lanes(transport::Transport& wire, memory::AddressSpace& space, NodeId sel
 }
 
 void Lanes::fetch(const core::Fetch& f) {
-  submit(f.home, {f.slot, {f.run, f.epoch, true}});
+  if (f.slot) return submit(f.home, {*f.slot, {f.run, f.epoch, true}});
+  Lane& lane = *lanes_[f.home.value];
+  MutexLock hold(lane.mutex);
+  enqueue_read(lane, f.run);
+  flush(f.home, lane);
 }
 
 void Lanes::unmark(const core::Unmark& u) {
@@ -59,19 +63,21 @@ void Lanes::enqueue(Lane& lane, const Entry& entry) {
   mark.local = &word;
   mark.size = sizeof word;
   lane.backlog.push_back(mark);
-  if (entry.mark.added) {
-    const std::size_t page_bytes = memory::AddressSpace::page_size();
-    transport::Operation read;
-    read.kind = transport::Operation::Kind::read;
-    read.memory = lane.remote.space;
-    read.offset = entry.mark.run.first.value * page_bytes;
-    read.local = space_.runtime(entry.mark.run.first);
-    read.size = entry.mark.run.count * page_bytes;
-    read.cookie = FetchCookie::of(entry.mark.run);
-    lane.backlog.push_back(read);
-    bytes_read_.fetch_add(read.size, std::memory_order_relaxed);
-  }
+  if (entry.mark.added) enqueue_read(lane, entry.mark.run);
   ++lane.next;
+}
+
+void Lanes::enqueue_read(Lane& lane, PageRun run) {
+  const std::size_t page_bytes = memory::AddressSpace::page_size();
+  transport::Operation read;
+  read.kind = transport::Operation::Kind::read;
+  read.memory = lane.remote.space;
+  read.offset = run.first.value * page_bytes;
+  read.local = space_.runtime(run.first);
+  read.size = run.count * page_bytes;
+  read.cookie = FetchCookie::of(run);
+  lane.backlog.push_back(read);
+  bytes_read_.fetch_add(read.size, std::memory_order_relaxed);
 }
 
 bool Lanes::flush(NodeId home, Lane& lane) {

@@ -62,6 +62,7 @@ class Lanes {
 
   void submit(NodeId home, const Entry& entry);
   void enqueue(Lane& lane, const Entry& entry) DSM_REQUIRES(lane.mutex);
+  void enqueue_read(Lane& lane, PageRun run) DSM_REQUIRES(lane.mutex);
   bool flush(NodeId home, Lane& lane) DSM_REQUIRES(lane.mutex);
 
   transport::Transport& wire_;

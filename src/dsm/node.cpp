@@ -168,10 +168,10 @@ Status Node::open_wire() {
   if (!wire) return wire.status();
   wire_ = std::move(wire).value();
   const std::uint64_t largest = core::fetch_run_max * memory::AddressSpace::page_size();
-  if (job_.size > 1 && (!wire_->caps().ordered || wire_->caps().operation_max < largest))
+  if (job_.size > 1 && wire_->caps().operation_max < largest)
     return Status(Code::unavailable, std::string("transport ") + wire_->caps().name +
-                                         " cannot order a mark before a READ of " +
-                                         std::to_string(largest) + " bytes");
+                                         " cannot READ " + std::to_string(largest) +
+                                         " bytes at once");
   if (job_.size == 1) return {};
   if (Status s = rendezvous_->publish("address", wire_->address()); !s.ok()) return s;
   auto addresses = launch::gather(*rendezvous_, job_.size, "address", exchange_limit);
@@ -215,6 +215,7 @@ Status Node::start_engine() {
   config.chunk_pages = chunk_pages_;
   config.cache_chunks = static_cast<std::uint32_t>(settings_.cache_bytes / chunk_bytes);
   config.mark_ring_slots = ring_slots;
+  config.marks_by_message = !wire_->caps().ordered;
   config.fetch_window = fetch_window_pages;
 
   Patience::Policy patience;

@@ -24,6 +24,11 @@ bool parse_chance(std::string_view text, double& value) {
   return parse_number(text, value) && value >= 0 && value <= chance_max;
 }
 
+bool parse_choice(std::string_view text, bool& value) {
+  value = text == "yes";
+  return value || text == "no";
+}
+
 bool parse_cut(std::string_view text, Faults& faults) {
   const std::size_t at = text.find('@');
   return at != std::string_view::npos && parse_number(text.substr(0, at), faults.cut.value) &&
@@ -45,13 +50,14 @@ Result<Faults> Faults::parse(std::string_view text) {
                       (name == "delay" && parse_chance(value, faults.delay)) ||
                       (name == "reorder" && parse_chance(value, faults.reorder)) ||
                       (name == "would_block" && parse_chance(value, faults.would_block)) ||
+                      (name == "ordered" && parse_choice(value, faults.ordered)) ||
                       (name == "cut" && parse_cut(value, faults));
     if (!good)
       return Status(
           Code::invalid,
           "DSM_FAULTY: '" + std::string(part) +
               "' is none of seed=INTEGER, delay=, reorder= or would_block= a chance from 0 to 0.9, "
-              "cut=RANK@EVENT; an example: seed=1,delay=0.2,cut=2@1000");
+              "ordered=yes or no, cut=RANK@EVENT; an example: seed=1,delay=0.2,cut=2@1000");
   }
   return faults;
 }
@@ -61,9 +67,11 @@ Faulty::Faulty(std::unique_ptr<Transport> inner, const Faults& faults, NodeId se
     : inner_(std::move(inner)),
       faults_(faults),
       self_(self),
+      caps_(inner_->caps()),
       random_(faults.seed * 0x9e3779b97f4a7c15u + self.value),
       peers_(nodes) {
   held_.reserve(held_max + 2);
+  caps_.ordered = caps_.ordered && faults.ordered;
 }
 
 // splitmix64.
@@ -108,6 +116,10 @@ std::size_t Faulty::post(NodeId peer, std::span<const Operation> operations) {
     MutexLock hold(lock_);
     if (offered != 0 && refuses()) offered = random() % operations.size();
     if (peer == faults_.cut) cut_outstanding_ += owed(operations.first(offered));
+    if (!faults_.ordered) {
+      post_in_any_order(peer, operations.first(offered));
+      return offered;
+    }
   }
   const std::size_t accepted = inner_->post(peer, operations.first(offered));
   if (accepted < offered && peer == faults_.cut) {
@@ -117,11 +129,27 @@ std::size_t Faulty::post(NodeId peer, std::span<const Operation> operations) {
   return accepted;
 }
 
+// While somebody polls, so that what is kept back is posted soon.
+void Faulty::post_in_any_order(NodeId peer, std::span<const Operation> operations) {
+  for (const Operation& operation : operations) {
+    const bool kept = !armed_ && chance(faults_.reorder);
+    if (kept || inner_->post(peer, {&operation, 1}) == 0) overtaken_.push_back({peer, operation});
+  }
+}
+
+void Faulty::post_overtaken() {
+  std::erase_if(overtaken_, [&](const Overtaken& o) {
+    return !chance(faults_.delay) && inner_->post(o.peer, {&o.operation, 1}) == 1;
+  });
+}
+
 std::size_t Faulty::poll(std::span<Event> out) {
   std::array<Event, 64> fresh;
   std::size_t room;
   {
     MutexLock hold(lock_);
+    armed_ = false;
+    post_overtaken();
     room = std::min(fresh.size(), held_max - std::min(held_max, held_.size()));
   }
   const std::size_t count = inner_->poll(std::span(fresh).first(room));
@@ -192,10 +220,11 @@ std::size_t Faulty::emit(std::span<Event> out) {
 bool Faulty::arm() {
   {
     MutexLock hold(lock_);
-    if (!held_.empty() || refused_ || cut_ == Cut::announced_late) {
+    if (!held_.empty() || !overtaken_.empty() || refused_ || cut_ == Cut::announced_late) {
       refused_ = false;
       return false;
     }
+    armed_ = true;
   }
   return inner_->arm();
 }

@@ -1,11 +1,12 @@
 // faulty: wraps any transport and makes it as unkind as the contract allows, by seed.
 //
 // DSM_FAULTY is a list such as "seed=7,delay=0.2,reorder=0.2,would_block=0.1,cut=2@1000":
-//   delay        chance that an event, and all that comes from its peer behind it, is held back for
-//   some polls reorder      chance that a message is overtaken by later ones would_block  chance
-//   that a burst of send() and post() is refused, or a post() accepted in part cut          node 2
-//   counts as dead for every other node from that node's 1000th event on
-// Operations still take effect and complete in posted order. Nothing is lost or doubled: the
+//   delay        chance that an event, and all that comes from its peer behind it, is held back
+//   reorder      chance that a message is overtaken by later ones
+//   would_block  chance that a burst of send() and post() is refused, or a post() accepted in part
+//   ordered=no   one-sided operations are overtaken by later ones too, and caps() say so
+//   cut          node 2 counts as dead for every other node from that node's 1000th event on
+// Otherwise operations take effect and complete in posted order. Nothing is lost or doubled: the
 // contract forbids it, and a lossy wire is made reliable below this.
 #pragma once
 
@@ -22,6 +23,7 @@ struct Faults {
   double delay = 0.2;
   double reorder = 0.2;
   double would_block = 0.1;
+  bool ordered = true;
   NodeId cut = no_node;
   std::uint64_t cut_at = 0;
 
@@ -33,7 +35,7 @@ class Faulty final : public Transport {
  public:
   Faulty(std::unique_ptr<Transport> inner, const Faults& faults, NodeId self, std::uint32_t nodes);
 
-  const Caps& caps() const override { return inner_->caps(); }
+  const Caps& caps() const override { return caps_; }
   Bytes address() const override { return inner_->address(); }
   Status connect(std::span<const Bytes> addresses) override { return inner_->connect(addresses); }
   Result<Bytes> expose(std::span<std::byte> memory, int fd, std::uint64_t fd_offset) override {
@@ -55,6 +57,10 @@ class Faulty final : public Transport {
     Event event;
     std::uint64_t due;  // a tick
   };
+  struct Overtaken {
+    NodeId peer;
+    Operation operation;
+  };
   struct Peer {
     std::uint64_t stalled_until = 0;
     std::uint64_t last_due = 0;
@@ -65,12 +71,15 @@ class Faulty final : public Transport {
   std::uint64_t random() DSM_REQUIRES(lock_);
   bool refuses() DSM_REQUIRES(lock_);
   void hold(const Event& event) DSM_REQUIRES(lock_);
+  void post_in_any_order(NodeId peer, std::span<const Operation> operations) DSM_REQUIRES(lock_);
+  void post_overtaken() DSM_REQUIRES(lock_);
   void advance_cut() DSM_REQUIRES(lock_);
   std::size_t emit(std::span<Event> out) DSM_REQUIRES(lock_);
 
   const std::unique_ptr<Transport> inner_;
   const Faults faults_;
   const NodeId self_;
+  Caps caps_;
 
   Mutex lock_;
   std::uint64_t random_ DSM_GUARDED_BY(lock_);
@@ -83,6 +92,8 @@ class Faulty final : public Transport {
       0;  // completions owed by the node that is to be cut
   std::vector<Peer> peers_ DSM_GUARDED_BY(lock_);
   std::vector<Held> held_ DSM_GUARDED_BY(lock_);
+  bool armed_ DSM_GUARDED_BY(lock_) = false;  // nobody may poll for long: nothing is kept back
+  std::vector<Overtaken> overtaken_ DSM_GUARDED_BY(lock_);  // accepted, and posted at a later poll
 };
 
 Result<std::unique_ptr<Transport>> wrap_faulty(std::unique_ptr<Transport>, const Options&);

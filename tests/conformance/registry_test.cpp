@@ -45,20 +45,23 @@ TEST(Registry, AdaptersWrapAndAWrongOneIsNamed) {
 }
 
 TEST(Faults, AreParsed) {
-  const auto faults = Faults::parse("seed=9,delay=0.5,reorder=0,would_block=0.25,cut=3@77");
+  const auto faults =
+      Faults::parse("seed=9,delay=0.5,reorder=0,would_block=0.25,ordered=no,cut=3@77");
   ASSERT_TRUE(faults.ok());
   EXPECT_EQ(faults.value().seed, 9u);
   EXPECT_EQ(faults.value().delay, 0.5);
   EXPECT_EQ(faults.value().reorder, 0);
   EXPECT_EQ(faults.value().would_block, 0.25);
+  EXPECT_FALSE(faults.value().ordered);
   EXPECT_EQ(faults.value().cut, NodeId(3));
   EXPECT_EQ(faults.value().cut_at, 77u);
   EXPECT_TRUE(Faults::parse("").ok());
 }
 
 TEST(Faults, AMalformedPartIsNamedWithItsLegalValues) {
-  for (const char* part : {"sed=1", "delay=2", "delay=", "delay", "reorder=-0.1", "would_block=1",
-                           "cut=1", "cut=@3", "cut=1@", "cut=1@2x", "=", "seed=1x"}) {
+  for (const char* part :
+       {"sed=1", "delay=2", "delay=", "delay", "reorder=-0.1", "would_block=1",
+        "ordered=", "ordered=maybe", "cut=1", "cut=@3", "cut=1@", "cut=1@2x", "=", "seed=1x"}) {
     const auto faults = Faults::parse(std::string("seed=1,") + part + ",delay=0.1");
     ASSERT_FALSE(faults.ok()) << part;
     EXPECT_NE(faults.status().message().find("'" + std::string(part) + "'"), std::string::npos)
@@ -83,6 +86,46 @@ TEST(Faults, ACutNodeIsDownForTheOthers) {
   EXPECT_EQ(zero.arrived.back().kind, Event::Kind::peer_down);
   EXPECT_EQ(zero.wire->send(NodeId(1), {}).code(), Code::peer_lost);
   EXPECT_TRUE(one.wire->send(NodeId(0), {}).ok()) << "the cut node itself notices nothing";
+}
+
+// ordered=no: a wire that says that it promises no order, and keeps none; but loses nothing.
+TEST(Faults, OperationsOvertakeOneAnotherWhereNoOrderIsPromised) {
+  LoopbackFabric fabric(2);
+  const Faults faults{.seed = 1, .delay = 0.2, .reorder = 0.5, .would_block = 0, .ordered = false};
+  Node zero(std::make_unique<Faulty>(fabric.endpoint(NodeId(0)), faults, NodeId(0), 2), 4096);
+  Node one(std::make_unique<Faulty>(fabric.endpoint(NodeId(1)), faults, NodeId(1), 2), 4096);
+  EXPECT_FALSE(zero.wire->caps().ordered);
+  const auto key = one.wire->expose(one.memory.span(), one.memory.fd(), 0);
+  ASSERT_TRUE(key.ok());
+  const auto memory = zero.wire->import_memory(NodeId(1), key.value());
+  ASSERT_TRUE(memory.ok());
+  constexpr std::uint64_t count = 200;
+  std::vector<std::uint64_t> values(count);
+  std::vector<std::uint64_t> completed;
+  std::uint64_t last_won = 0;
+  for (std::uint64_t i = 0; i < count; i += 2) {
+    for (const std::uint64_t n : {i, i + 1}) {
+      values[n] = n + 1;
+      Operation write;
+      write.kind = Operation::Kind::write;
+      write.memory = memory.value();
+      write.local = &values[n];
+      write.size = 8;
+      write.cookie = n + 1;
+      zero.post(NodeId(1), write);
+    }
+    Arrived arrived;
+    for (int n = 0; n < 2; ++n) {
+      ASSERT_TRUE(zero.next(arrived));
+      EXPECT_EQ(arrived.code, Code::ok);
+      completed.push_back(arrived.cookie);
+    }
+    last_won += *one.memory.word(0) == i + 2 ? 1 : 0;
+  }
+  EXPECT_GT(last_won, 0u);
+  EXPECT_LT(last_won, count / 2) << "no write was ever overtaken";
+  std::sort(completed.begin(), completed.end());
+  for (std::uint64_t n = 0; n < count; ++n) EXPECT_EQ(completed[n], n + 1);
 }
 
 TEST(Tracing, CountsWhatPasses) {

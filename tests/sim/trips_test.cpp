@@ -85,6 +85,14 @@ TEST(Trips, OwnPages) {
   EXPECT_EQ(film.of(0, 3), 0);
 }
 
+// The home's answer to the mark comes first where the wire cannot order them.
+TEST(Trips, ReadMissWhereTheMarkIsAMessage) {
+  Script s(2, {0});
+  s.config().marks_by_message = true;
+  s.node(1).read(0, 0);
+  EXPECT_EQ(Film(s).of(1, 2), 4);
+}
+
 TEST(Trips, LockLastHeldHere) {
   Script s(2, {0});
   s.node(1).acquire(0).release(0).acquire(0).release(0);
@@ -191,6 +199,17 @@ TEST_P(BarrierTrips, WithDiffsUnsent) {
   for (std::uint32_t node = 1; node < n; ++node) s.node(node).write(0, node);
   s.join_all();
   EXPECT_EQ(Film(s).barrier(2, 3), ceil_log2(n) + 2);
+}
+
+// Among many by a tree and back.
+TEST(Trips, BarrierOfMoreThanMeetByDissemination) {
+  for (const std::uint32_t n : {sync::dissemination_nodes_max + 1, 64u}) {
+    Script s(n, {0});
+    s.join_all();
+    const double trips = Film(s).barrier(2, 2);
+    EXPECT_LE(trips, 2 * ceil_log2(n)) << n << " nodes";
+    EXPECT_GT(trips, ceil_log2(n)) << n << " nodes";
+  }
 }
 
 // A barrier that invalidates the copies of n - 1 readers takes no trip more.

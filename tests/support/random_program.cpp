@@ -116,6 +116,8 @@ void Generator::choose_config() {
   const bool small_cache = r.one_in(3);
   c.cache_chunks = small_cache ? r.between(core::cache_chunks_min, 4) : 32;
   c.mark_ring_slots = r.one_in(4) ? 4 : 64;
+  c.marks_by_message = r.one_in(8);
+  if (r.one_in(4)) c.disseminate = 1;
   c.fetch_window = r.pick(0u, 1u, 4u, 16u);
   for (std::uint32_t i = 0; i < locks; ++i) program_.locks.push_back(LockId(i * 7 + r.below(7)));
   threads_ = r.pick(1u, 1u, 2u, 3u);

@@ -196,7 +196,7 @@ class Simulator {
     bool fetch = false;
     std::uint32_t home = 0;
     PageRun run;
-    std::uint64_t slot = 0;
+    std::optional<std::uint64_t> slot;  // of its mark
     Epoch epoch{};
     bool marked = false;
     std::uint32_t read = 0;  // bytes of it that have been read
@@ -261,7 +261,7 @@ class Simulator {
   void run_effects(std::uint32_t executor, bool may_wait);
   bool carry_out(Executor& executor, core::Effect& effect);  // false: once more, later
   void send(std::uint32_t from, NodeId to, const core::Message& message);
-  void post(std::uint32_t node, NodeId home, std::uint64_t slot);
+  void post(std::uint32_t node, NodeId home, PageRun run, std::optional<std::uint64_t> slot);
   void lend(std::uint32_t node, LockId lock);
   void recall(std::uint32_t node, LockId lock);
   void drain_marks(std::uint32_t node, std::uint64_t id);
@@ -269,6 +269,7 @@ class Simulator {
   bool apply_diff(Executor& executor, const core::ApplyDiff& diff);
   void wake(std::uint32_t node, const core::Wake& wake);
   void arrive(std::uint32_t message);
+  void overtake(Channel& channel);
   void channel(std::uint32_t node, std::uint32_t home);
   void place(std::uint32_t node, std::uint32_t transfer);
   void complete(std::uint32_t node, std::uint32_t transfer);

@@ -22,7 +22,8 @@ constexpr std::uint32_t piece_bytes = 64;  // what a READ takes at one time
 // lock. (Entries of a mark ring must not overtake one another: the home reads up to the first that
 // is missing.)
 void Simulator::post_transfers(std::uint32_t node, const core::Effects& effects) {
-  const auto queue = [&](NodeId home, PageRun run, std::uint64_t slot, Epoch epoch, bool fetch) {
+  const auto queue = [&](NodeId home, PageRun run, std::optional<std::uint64_t> slot, Epoch epoch,
+                         bool fetch) {
     std::uint32_t index;
     if (free_transfers_.empty()) {
       index = static_cast<std::uint32_t>(transfers_.size());
@@ -33,7 +34,8 @@ void Simulator::post_transfers(std::uint32_t node, const core::Effects& effects)
     }
     Transfer& t = transfers_[index];
     t.used = true;
-    t.posted = t.marked = false;
+    t.posted = false;
+    t.marked = !slot;
     t.fetch = fetch;
     t.home = home.value;
     t.run = run;
@@ -78,7 +80,7 @@ bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
         if constexpr (std::is_same_v<E, core::Send>) {
           send(node, e.to, e.message);
         } else if constexpr (std::is_same_v<E, core::Fetch> || std::is_same_v<E, core::Unmark>) {
-          post(node, e.home, e.slot);
+          post(node, e.home, e.run, e.slot);
         } else if constexpr (std::is_same_v<E, core::DrainMarks>) {
           drain_marks(node, e.id);
         } else if constexpr (std::is_same_v<E, core::Change>) {
@@ -314,14 +316,15 @@ bool Simulator::apply_diff(Executor& executor, const core::ApplyDiff& diff) {
 
 // ---- the one-sided channel ----
 
-void Simulator::post(std::uint32_t node, NodeId home, std::uint64_t slot) {
+void Simulator::post(std::uint32_t node, NodeId home, PageRun run,
+                     std::optional<std::uint64_t> slot) {
   Channel& channel = channel_of(node, home.value);
   for (const std::uint32_t index : channel.queue) {
     Transfer& t = transfers_[index];
-    if (t.posted || t.slot != slot) continue;
+    if (t.posted || t.slot != slot || t.run != run) continue;
     t.posted = true;
     ++statistics_.one_sided;
-    statistics_.one_sided_bytes += 8;
+    if (slot) statistics_.one_sided_bytes += 8;
     if (t.fetch) {
       statistics_.one_sided_bytes += t.run.count * program_->page_bytes;
       for (PageId p = t.run.first; p < t.run.end(); ++p)
@@ -335,20 +338,30 @@ void Simulator::post(std::uint32_t node, NodeId home, std::uint64_t slot) {
   }
 }
 
+// A wire without an order: any posted transfer may be the next.
+void Simulator::overtake(Channel& channel) {
+  std::vector<std::size_t> posted;
+  for (std::size_t i = 0; i < channel.queue.size(); ++i)
+    if (transfers_[channel.queue[i]].posted) posted.push_back(i);
+  std::swap(channel.queue.front(),
+            channel.queue[posted[random_.below(static_cast<std::uint32_t>(posted.size()))]]);
+}
+
 // The next thing of the channel's first transfer takes effect at the home: its mark, then piece
 // after piece of its READ.
 void Simulator::channel(std::uint32_t node, std::uint32_t home) {
   Channel& channel = channel_of(node, home);
+  if (program_->config.marks_by_message && !exploring_) overtake(channel);
   const std::uint32_t index = channel.queue.front();
   Transfer& t = transfers_[index];
   const std::uint32_t bytes =
       t.fetch ? static_cast<std::uint32_t>(t.run.count) * program_->page_bytes : 0;
+  t.data.resize(bytes);
   if (!t.marked) {
     t.marked = true;
     const core::MarkEntry entry{t.run, t.epoch, t.fetch};
-    const std::uint64_t word = core::encode_mark(entry, t.slot, program_->config.mark_ring_slots);
-    machines_[home].write_mark(NodeId(node), t.slot, word);
-    t.data.resize(bytes);
+    const std::uint64_t word = core::encode_mark(entry, *t.slot, program_->config.mark_ring_slots);
+    machines_[home].write_mark(NodeId(node), *t.slot, word);
   } else {
     const std::uint32_t count =
         std::min(bytes - t.read, piece_bytes * (exploring_ ? 1 : random_.between(1, 4)));

@@ -62,7 +62,7 @@ std::uint64_t Simulator::hash() const {
       case ActionKind::complete: {
         const Transfer& t = transfers_[a.index];
         h.add(t.run);
-        h.add(t.slot);
+        h.add(t.slot.value_or(~std::uint64_t{0}));
         h.add(ByteView(t.data));
         break;
       }
@@ -115,7 +115,7 @@ std::uint64_t Simulator::hash() const {
     for (const std::uint32_t index : channel.queue) {
       const Transfer& t = transfers_[index];
       h.add(t.run);
-      h.add(t.slot);
+      h.add(t.slot.value_or(~std::uint64_t{0}));
       h.add((t.posted ? 1u : 0u) + (t.marked ? 2u : 0u) + (t.fetch ? 4u : 0u));
       h.add(ByteView(t.data).first(t.read));
     }

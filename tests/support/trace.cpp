@@ -65,6 +65,12 @@ struct MessageText {
   std::string operator()(const core::MarkCredit& m) const {
     return " consumed " + number(m.consumed);
   }
+  std::string operator()(const core::MarkNote& m) const {
+    return " pages " + to_string(m.run) + " epoch " + number(m.epoch);
+  }
+  std::string operator()(const core::MarkTaken& m) const {
+    return " pages " + to_string(m.run);
+  }
   std::string operator()(const core::PageRequest& m) const {
     return " page " + number(m.page) + " to " + word(m.wanted) + (m.has_copy ? " too" : "");
   }
@@ -173,7 +179,8 @@ struct EffectText {
     return " to " + number(e.to) + ": " + to_string(e.message);
   }
   std::string operator()(const core::Fetch& e) const {
-    return " pages " + to_string(e.run) + " from " + number(e.home) + " mark " + number(e.slot);
+    return " pages " + to_string(e.run) + " from " + number(e.home) +
+           (e.slot ? " mark " + number(*e.slot) : "");
   }
   std::string operator()(const core::Unmark& e) const {
     return " pages " + to_string(e.run) + " at " + number(e.home) + " mark " + number(e.slot);

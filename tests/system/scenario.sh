@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Runs one scenario of tests/system/programs: scenario.sh NODES TRANSPORT TRAP DSMRUN PROGRAM SCENARIO
-# DSM_TRANSPORT and DSM_TRAP of the environment come first. Ends with 77, not run, where this machine has no such trap.
+# DSM_TRANSPORT and DSM_TRAP of the environment come first; ADAPTERS are added to the wire. Ends with 77, not run, where this machine has no such trap.
 set -uo pipefail
 
 nodes=$1
-export DSM_TRANSPORT=${DSM_TRANSPORT:-$2} DSM_TRAP=${DSM_TRAP:-$3}
+export DSM_TRANSPORT=${DSM_TRANSPORT:-$2}${ADAPTERS:++$ADAPTERS} DSM_TRAP=${DSM_TRAP:-$3}
 shift 3
 # A job of one node needs no wire.
 [[ $nodes -gt 1 ]] || unset DSM_TRANSPORT

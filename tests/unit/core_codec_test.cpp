@@ -208,6 +208,8 @@ TEST(Message, EveryKindSurvivesTheWire) {
   expect_same(BarrierRound{Epoch(8), 2, {{NodeId(1), Bytes(5, std::byte{1})}, {NodeId(0), {}}}});
   expect_same(MarkFlush{});
   expect_same(MarkCredit{77});
+  expect_same(MarkNote{{PageId(40), 3}, Epoch(6)});
+  expect_same(MarkTaken{{PageId(40), 3}});
   expect_same(SharedRequest{SharedLockId(4), sync::Mode::exclusive});
   expect_same(SharedGrant{SharedLockId(4), sync::Mode::shared, 12, grant.token});
   expect_same(SharedRevoke{SharedLockId(4), 12});

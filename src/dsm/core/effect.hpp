@@ -3,6 +3,7 @@
 // merged into runs as they are pushed.
 #pragma once
 
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -19,11 +20,11 @@ struct Send {  // to may be this node: deliver it back as Received
 // On the one-sided channel to `home`, after the Fetch or Unmark of every lower slot there has been
 // posted (a home reads its rings up to the first slot not yet written), in this order: WRITE one
 // mark entry (mark.hpp) into slot `slot` of this node's ring there, READ the run's bytes from the
-// home's frames into this node's. Then Fetched{run}.
+// home's frames into this node's. Then Fetched{run}. Without a slot the mark is at the home already.
 struct Fetch {
   NodeId home{};
   PageRun run;
-  std::uint64_t slot = 0;
+  std::optional<std::uint64_t> slot;
   Epoch epoch{};
 };
 // On the one-sided channel, in the order of slots too: WRITE one mark entry that takes the run's

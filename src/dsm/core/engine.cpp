@@ -37,7 +37,7 @@ Engine::Engine(const Config& config)
     : config_(config),
       layout_(config.space_pages),
       cache_(config.cache_chunks, config.chunk_pages),
-      barrier_(config.self, config.nodes),
+      barrier_(config.self, config.nodes, config.disseminate),
       marks_(config.nodes) {
   DSM_CHECK_WITH(config.nodes >= 1 && config.nodes <= nodes_max && config.self.value < config.nodes,
                  "a rank lies in its job", {"self", config.self.value}, {"nodes", config.nodes});

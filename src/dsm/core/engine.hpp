@@ -55,8 +55,12 @@ struct Config {
   // chunks that may hold other nodes' pages; at least cache_chunks_min
   std::uint32_t cache_chunks = 512;
   std::uint32_t mark_ring_slots = 512;  // entries of one reader's ring at one home
+  // the wire cannot order a mark before a READ: marks are messages, and their READs wait (B6)
+  bool marks_by_message = false;
   // pages fetched with a faulting one, when this node had them before
   std::uint32_t fetch_window = 16;
+  // more nodes than that meet by a tree (sync/barrier.hpp)
+  std::uint32_t disseminate = sync::dissemination_nodes_max;
   Bug bug = Bug::none;  // tests only
   bool operator==(const Config&) const = default;
 };
@@ -259,6 +263,10 @@ class Engine {
   // on_home.cpp
   void on(const Diff& m, NodeId from, Effects& out);
   void on(const Marked& e, Effects& out);
+  void on(const MarkNote& m, NodeId from, Effects& out);
+  void on(const MarkTaken& m, NodeId from, Effects& out);
+  void add_marks(PageRun run, Homeland::Mark mark);
+  bool may_be_marked(PageId id) const;
   void on(const MarkFlush& m, NodeId from, Effects& out);
   void on(const MarkCredit& m, NodeId from, Effects& out);
   void on(const AddRegion& e, Effects& out);

@@ -22,7 +22,9 @@ enum class Kind : std::uint8_t {
   shared_request,
   shared_grant,
   shared_revoke,
-  shared_return
+  shared_return,
+  mark_note,
+  mark_taken
 };
 
 void put(Writer& out, PageRun run) {
@@ -121,6 +123,15 @@ struct Encoder {
   void operator()(const MarkCredit& m) {
     out.put(Kind::mark_credit);
     out.put(m.consumed);
+  }
+  void operator()(const MarkNote& m) {
+    out.put(Kind::mark_note);
+    put(out, m.run);
+    out.put(m.epoch);
+  }
+  void operator()(const MarkTaken& m) {
+    out.put(Kind::mark_taken);
+    put(out, m.run);
   }
   void operator()(const PageRequest& m) {
     out.put(Kind::page_request);
@@ -308,6 +319,16 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
     }
     case Kind::shared_return:
       return decode_shared_return(in);
+    case Kind::mark_note: {
+      const auto run = get_run(in);
+      if (!run || run->count > 0xffff) return std::nullopt;
+      return MarkNote{*run, in.get<Epoch>()};
+    }
+    case Kind::mark_taken: {
+      const auto run = get_run(in);
+      if (!run || run->count > 0xffff) return std::nullopt;
+      return MarkTaken{*run};
+    }
   }
   return std::nullopt;
 }

@@ -88,6 +88,16 @@ struct MarkCredit {
   std::uint64_t consumed = 0;
   bool operator==(const MarkCredit&) const = default;
 };
+// Where the wire cannot order a mark before a READ: the mark, and "I have it, so read".
+struct MarkNote {
+  PageRun run;
+  Epoch epoch{};  // barriers that the reader has passed
+  bool operator==(const MarkNote&) const = default;
+};
+struct MarkTaken {
+  PageRun run;
+  bool operator==(const MarkTaken&) const = default;
+};
 
 // Pages of sequential regions (sequential.hpp). To the home: a node wants the page.
 struct PageRequest {
@@ -144,7 +154,8 @@ struct SharedReturn {
 
 using Message = std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck, BarrierRound,
                              MarkFlush, MarkCredit, PageRequest, PageRecall, PageReturn, PageGrant,
-                             TeamRound, ConditionCall, ConditionAnswer, SharedRequest, SharedGrant, SharedRevoke, SharedReturn>;
+                             TeamRound, ConditionCall, ConditionAnswer, SharedRequest, SharedGrant, SharedRevoke, SharedReturn,
+                             MarkNote, MarkTaken>;
 
 // Appends one kind byte and the fields. Bodies come last, so that a sender may append them piece by
 // piece.

@@ -12,7 +12,8 @@ namespace {
 constexpr const char* message_names[] = {
     "LockRequest",  "LockForward", "LockGrant",  "Diff",          "DiffAck",
     "BarrierRound", "MarkFlush",   "MarkCredit", "PageRequest",   "PageRecall",
-    "PageReturn",   "PageGrant",   "TeamRound",  "ConditionCall", "ConditionAnswer", "SharedRequest", "SharedGrant", "SharedRevoke", "SharedReturn"};
+    "PageReturn",   "PageGrant",   "TeamRound",  "ConditionCall", "ConditionAnswer", "SharedRequest", "SharedGrant", "SharedRevoke", "SharedReturn",
+    "MarkNote",     "MarkTaken"};
 constexpr const char* event_names[] = {
     "Fault",    "Acquire",      "TryAcquire", "Cancel",   "Release",    "Arrive",   "Pin",
     "Unpin",    "AddRegion",    "DropRegion", "Fetched",  "Changed",    "DiffHome", "Punched",

@@ -90,7 +90,8 @@ void Engine::finish_eviction(Chunk& chunk, Effects& out) {
       ++run.count;
     std::uint64_t slot = 0;
     // Without room in the ring the marks stay: a notice too many, no harm.
-    const bool marked = region != nullptr && region->policy() != Policy::sequential;
+    const bool marked =
+        region != nullptr && region->policy() != Policy::sequential && !config_.marks_by_message;
     const NodeId home = marked ? region->home(id) : no_node;
     if (home != no_node && marks_[home].sent - marks_[home].freed < config_.mark_ring_slots &&
         reserve_mark(home, slot, out))

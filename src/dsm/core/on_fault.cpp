@@ -100,7 +100,7 @@ void Engine::fetch(PageId id, Effects& out) {
 
   const NodeId home = region->home(id);
   std::uint64_t slot = 0;
-  if (!reserve_mark(home, slot, out)) return;
+  if (!config_.marks_by_message && !reserve_mark(home, slot, out)) return;
   for (PageId p = run.first; p < run.end(); ++p) {
     Page& page = cache_.page(*chunk, p);
     page.poisoned = false;
@@ -108,7 +108,12 @@ void Engine::fetch(PageId id, Effects& out) {
   }
   cache_.touch(*chunk);
   counters_.fetches += run.count;
-  out.push(Fetch{home, run, slot, epoch()});
+  if (!config_.marks_by_message) {
+    out.push(Fetch{home, run, slot, epoch()});
+    return;
+  }
+  out.push(Send{home, MarkNote{run, epoch()}});
+  if (planted(Bug::read_before_mark_taken)) out.push(Fetch{home, run, std::nullopt, epoch()});
 }
 
 void Engine::on(const Fetched& e, Effects& out) {

@@ -15,7 +15,12 @@ void Engine::on(const Diff& m, NodeId from, Effects& out) {
   out.push(Send{from, DiffAck{m.run}});
 }
 
-// A private page that gets its first reader counts as written: nobody was watching it (B8).
+// An entry of a ring may have been left before its region's end, and be read behind it.
+bool Engine::may_be_marked(PageId id) const {
+  const Region* region = layout_.region_of(id);
+  return region != nullptr && !being_punched(region->id());
+}
+
 void Engine::on(const Marked& e, Effects& out) {
   MarkWindows::Peer& peer = marks_[e.reader];
   ++peer.consumed;
@@ -24,16 +29,17 @@ void Engine::on(const Marked& e, Effects& out) {
     out.push(Send{e.reader, MarkCredit{peer.consumed}});
   }
   if (planted(Bug::mark_lost) && e.epoch.value % 2 == 1) return;
-  for (PageId id = e.run.first; id < e.run.end(); ++id) {
-    const Region* region = layout_.region_of(id);
-    // left before the region's end, read behind it
-    if (region == nullptr || being_punched(region->id())) continue;
+  if (e.added) return add_marks(e.run, {e.reader, e.epoch});
+  for (PageId id = e.run.first; id < e.run.end(); ++id)
+    if (may_be_marked(id)) homes_.remove_mark(home_page(id), id, e.reader);
+}
+
+// A private page that gets its first reader counts as written: nobody was watching it (B8).
+void Engine::add_marks(PageRun run, Homeland::Mark mark) {
+  for (PageId id = run.first; id < run.end(); ++id) {
+    if (!may_be_marked(id)) continue;
     HomePage& home = home_page(id);
-    if (!e.added) {
-      homes_.remove_mark(home, id, e.reader);
-      continue;
-    }
-    homes_.add_mark(home, id, {e.reader, e.epoch});
+    homes_.add_mark(home, id, mark);
     const bool opening = home.page.state == PageState::own_opening && home.page.private_next;
     if (home.page.state != PageState::own_private && !opening) continue;
     if (planted(Bug::shared_not_written)) continue;
@@ -45,6 +51,19 @@ void Engine::on(const Marked& e, Effects& out) {
     dirty_.push_back(id);
     log_.append(id);
   }
+}
+
+// The mark is here when the answer leaves, and the READ begins when the answer is there (B6). Such
+// marks are not taken back by their readers: a message that takes one back could overtake the next
+// that leaves it. They end with a barrier that names the page.
+void Engine::on(const MarkNote& m, NodeId from, Effects& out) {
+  add_marks(m.run, {from, m.epoch});
+  out.push(Send{from, MarkTaken{m.run}});
+}
+
+void Engine::on(const MarkTaken& m, NodeId from, Effects& out) {
+  if (planted(Bug::read_before_mark_taken)) return;
+  out.push(Fetch{from, m.run, std::nullopt, epoch()});
 }
 
 // A reader's ring is written in order; a full one is told to the home by message (B5).

@@ -48,7 +48,7 @@ void Engine::on(const AddTeam& e, Effects&) {
   TeamHere team;
   team.members = e.members;
   team.barrier = sync::Barrier(NodeId(static_cast<std::uint32_t>(self - e.members.begin())),
-                               static_cast<std::uint32_t>(e.members.size()));
+                               static_cast<std::uint32_t>(e.members.size()), config_.disseminate);
   const bool made = teams_.emplace(e.team, std::move(team)).second;
   DSM_CHECK_WITH(made, "a team is added once", {"team", e.team.value});
 }

@@ -16,6 +16,8 @@ const char* name_of(Bug bug) {
       return "mark_cleared_early";
     case Bug::mark_lost:
       return "mark_lost";
+    case Bug::read_before_mark_taken:
+      return "read_before_mark_taken";
     case Bug::mark_cleared_by_next_epoch:
       return "mark_cleared_by_next_epoch";
     case Bug::shared_not_written:

@@ -14,6 +14,7 @@ enum class Bug : std::uint8_t {
   missing_fence,                // B6 (in the simulated machine)
   mark_cleared_early,           // B7: cleared by a lock's notice
   mark_lost,                    // B5
+  read_before_mark_taken,       // B6: a mark is a message, and its READ does not wait for it
   mark_cleared_by_next_epoch,   // B7: a barrier clears marks that were left after it
   shared_not_written,           // B8
   fetch_not_poisoned,           // D16
