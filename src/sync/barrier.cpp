@@ -60,9 +60,12 @@ bool Barrier::receive(NodeId from, Epoch epoch, std::uint32_t round,
   if (epoch == epoch_ && round < round_) return false;
   for (const Contribution& c : known)
     if (c.rank.value >= nodes_) return false;
-  for (const Early& e : early_)
-    if (e.epoch == epoch && e.round == round) return false;
-  early_.push_back({epoch, round, std::move(known)});
+  const auto before = [&](const Early& e) {
+    return e.epoch != epoch ? e.epoch < epoch : e.round < round;
+  };
+  const auto at = std::find_if_not(early_.begin(), early_.end(), before);
+  if (at != early_.end() && at->epoch == epoch && at->round == round) return false;
+  early_.insert(at, {epoch, round, std::move(known)});
   if (arrived_) advance(out);
   return true;
 }
@@ -135,6 +138,24 @@ bool Barrier::take_early() {
   for (Contribution& c : it->known) known_[c.rank.value] = std::move(c.bytes);
   early_.erase(it);
   return true;
+}
+
+void Barrier::encode(Writer& out) const {
+  out.put(epoch_);
+  out.put(round_);
+  out.put(arrived_);
+  for (const std::optional<Bytes>& k : known_) {
+    out.put(k.has_value());
+    if (k) out.put_sized(*k);
+  }
+  for (const Early& e : early_) {
+    out.put(e.epoch);
+    out.put(e.round);
+    for (const Contribution& c : e.known) {
+      out.put(c.rank);
+      out.put_sized(c.bytes);
+    }
+  }
 }
 
 }  // namespace dsm::sync

@@ -55,6 +55,8 @@ class Barrier {
   bool arrived() const { return arrived_; }
   Epoch epoch() const { return epoch_; }  // barriers left so far
   std::uint32_t rounds() const { return rounds_; }
+  // Everything that the future depends on, for telling states apart.
+  void encode(Writer& out) const;
   bool operator==(const Barrier&) const = default;
 
  private:
@@ -81,7 +83,7 @@ class Barrier {
   std::uint32_t round_ = 0;  // rounds received in order
   bool arrived_ = false;
   std::vector<std::optional<Bytes>> known_;  // by rank
-  std::vector<Early> early_;
+  std::vector<Early> early_;                 // by epoch and round
 };
 
 }  // namespace dsm::sync

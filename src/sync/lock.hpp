@@ -71,6 +71,8 @@ class Lock {
   Ticket holder() const { return holder_; }
   NodeId successor() const { return successor_; }
   const std::vector<Ticket>& waiting() const { return waiting_; }
+  template <typename Mix>
+  void hash(Mix mix) const;
   bool operator==(const Lock&) const = default;
 
  private:
@@ -85,6 +87,16 @@ class Lock {
   bool released_ = false;        // recalled: the release came first
   std::vector<Ticket> waiting_;  // threads of this node, oldest first
 };
+
+template <typename Mix>
+void Lock::hash(Mix mix) const {
+  mix(static_cast<std::uint64_t>(state_) | std::uint64_t{released_} << 8 |
+      std::uint64_t{local_turns_} << 16);
+  mix(std::uint64_t{successor_.value} << 32 | leaving_to_.value);
+  mix(holder_.value);
+  mix(waiting_.size());
+  for (const Ticket t : waiting_) mix(t.value);
+}
 
 // The manager's part: the end of the queue. A value.
 class LockQueue {

@@ -8,20 +8,6 @@
 namespace dsm::sim {
 namespace {
 
-// Every script begins with a region and a barrier: these in one order, until all threads stand
-// behind it.
-Simulator ready(const Program& program, core::Bug bug) {
-  Physics physics = Physics::exact();
-  physics.at_once_percent = 0;  // every effect is an action of its own
-  Simulator simulator(program, physics, 1, bug);
-  for (;;) {
-    std::size_t choice = 0;
-    while (choice < simulator.choices() && simulator.is_past_first_join(choice)) ++choice;
-    if (choice == simulator.choices()) return simulator;
-    simulator.perform(choice);
-  }
-}
-
 struct Frame {
   Simulator simulator;
   std::size_t next = 0;
@@ -35,6 +21,20 @@ std::vector<std::string> tell(const std::vector<Frame>& stack) {
 }
 
 }  // namespace
+
+// Every script begins with a region and a barrier: these in one order, until all threads stand
+// behind it.
+Simulator ready(const Program& program, core::Bug bug) {
+  Physics physics = Physics::exact();
+  physics.at_once_percent = 0;  // every effect is an action of its own
+  Simulator simulator(program, physics, 1, bug);
+  for (;;) {
+    std::size_t choice = 0;
+    while (choice < simulator.choices() && simulator.is_past_first_join(choice)) ++choice;
+    if (choice == simulator.choices()) return simulator;
+    simulator.perform(choice);
+  }
+}
 
 Exploration explore(const Program& program, std::uint64_t states_max, core::Bug bug) {
   Exploration result;
@@ -54,6 +54,7 @@ Exploration explore(const Program& program, std::uint64_t states_max, core::Bug 
     if (frame.simulator.choices() == 0) {
       ++result.ends;
       result.outcomes.insert(frame.simulator.registers());
+      result.finals.insert(frame.simulator.hash());
       frame.simulator.finish();
       if (failed(frame.simulator)) return result;
     }

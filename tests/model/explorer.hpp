@@ -18,12 +18,17 @@ namespace dsm::sim {
 struct Exploration {
   std::uint64_t states = 0;
   std::uint64_t transitions = 0;
-  std::uint64_t ends = 0;         // states in which the program is over
+  std::uint64_t ends = 0;                        // states in which the program is over
   std::set<std::vector<std::uint8_t>> outcomes;  // the registers there
-  std::string failure;            // the first that was met; empty: none
-  std::vector<std::string> path;  // to the failure, from the start of the threads
-  bool complete = false;          // false: a failure or `states_max` came first
+  std::set<std::uint64_t> finals;                // these states
+  std::string failure;                           // the first that was met; empty: none
+  std::vector<std::string> path;                 // to the failure, from the start of the threads
+  bool complete = false;                         // false: a failure or `states_max` came first
 };
+
+class Simulator;
+// The program's threads stand behind the first barrier, and every effect is an action of its own.
+Simulator ready(const Program& program, core::Bug bug);
 
 Exploration explore(const Program& program, std::uint64_t states_max,
                     core::Bug bug = core::Bug::none);

@@ -1,10 +1,14 @@
-// All interleavings of small programs.
+// All interleavings of small programs: each is right, planted bugs are found, and the reduction
+// (reduced.hpp) leaves out nothing that matters.
 #include <gtest/gtest.h>
 
+#include <cctype>
 #include <cstdio>
 #include <string>
 
 #include "model/explorer.hpp"
+#include "model/programs.hpp"
+#include "model/reduced.hpp"
 
 namespace dsm::sim {
 namespace {
@@ -19,10 +23,8 @@ std::string lines(const std::vector<std::string>& path) {
   return text;
 }
 
-void expect_right(const char* name, const Script& script) {
-  const Program program = script.finish();
-  const Exploration e = explore(program, states_max);
-  std::printf("%-40s %8llu states %8llu transitions %5llu ends\n", name,
+void expect_right(const char* name, const Exploration& e) {
+  std::printf("%-36s %8llu states %8llu transitions %5llu ends\n", name,
               static_cast<unsigned long long>(e.states),
               static_cast<unsigned long long>(e.transitions),
               static_cast<unsigned long long>(e.ends));
@@ -31,177 +33,96 @@ void expect_right(const char* name, const Script& script) {
   EXPECT_GT(e.ends, 0u);
 }
 
-void expect_found(const Script& script, Bug bug) {
-  const Program program = script.finish();
-  const Exploration e = explore(program, states_max, bug);
-  EXPECT_NE(e.failure, "") << name_of(bug) << " was planted and no interleaving shows it";
+class SmallProgram : public testing::TestWithParam<Named> {};
+
+TEST_P(SmallProgram, IsRightAndReducedToTheSameEnds) {
+  const Program program = GetParam().script().finish();
+  const Exploration every = explore(program, states_max);
+  expect_right(GetParam().name, every);
+  const Exploration reduced = explore_reduced(program, states_max);
+  expect_right("  reduced", reduced);
+  EXPECT_EQ(reduced.finals, every.finals);
+  EXPECT_EQ(reduced.outcomes, every.outcomes);
+  EXPECT_LT(reduced.states, every.states);
 }
 
-// A word goes from its home to a reader that had the page before.
-Script home_to_reader() {
-  Script s(2, {0}, 1);
-  s.node(0).acquire(0).write(0, 0).release(0);
-  s.node(1).read(0, 8).acquire(0).read(0, 0).release(0);
-  return s;
+std::string camel_case(const testing::TestParamInfo<Named>& info) {
+  std::string name;
+  bool upper = true;
+  for (const char* c = info.param.name; *c != '\0'; ++c) {
+    if (*c != ' ') name += upper ? static_cast<char>(std::toupper(*c)) : *c;
+    upper = *c == ' ';
+  }
+  return name;
 }
+INSTANTIATE_TEST_SUITE_P(Model, SmallProgram, testing::ValuesIn(small_programs()), camel_case);
 
-// ... and from a writer to the home.
-Script writer_to_home() {
-  Script s(2, {0}, 1);
-  s.node(1).acquire(0).write(0, 0).release(0);
-  s.node(0).acquire(0).read(0, 0).release(0);
-  return s;
-}
-
-// Two nodes write neighbouring bytes of one page between two barriers, and read each other's.
-Script two_writers_and_a_barrier() {
-  Script s(2, {0}, 1);
-  s.node(0).write(0, 0);
-  s.node(1).write(0, 1);
-  s.join_all();
-  s.node(0).read(0, 1);
-  s.node(1).read(0, 0);
-  return s;
-}
-
-// Two threads of a node and two locks share a page that another node is home to.
-Script two_threads_and_two_locks() {
-  Script s(2, {0}, 2);
-  s.node(1, 0);
-  s.node(1, 1);
-  s.node(1, 0).acquire(0).write(0, 0).release(0);
-  s.node(1, 1).acquire(1).write(0, 8).release(1);
-  s.node(0).acquire(1).read(0, 8).release(1);
-  return s;
-}
-
-// One thread's READ is under way when another's lock says that the page is old.
-Script a_notice_meets_a_fetch() {
-  Script s(2, {0}, 1);
-  s.node(1, 0);
-  s.node(1, 1);
-  s.node(0).acquire(0).write(0, 0).release(0);
-  s.node(1, 0).read(0, 8);
-  s.node(1, 1).acquire(0).read(0, 0).release(0);
-  return s;
-}
-
-// The home of one page reads the other.
-Script two_pages_and_two_homes() {
-  Script s(2, {0, 1}, 1);
-  s.node(0).acquire(0).write(0, 0).read(1, 0).release(0);
-  s.node(1).acquire(0).write(1, 0).read(0, 0).release(0);
-  return s;
-}
-
-// The token goes around three nodes.
-Script three_nodes_and_a_lock() {
-  Script s(3, {0}, 1);
-  s.node(1).acquire(0).write(0, 0).release(0);
-  s.node(2).acquire(0).read(0, 0).release(0);
-  return s;
-}
-
-// A sequential page: each stores a word and looks at the other's, without a lock.
-Script two_nodes_race() {
-  Script s(2, {0}, 0, core::Policy::sequential);
-  s.node(0).write(0, 0).read(0, 8);
-  s.node(1).write(0, 8).read(0, 0);
-  return s;
-}
-
-// ... on two pages, with two homes.
-Script two_nodes_race_on_two_pages() {
-  Script s(2, {0, 1}, 0, core::Policy::sequential);
-  s.node(0).write(0, 0).read(1, 8);
-  s.node(1).write(1, 8).read(0, 0);
-  return s;
-}
-
-// Two nodes that are not its home.
-Script three_nodes_race() {
-  Script s(3, {0}, 0, core::Policy::sequential);
-  s.node(1).write(0, 0);
-  s.node(2).read(0, 0);
-  return s;
-}
-
-// One needs two pages at once.
-Script two_nodes_across_a_border() {
-  Script s(2, {0, 1}, 0, core::Policy::sequential);
-  s.node(0).write(0, 60, 8);
-  s.node(1).write(1, 8);
-  return s;
-}
-
-TEST(Model, HomeToReader) {
-  expect_right("home to reader", home_to_reader());
-}
-TEST(Model, WriterToHome) {
-  expect_right("writer to home", writer_to_home());
-}
-TEST(Model, TwoWritersAndABarrier) {
-  expect_right("two writers and a barrier", two_writers_and_a_barrier());
-}
 TEST(Model, TwoThreadsAndTwoLocks) {
-  expect_right("two threads and two locks", two_threads_and_two_locks());
-}
-TEST(Model, ANoticeMeetsAFetch) {
-  expect_right("a notice meets a fetch", a_notice_meets_a_fetch());
-}
-TEST(Model, TwoPagesAndTwoHomes) {
-  expect_right("two pages and two homes", two_pages_and_two_homes());
-}
-TEST(Model, ThreeNodesAndALock) {
-  expect_right("three nodes and a lock", three_nodes_and_a_lock());
+  expect_right("two threads and two locks",
+               explore_reduced(two_threads_and_two_locks().finish(), states_max));
 }
 
-TEST(Model, TwoNodesRace) {
-  expect_right("two nodes race", two_nodes_race());
-}
-TEST(Model, TwoNodesRaceOnTwoPages) {
-  expect_right("two nodes race on two pages", two_nodes_race_on_two_pages());
-}
-TEST(Model, ThreeNodesRace) {
-  expect_right("three nodes race", three_nodes_race());
-}
-TEST(Model, TwoNodesAcrossABorder) {
-  expect_right("two nodes across a border", two_nodes_across_a_border());
+// The model would notice, with the reduction and without.
+struct Finds {
+  Bug bug;
+  const char* program;
+};
+class ModelFinds : public testing::TestWithParam<Finds> {};
+
+TEST_P(ModelFinds, ThePlantedBug) {
+  const Program program = small_program(GetParam().program).script().finish();
+  EXPECT_NE(explore(program, states_max, GetParam().bug).failure, "") << "no interleaving shows it";
+  EXPECT_NE(explore_reduced(program, states_max, GetParam().bug).failure, "")
+      << "the reduction hides it";
 }
 
-// The model would notice.
-TEST(ModelFinds, AMissingFence) {
-  expect_found(home_to_reader(), Bug::missing_fence);
+INSTANTIATE_TEST_SUITE_P(Model, ModelFinds,
+                         testing::Values(Finds{Bug::missing_fence, "home to reader"},
+                                         Finds{Bug::shared_not_written, "home to reader"},
+                                         Finds{Bug::mark_lost, "home to reader"},
+                                         Finds{Bug::fetch_not_poisoned, "a notice meets a fetch"},
+                                         Finds{Bug::release_before_acks, "writer to home"},
+                                         Finds{Bug::lost_notice, "home to reader"},
+                                         Finds{Bug::diff_by_blend, "two writers and a barrier"},
+                                         Finds{Bug::sequential_read_one_sided, "two nodes race"},
+                                         Finds{Bug::granted_before_last_return, "two nodes race"},
+                                         Finds{Bug::returned_before_closed, "two nodes race"},
+                                         Finds{Bug::early_recall_dropped, "three nodes race"}),
+                         [](const auto& test) { return std::string(name_of(test.param.bug)); });
+
+// Whatever bug is planted, the two agree on whether there is something to see.
+TEST(ModelReduced, FindsWhatTheFullModelFinds) {
+  int found = 0;
+  for (const char* name :
+       {"writer to home", "two writers and a barrier", "two nodes across a border"}) {
+    const Program program = small_program(name).script().finish();
+    for (int b = 1; b < core::bug_count; ++b) {
+      const Bug bug = static_cast<Bug>(b);
+      const bool seen = !explore(program, states_max, bug).failure.empty();
+      const bool seen_reduced = !explore_reduced(program, states_max, bug).failure.empty();
+      EXPECT_EQ(seen_reduced, seen) << name_of(bug) << " in " << name;
+      found += seen ? 1 : 0;
+    }
+  }
+  EXPECT_GT(found, 10);
 }
-TEST(ModelFinds, APageSharedAndNotWritten) {
-  expect_found(home_to_reader(), Bug::shared_not_written);
-}
-TEST(ModelFinds, AMarkLost) {
-  expect_found(home_to_reader(), Bug::mark_lost);
-}
-TEST(ModelFinds, AFetchNotPoisoned) {
-  expect_found(a_notice_meets_a_fetch(), Bug::fetch_not_poisoned);
-}
-TEST(ModelFinds, AReleaseBeforeAcks) {
-  expect_found(writer_to_home(), Bug::release_before_acks);
-}
-TEST(ModelFinds, ALostNotice) {
-  expect_found(home_to_reader(), Bug::lost_notice);
-}
-TEST(ModelFinds, ADiffByBlend) {
-  expect_found(two_writers_and_a_barrier(), Bug::diff_by_blend);
-}
-TEST(ModelFinds, ASequentialReadThatIsOneSided) {
-  expect_found(two_nodes_race(), Bug::sequential_read_one_sided);
-}
-TEST(ModelFinds, AGrantBeforeTheLastReturn) {
-  expect_found(two_nodes_race(), Bug::granted_before_last_return);
-}
-TEST(ModelFinds, AReturnBeforeThePageIsClosed) {
-  expect_found(two_nodes_race(), Bug::returned_before_closed);
-}
-TEST(ModelFinds, AnEarlyRecallDropped) {
-  expect_found(three_nodes_race(), Bug::early_recall_dropped);
+
+// Two engines that differ only in what came early to a barrier are two states.
+TEST(EngineHash, TellsWhatCameEarlyToABarrier) {
+  core::Config config;
+  config.nodes = 3;
+  config.space_pages = 1;
+  core::Engine one(config), other(config);
+  const auto receive = [](core::Engine& engine, std::byte content) {
+    core::Effects effects;
+    engine.step(
+        core::Received{NodeId(2), core::BarrierRound{Epoch(0), 0, {{NodeId(2), Bytes{content}}}}},
+        effects);
+  };
+  receive(one, std::byte{1});
+  EXPECT_NE(one.hash(), other.hash()) << "one message";
+  receive(other, std::byte{2});
+  EXPECT_NE(one.hash(), other.hash()) << "the other contribution";
 }
 
 }  // namespace

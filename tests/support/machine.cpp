@@ -80,10 +80,15 @@ void Machine::fence_all() {
   for (std::uint32_t t = 0; t < buffers_.size(); ++t) fence(t);
 }
 
+bool Machine::narrows(PageRun run, Access to) const {
+  const auto first = view_.begin() + static_cast<std::ptrdiff_t>(run.first.value);
+  return std::any_of(first, first + static_cast<std::ptrdiff_t>(run.count),
+                     [&](Access view) { return to < view; });
+}
+
 std::string Machine::change(PageRun run, Access to) {
-  bool narrows = false;
+  const bool takes = narrows(run, to);
   for (std::uint64_t p = run.first.value; p < run.end().value; ++p) {
-    narrows |= to < view_[p];
     if (to == Access::none && has_twin(p))
       return "page " + std::to_string(p) + " is unmapped while it has a twin";
     view_[p] = to;
@@ -91,7 +96,7 @@ std::string Machine::change(PageRun run, Access to) {
   }
   // Taking rights away interrupts every processor that may use them: their earlier stores are
   // visible then.
-  if (narrows) fence_all();
+  if (takes) fence_all();
   return {};
 }
 

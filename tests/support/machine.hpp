@@ -45,13 +45,20 @@ class Machine {
   // The same of bytes that are somewhere else than in the frame.
   std::uint64_t load_over(const std::byte* page_bytes, std::uint32_t thread, std::uint32_t page,
                           std::uint32_t offset, std::uint32_t length) const;
+  const Store& oldest(std::uint32_t thread) const { return buffers_[thread][drained_[thread]]; }
+  template <typename Visit>
+  void each_buffered(std::uint32_t thread, Visit visit) const {
+    for (std::size_t i = drained_[thread]; i < buffers_[thread].size(); ++i)
+      visit(buffers_[thread][i]);
+  }
   void drain_one(std::uint32_t thread);
   void fence(std::uint32_t thread);
   void fence_all();
 
   // Stores into these pages are listed when they become visible, for whoever wants to know.
   void watch(PageRun run, bool on);
-  std::vector<Store>& performed() { return performed_; }
+  const std::vector<Store>& performed() const { return performed_; }
+  void forget_performed() { performed_.clear(); }
 
   // ---- the edge's side. Those that return a string say what the engine may not ask for, or
   // nothing ----
@@ -60,6 +67,7 @@ class Machine {
   Access view(std::uint64_t page) const { return view_[page]; }
   bool has_twin(std::uint64_t page) const { return has_twin_[page] != 0; }
   const std::byte* twin(std::uint64_t page) const { return twins_.data() + page * page_bytes_; }
+  bool narrows(PageRun run, Access to) const;  // takes rights away, and so fences everyone
   std::string change(PageRun run, Access to);
   std::string make_twins(PageRun run);
   void drop_twin(std::uint64_t page) { has_twin_[page] = 0; }

@@ -108,6 +108,24 @@ std::string Oracle::left_team(std::uint32_t node, std::uint32_t team) const {
          " that it was not told to have passed";
 }
 
+std::uint64_t Oracle::hash() const {
+  std::uint64_t h = 0;
+  const auto add = [&](std::uint64_t v) { h = mix(h ^ v) + 0x9e3779b97f4a7c15u; };
+  for (std::size_t i = 0; i + 8 <= memory_.size(); i += 8) {
+    std::uint64_t word;
+    std::memcpy(&word, &memory_[i], sizeof word);
+    add(word);
+  }
+  for (const std::uint32_t holder : holder_) add(holder);
+  for (const Shared& s : shared_) add(std::uint64_t{s.readers} << 32 | s.writers);
+  for (std::size_t n = 0; n < arrived_.size(); ++n)
+    add(std::uint64_t{arrived_[n]} << 32 | passed_[n]);
+  for (const Team& team : teams_)
+    for (std::size_t n = 0; n < team.arrived.size(); ++n)
+      add(std::uint64_t{team.arrived[n]} << 32 | team.passed[n]);
+  return h;
+}
+
 std::string Oracle::left(std::uint32_t node) const {
   if (passed_[node] == arrived_[node]) return {};
   return "node " + std::to_string(node) + " leaves a barrier that it was not told to have passed";

@@ -48,6 +48,7 @@ class Oracle {
   std::string passed_team(std::uint32_t node, std::uint32_t team,
                           const std::vector<Bytes>& payloads);
   std::string left_team(std::uint32_t node, std::uint32_t team) const;
+  std::uint64_t hash() const;  // of what decides later answers
   std::uint32_t arrivals_team(std::uint32_t node, std::uint32_t team) const {
     return teams_[team].arrived[node];
   }

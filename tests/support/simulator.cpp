@@ -67,16 +67,21 @@ Simulator::Simulator(const Program& program, const Physics& physics, std::uint64
     core::Config config = program.config;
     config.self = NodeId(node);
     config.bug = bug;
-    engines_.emplace_back(config);
+    core::Engine engine(config);
     for (std::uint32_t team = 0; team < program.teams.size(); ++team) {
       const std::vector<NodeId>& members = program.teams[team];
       core::Effects none;
       if (std::find(members.begin(), members.end(), NodeId(node)) != members.end())
-        engines_.back().step(core::AddTeam{TeamId(team), members}, none);
+        engine.step(core::AddTeam{TeamId(team), members}, none);
     }
-    machines_.emplace_back(program);
+    engines_.push_back(std::move(engine));
+    machines_.push_back(Machine(program));
     nodes_.push_back({std::vector<Thread>(program.nodes[node].size()), {}});
   }
+  std::size_t threads = 0;
+  for (const auto& node : program.nodes) threads = std::max(threads, node.size());
+  parts_ = Parts(n, static_cast<std::uint32_t>(threads),
+                 static_cast<std::uint32_t>(program.config.space_pages));
   channels_.resize(std::size_t{n} * n);
   reading_.resize(n * program.config.space_pages);
   flying_.resize(program.locks.size());
@@ -124,6 +129,7 @@ void Simulator::run() {
 
 void Simulator::perform(std::size_t choice) {
   exploring_ = true;
+  footprint_ = {};
   const Action action = pending_[choice];
   pending_[choice] = pending_.back();
   pending_.pop_back();
@@ -202,6 +208,7 @@ void Simulator::step(std::uint32_t node, const core::Event& event, Packet packet
     index = free_executors_.back();
     free_executors_.pop_back();
   }
+  writes(Part::engine, node);
   Executor& executor = executors_[index];
   executor.used = true;
   executor.node = node;
@@ -214,7 +221,7 @@ void Simulator::step(std::uint32_t node, const core::Event& event, Packet packet
                 to_string(event).c_str());
   const auto* received = std::get_if<core::Received>(&event);
   if (received != nullptr) count_token(received->message, false);
-  engines_[node].step(event, executor.effects);
+  engines_.change(node).step(event, executor.effects);
   for (const core::Effect& effect : executor.effects.list())
     if (const auto* send = std::get_if<core::Send>(&effect)) count_token(send->message, true);
   if (tracing_)
@@ -230,6 +237,7 @@ void Simulator::step(std::uint32_t node, const core::Event& event, Packet packet
 // ---- threads ----
 
 void Simulator::advance(std::uint32_t node, std::uint32_t thread, std::uint32_t operations) {
+  writes(Part::thread, node, thread);
   Thread& t = nodes_[node].threads[thread];
   if (spans_on_) spans_[node][thread].back().ended = now_;
   t.waiting = Waiting::no;
@@ -246,6 +254,7 @@ void Simulator::advance(std::uint32_t node, std::uint32_t thread, std::uint32_t 
 }
 
 void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
+  writes(Part::thread, node, thread);
   Thread& t = nodes_[node].threads[thread];
   const Op& op = program_->nodes[node][thread][t.next];
   const Ticket me(thread);
@@ -283,6 +292,8 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
     case Do::release:
       fence(node, thread);
       oracle_.released(op.arg);
+      writes(Part::holder, 0, op.arg);
+      writes(Part::loans, node);
       advance(node, thread);
       if (Loan& loan = loan_of(node, op.arg); loan == Loan::held) {
         loan = Loan::free;
@@ -290,12 +301,15 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
       }
       return step(node, core::Release{program_->locks[op.arg]});
     case Do::take:
+      writes(Part::program, 0);
       if (Baton& b = batons_[op.arg]; b.lies && b.lock == op.lock) b = {false, 0, node, thread};
       return advance(node, thread);
     case Do::give:
+      writes(Part::program, 0);
       if (has(node, thread, op.arg)) batons_[op.arg] = {true, op.lock, 0, 0};
       return advance(node, thread);
     case Do::if_has:
+      reads(Part::program, 0);
       return advance(node, thread, has(node, thread, op.arg) ? 1 : op.skip);
     case Do::acquire_shared:
     case Do::try_acquire_shared:
@@ -345,15 +359,17 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
       return step(node, core::Unpin{run});
     }
     case Do::add_region: {
+      footprint_.everything();
       const core::Region& region = program_->regions[op.arg];
       oracle_.zero(region.run());
       for (PageId p = region.run().first; p < region.run().end(); ++p)
-        if (region.home(p) == NodeId(node)) machines_[node].make_home({p, 1});
-      machines_[node].watch(region.run(), region.policy() == core::Policy::sequential);
+        if (region.home(p) == NodeId(node)) machines_.change(node).make_home({p, 1});
+      machines_.change(node).watch(region.run(), region.policy() == core::Policy::sequential);
       advance(node, thread);
       return step(node, core::AddRegion{region});
     }
     case Do::drop_region:
+      footprint_.everything();
       t.waiting = Waiting::drop;
       return step(node, core::DropRegion{me, program_->regions[op.arg].id()});
   }
@@ -368,6 +384,7 @@ void Simulator::give_up_later(std::uint32_t node, std::uint32_t thread) {
 // The engine may have granted it already: its Wake is then among the effects still to be carried
 // out.
 void Simulator::give_up(std::uint32_t node, std::uint32_t thread, std::uint64_t op) {
+  reads(Part::thread, node, thread);
   const Thread& t = nodes_[node].threads[thread];
   if (t.next != op || t.waiting != Waiting::lock) return;
   const Op& waits = program_->nodes[node][thread][t.next];
@@ -378,9 +395,11 @@ void Simulator::give_up(std::uint32_t node, std::uint32_t thread, std::uint64_t 
 
 // A lock that the engine has lent, and that is free: it does not hear of it.
 bool Simulator::take_loan(std::uint32_t node, std::uint32_t thread, std::uint32_t lock) {
+  writes(Part::loans, node);
   Loan& loan = loan_of(node, lock);
   if (loan != Loan::free) return false;
   loan = Loan::held;
+  writes(Part::holder, 0, lock);
   if (std::string wrong = oracle_.acquired(lock, node, thread); !wrong.empty()) fail(wrong);
   advance(node, thread, behind(node, thread));
   return true;
@@ -407,26 +426,31 @@ void Simulator::arrive_team(std::uint32_t node, std::uint32_t thread, std::uint3
 bool Simulator::access(std::uint32_t node, std::uint32_t thread, const Op& op) {
   if (is_sequential(node, PageId(op.page))) return access_sequential(node, thread, op);
   Thread& t = nodes_[node].threads[thread];
-  Machine& machine = machines_[node];
-  const bool writes = op.what == Do::write || op.what == Do::set;
+  const bool stores = op.what == Do::write || op.what == Do::set;
   if (physics_.reclaim_one_in != 0 && random_.one_in(physics_.reclaim_one_in))
-    machine.reclaim(op.page);
-  if (!machine.allows(op.page, writes)) {
-    machine.fence(thread);  // a trap enters the kernel, and the runtime takes a mutex
+    machines_.change(node).reclaim(op.page);
+  const Machine& machine = machines_[node];
+  reads(Part::view, node, op.page);
+  if (!machine.allows(op.page, stores)) {
+    empties(node, thread);
+    machines_.change(node).fence(thread);  // a trap enters the kernel, and the runtime takes a mutex
     t.waiting = Waiting::access;
     ++statistics_.faults;
     if (++t.tries > tries_max) fail("an access is never let through");
-    step(node, core::Fault{Ticket(thread), PageId(op.page), writes ? Access::write : Access::read});
+    step(node, core::Fault{Ticket(thread), PageId(op.page), stores ? Access::write : Access::read});
     return false;
   }
   const std::uint64_t expected = oracle_.expected(op.page, op.offset, op.length);
-  if (!writes) {
+  if (!stores) {
+    reads(Part::frame, node, op.page);
+    reads(Part::stores, node, thread);
     const std::uint64_t found = machine.load(thread, op.page, op.offset, op.length);
     fingerprint_ = mix(fingerprint_ ^ found);
     if (op.what == Do::observe) {
       registers_[op.arg] = static_cast<std::uint8_t>(found);
       return true;
     }
+    reads(Part::word, 0, op.page);
     if (found != expected) {
       char text[200];
       std::snprintf(text, sizeof text,
@@ -438,8 +462,10 @@ bool Simulator::access(std::uint32_t node, std::uint32_t thread, const Op& op) {
     return true;
   }
   const std::uint64_t bytes = store_value(node, thread, expected);
+  writes(Part::word, 0, op.page);
+  writes(Part::stores, node, thread);
   oracle_.write(op.page, op.offset, op.length, bytes);
-  machine.store(thread, op.page, op.offset, op.length, bytes);
+  machines_.change(node).store(thread, op.page, op.offset, op.length, bytes);
   begin_draining(node, thread);
   return true;
 }
@@ -465,9 +491,11 @@ void Simulator::begin_draining(std::uint32_t node, std::uint32_t thread) {
 
 void Simulator::drain(std::uint32_t node, std::uint32_t thread) {
   Thread& t = nodes_[node].threads[thread];
-  Machine& machine = machines_[node];
+  Machine& machine = machines_.change(node);
   t.draining = false;
+  writes(Part::stores, node, thread);
   if (machine.buffered(thread) == 0) return;
+  writes(Part::frame, node, machine.oldest(thread).page);
   machine.drain_one(thread);
   if (machine.buffered(thread) == 0) return;
   t.draining = true;
@@ -477,7 +505,15 @@ void Simulator::drain(std::uint32_t node, std::uint32_t thread) {
 // Entering the runtime takes its mutex, which is a full fence. Without it the engine reads the
 // marks too early (PROTOCOL.md B6).
 void Simulator::fence(std::uint32_t node, std::uint32_t thread) {
-  if (bug_ != core::Bug::missing_fence) machines_[node].fence(thread);
+  if (bug_ == core::Bug::missing_fence) return;
+  empties(node, thread);
+  if (machines_[node].buffered(thread) > 0) machines_.change(node).fence(thread);
+}
+
+void Simulator::empties(std::uint32_t node, std::uint32_t thread) {
+  writes(Part::stores, node, thread);
+  machines_[node].each_buffered(
+      thread, [&](const Machine::Store& s) { writes(Part::frame, node, s.page); });
 }
 
 Simulator::Span Simulator::span(std::uint32_t node, std::uint32_t thread, std::uint32_t op) const {

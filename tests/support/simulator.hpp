@@ -24,10 +24,12 @@
 #include "dsm/core/effect.hpp"
 #include "dsm/core/engine.hpp"
 #include "dsm/core/event.hpp"
+#include "support/footprint.hpp"
 #include "support/machine.hpp"
 #include "support/oracle.hpp"
 #include "support/program.hpp"
 #include "support/random.hpp"
+#include "support/shared_values.hpp"
 
 namespace dsm::sim {
 
@@ -99,6 +101,19 @@ class Simulator {
   std::string describe(std::size_t choice) const;
   // Whether it is an operation of a program's thread, behind its first join.
   bool is_past_first_join(std::size_t choice) const;
+  // Effects that commute with everything are carried out with the one before them (is_mover in
+  // simulator_effects.cpp). Off at first.
+  void carry_movers(bool on) { carrying_movers_ = on; }
+  // What the last action used.
+  const Footprint& footprint() const { return footprint_; }
+  // An action's number along this path: an action that waits keeps it, and those that an action
+  // makes have numbers from what made() was before.
+  std::uint64_t number(std::size_t choice) const { return pending_[choice].order; }
+  std::uint64_t made() const { return orders_; }
+  // What the action is: equal for equal actions of equal states, along any path.
+  std::uint64_t identity(std::size_t choice) const { return identity_of(pending_[choice]); }
+  // Small: it is likely to meet nothing of other actions, so an explorer does well to begin there.
+  int rank(std::size_t choice) const;
 
  private:
   using Packet = std::shared_ptr<const Bytes>;
@@ -128,6 +143,7 @@ class Simulator {
     std::uint32_t node = 0;
     std::uint32_t index = 0;  // thread, executor, message, channel's peer, transfer
     PageRun run;              // of cancel: its first is the operation
+    mutable std::uint64_t identity = 0;  // 0: not yet asked for
   };
   struct Later {
     bool operator()(const Action& a, const Action& b) const {
@@ -255,6 +271,23 @@ class Simulator {
   void fence(std::uint32_t node, std::uint32_t thread);
   void step(std::uint32_t node, const core::Event& event, Packet packet = nullptr);
   void fail(std::string what);
+  void reads(Part part, std::uint32_t node, std::uint64_t which = 0) {
+    footprint_.read(parts_.bit(part, node, which));
+  }
+  void writes(Part part, std::uint32_t node, std::uint64_t which = 0) {
+    footprint_.write(parts_.bit(part, node, which));
+  }
+  void reads(Part part, std::uint32_t node, PageRun run) {
+    for (PageId p = run.first; p < run.end(); ++p) reads(part, node, p.value);
+  }
+  void writes(Part part, std::uint32_t node, PageRun run) {
+    for (PageId p = run.first; p < run.end(); ++p) writes(part, node, p.value);
+  }
+  void empties(std::uint32_t node, std::uint32_t thread);  // its store buffer, into the frames
+  void empty_all(std::uint32_t node) {
+    for (std::uint32_t t = 0; t < nodes_[node].threads.size(); ++t) empties(node, t);
+  }
+  std::uint64_t identity_of(const Action& action) const;
 
   // simulator_effects.cpp: the edge and the network
   void post_transfers(std::uint32_t node, const core::Effects& effects);
@@ -304,13 +337,18 @@ class Simulator {
   Random random_;
   core::Bug bug_;
   bool checking_ = true, tracing_ = false, spans_on_ = false, exploring_ = false;
+  bool carrying_movers_ = false;
+  // an access to two missing pages traps at the higher (an explorer's choice; otherwise by chance)
+  bool higher_traps_ = false;
+  Parts parts_;
+  Footprint footprint_;  // of the last action
   std::uint64_t now_ = 0;
   std::uint64_t orders_ = 0;
   std::uint64_t fingerprint_ = 0;
   std::string failure_;
   std::vector<Action> pending_;  // a heap by Later, unless an explorer chooses
-  std::vector<core::Engine> engines_;
-  std::vector<Machine> machines_;
+  SharedValues<core::Engine> engines_;
+  SharedValues<Machine> machines_;
   std::vector<Node> nodes_;
   std::vector<Baton> batons_;
   std::vector<std::uint8_t> registers_;

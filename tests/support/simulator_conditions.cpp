@@ -14,6 +14,7 @@ void Simulator::wait(std::uint32_t node, std::uint32_t thread, const Op& op) {
   t.waiting = Waiting::registering;
   t.notified = false;
   ++t.waits;
+  writes(Part::program, 0);
   if (waits_begun_.size() <= op.count) waits_begun_.resize(op.count + 1);
   ++waits_begun_[op.count];
   step(node,
@@ -23,11 +24,13 @@ void Simulator::wait(std::uint32_t node, std::uint32_t thread, const Op& op) {
     for (std::uint32_t other = 0; other < nodes_[n].threads.size(); ++other)
       if (nodes_[n].threads[other].waiting == Waiting::waits) {
         nodes_[n].threads[other].waiting = Waiting::no;
+        writes(Part::thread, n, other);
         schedule(ActionKind::operate, n, other, local_delay());
       }
 }
 
 void Simulator::await_waits(std::uint32_t node, std::uint32_t thread, const Op& op) {
+  writes(Part::program, 0);
   if (waits_begun_.size() > op.arg && waits_begun_[op.arg] >= op.count)
     return advance(node, thread);
   nodes_[node].threads[thread].waiting = Waiting::waits;
@@ -38,6 +41,9 @@ void Simulator::registered(std::uint32_t node, std::uint32_t thread) {
   Thread& t = nodes_[node].threads[thread];
   const Op& op = program_->nodes[node][thread][t.next];
   t.waiting = Waiting::notification;
+  writes(Part::thread, node, thread);
+  writes(Part::holder, 0, op.arg);
+  writes(Part::loans, node);
   if (op.time != 0)
     schedule(ActionKind::expire, node, thread, delay_up_to(op.time), {PageId(t.waits), 1});
   oracle_.released(op.arg);
@@ -50,6 +56,7 @@ void Simulator::registered(std::uint32_t node, std::uint32_t thread) {
 }
 
 void Simulator::expire(const Action& action) {
+  reads(Part::thread, action.node, action.index);
   const Thread& t = nodes_[action.node].threads[action.index];
   if (t.waiting != Waiting::notification || t.waits != action.run.first.value) return;
   step(action.node, core::Unregister{Ticket(waiter_tickets + action.index)});
@@ -58,6 +65,7 @@ void Simulator::expire(const Action& action) {
 void Simulator::notified(std::uint32_t node, std::uint32_t thread, bool granted) {
   Thread& t = nodes_[node].threads.at(thread);
   const Op& op = program_->nodes[node][thread].at(t.next);
+  writes(Part::thread, node, thread);
   if (t.waiting == Waiting::registering) {  // its effect overtook that of the registration
     t.notified_early = true;
     return;

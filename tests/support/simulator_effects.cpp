@@ -15,6 +15,13 @@ namespace {
 
 constexpr std::uint32_t piece_bytes = 64;  // what a READ takes at one time
 
+// A message that leaves early can arrive late; a READ that is posted early can take effect late.
+bool is_mover(const core::Effect& effect) {
+  return std::holds_alternative<core::Send>(effect) ||
+         std::holds_alternative<core::Fetch>(effect) ||
+         std::holds_alternative<core::Unmark>(effect) || std::holds_alternative<core::Hold>(effect);
+}
+
 }  // namespace
 
 // One-sided operations reach a home in the order of the steps that ask for them, though each is
@@ -55,7 +62,9 @@ void Simulator::post_transfers(std::uint32_t node, const core::Effects& effects)
 void Simulator::run_effects(std::uint32_t index, bool may_wait) {
   Executor& executor = executors_[index];
   while (executor.next < executor.effects.list().size() && failure_.empty()) {
-    if (std::exchange(may_wait, true) && random_.below(100) >= physics_.at_once_percent)
+    if (std::exchange(may_wait, true) &&
+        !(carrying_movers_ && is_mover(executor.effects.list()[executor.next])) &&
+        random_.below(100) >= physics_.at_once_percent)
       return schedule(ActionKind::effect, executor.node, index, delay_up_to(physics_.effect_max));
     ++statistics_.effects;
     if (!carry_out(executor, executor.effects.begin()[executor.next]))
@@ -70,7 +79,7 @@ void Simulator::run_effects(std::uint32_t index, bool may_wait) {
 
 bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
   const std::uint32_t node = executor.node;
-  Machine& machine = machines_[node];
+  Machine& machine = machines_.change(node);
   const auto must = [&](std::string complaint) {
     if (!complaint.empty()) fail("node " + std::to_string(node) + ": " + complaint);
   };
@@ -84,16 +93,29 @@ bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
         } else if constexpr (std::is_same_v<E, core::DrainMarks>) {
           drain_marks(node, e.id);
         } else if constexpr (std::is_same_v<E, core::Change>) {
+          writes(Part::view, node, e.run);
+          for (PageId p = e.run.first; p < e.run.end(); ++p)
+            if (is_sequential(node, p))
+              for (std::uint32_t other = 0; other < nodes_.size(); ++other)
+                reads(Part::view, other, p.value);
+          if (machine.narrows(e.run, e.to)) empty_all(node);
           must(machine.change(e.run, e.to));
           for (PageId p = e.run.first; p < e.run.end(); ++p) check_single_writer(p);
           schedule(ActionKind::changed, node, 0, delay_up_to(physics_.notice_max), e.run);
         } else if constexpr (std::is_same_v<E, core::Twin>) {
+          reads(Part::view, node, e.run);
+          reads(Part::frame, node, e.run);
+          writes(Part::twin, node, e.run);
           must(machine.make_twins(e.run));
         } else if constexpr (std::is_same_v<E, core::SendDiff>) {
           send_diff(node, e);
         } else if constexpr (std::is_same_v<E, core::ApplyDiff>) {
           return apply_diff(executor, e);
         } else if constexpr (std::is_same_v<E, core::Punch>) {
+          writes(Part::view, node, e.run);
+          writes(Part::frame, node, e.run);
+          writes(Part::twin, node, e.run);
+          empty_all(node);
           for (PageId p = e.run.first; p < e.run.end(); ++p)
             if (reading_[node * program_->config.space_pages + p.value] != 0)
               fail("node " + std::to_string(node) + " gives back the frame of page " +
@@ -117,6 +139,7 @@ bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
         } else {
           static_assert(std::is_same_v<E, core::Passed>);
           const auto who = static_cast<std::uint32_t>(e.who.value);
+          reads(Part::thread, node, who);
           const Thread& t = nodes_[node].threads.at(who);
           const Op& op = program_->nodes[node][who][t.next];
           must(t.waiting == Waiting::team ? oracle_.passed_team(node, op.arg, e.payloads)
@@ -162,6 +185,7 @@ void Simulator::wake(std::uint32_t node, const core::Wake& wake) {
                     wake.granted);
   Node& here = nodes_[node];
   if (thread >= here.threads.size()) return fail("a thread is woken that does not exist");
+  writes(Part::thread, node, thread);
   Thread& t = here.threads[thread];
   const Op& op = program_->nodes[node][thread][t.next];
   switch (std::exchange(t.waiting, Waiting::no)) {
@@ -183,10 +207,12 @@ void Simulator::wake(std::uint32_t node, const core::Wake& wake) {
         return advance(node, thread, op.skip);
       }
       if (op.mode != sync::Mode::none) {
+        writes(Part::holder, 0, program_->locks.size() + op.arg);
         if (std::string wrong = oracle_.acquired_shared(op.arg, op.mode); !wrong.empty())
           return fail(wrong);
         return advance(node, thread);
       }
+      writes(Part::holder, 0, op.arg);
       if (std::string wrong = oracle_.acquired(op.arg, node, thread); !wrong.empty())
         return fail(wrong);
       return advance(node, thread, behind(node, thread));
@@ -212,6 +238,7 @@ void Simulator::wake(std::uint32_t node, const core::Wake& wake) {
 // ---- locks on loan ----
 
 void Simulator::lend(std::uint32_t node, LockId lock) {
+  writes(Part::loans, node);
   const std::uint32_t index = index_of(lock);
   Loan& loan = loan_of(node, index);
   if (loan == Loan::early) schedule(ActionKind::lock_back, node, 2 * index, local_delay());
@@ -219,6 +246,7 @@ void Simulator::lend(std::uint32_t node, LockId lock) {
 }
 
 void Simulator::recall(std::uint32_t node, LockId lock) {
+  writes(Part::loans, node);
   const std::uint32_t index = index_of(lock);
   Loan& loan = loan_of(node, index);
   if (loan != Loan::kept)
@@ -231,8 +259,9 @@ void Simulator::recall(std::uint32_t node, LockId lock) {
 void Simulator::drain_marks(std::uint32_t node, std::uint64_t id) {
   // The threads whose stores matter have entered the runtime before, and that was their fence; see
   // fence().
-  Machine& machine = machines_[node];
+  Machine& machine = machines_.change(node);
   for (std::uint32_t reader = 0; reader < nodes_.size(); ++reader) {
+    writes(Part::ring, node, reader);
     while (const auto entry = machine.next_mark(NodeId(reader), engines_[node].epoch())) {
       machine.consume_mark(NodeId(reader));
       step(node, core::Marked{NodeId(reader), entry->run, entry->epoch, entry->added});
@@ -245,8 +274,11 @@ void Simulator::drain_marks(std::uint32_t node, std::uint64_t id) {
 // ---- diffs ----
 
 void Simulator::send_diff(std::uint32_t node, const core::SendDiff& diff) {
-  Machine& machine = machines_[node];
+  Machine& machine = machines_.change(node);
   const std::uint32_t size = machine.page_bytes();
+  reads(Part::view, node, diff.run);
+  reads(Part::frame, node, diff.run);
+  writes(Part::twin, node, diff.run);
   Bytes body;
   PageRun changed{diff.run.first, 0}, same{diff.run.first, 0};
   const auto flush = [&](PageId next) {
@@ -283,8 +315,9 @@ void Simulator::send_diff(std::uint32_t node, const core::SendDiff& diff) {
 
 // False: the words of a planted blend were loaded and are stored the next time.
 bool Simulator::apply_diff(Executor& executor, const core::ApplyDiff& diff) {
-  Machine& machine = machines_[executor.node];
+  Machine& machine = machines_.change(executor.node);
   const std::size_t size = machine.page_bytes();
+  writes(Part::frame, executor.node, diff.run);
   const auto wrong = [&] { fail("the body of a diff is malformed"); };
   if (bug_ != core::Bug::diff_by_blend) {
     const auto frame = [&](std::uint64_t i) { return machine.frame(diff.run.first.value + i); };
@@ -329,6 +362,7 @@ void Simulator::post(std::uint32_t node, NodeId home, PageRun run,
       statistics_.one_sided_bytes += t.run.count * program_->page_bytes;
       for (PageId p = t.run.first; p < t.run.end(); ++p)
         ++reading_[node * program_->config.space_pages + p.value];
+      reads(Part::twin, node, t.run);
     }
     break;
   }
@@ -361,10 +395,13 @@ void Simulator::channel(std::uint32_t node, std::uint32_t home) {
     t.marked = true;
     const core::MarkEntry entry{t.run, t.epoch, t.fetch};
     const std::uint64_t word = core::encode_mark(entry, *t.slot, program_->config.mark_ring_slots);
-    machines_[home].write_mark(NodeId(node), *t.slot, word);
+    machines_.change(home).write_mark(NodeId(node), *t.slot, word);
+    writes(Part::ring, home, node);
   } else {
     const std::uint32_t count =
         std::min(bytes - t.read, piece_bytes * (exploring_ ? 1 : random_.between(1, 4)));
+    for (std::uint32_t at = t.read; at < t.read + count; at += piece_bytes)
+      reads(Part::frame, home, t.run.first.value + at / program_->page_bytes);
     std::memcpy(t.data.data() + t.read, machines_[home].frame(t.run.first.value) + t.read, count);
     t.read += count;
   }
@@ -382,7 +419,9 @@ void Simulator::channel(std::uint32_t node, std::uint32_t home) {
 
 void Simulator::place(std::uint32_t node, std::uint32_t index) {
   const Transfer& t = transfers_[index];
-  Machine& machine = machines_[node];
+  Machine& machine = machines_.change(node);
+  reads(Part::view, node, t.run);
+  writes(Part::frame, node, t.run);
   for (PageId p = t.run.first; p < t.run.end(); ++p)
     if (machine.view(p.value) != Access::none)
       fail("bytes of a READ are placed into page " + std::to_string(p.value) + " of node " +
@@ -394,6 +433,7 @@ void Simulator::place(std::uint32_t node, std::uint32_t index) {
 void Simulator::complete(std::uint32_t node, std::uint32_t index) {
   Transfer& t = transfers_[index];
   const PageRun run = t.run;
+  reads(Part::twin, node, run);
   for (PageId p = run.first; p < run.end(); ++p)
     --reading_[node * program_->config.space_pages + p.value];
   t.used = false;

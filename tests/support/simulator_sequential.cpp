@@ -21,7 +21,7 @@ namespace {
 // that a try is lost to the kernel's reclaim, to an eviction, or to another thread's fault.
 constexpr std::uint32_t tries_enough = 60;
 
-struct Part {
+struct Piece {
   std::uint32_t page = 0, offset = 0, length = 0, shift = 0;
 };
 
@@ -34,26 +34,28 @@ bool Simulator::is_sequential(std::uint32_t node, PageId page) const {
 
 bool Simulator::access_sequential(std::uint32_t node, std::uint32_t thread, const Op& op) {
   Thread& t = nodes_[node].threads[thread];
-  Machine& machine = machines_[node];
-  const bool writes = op.what == Do::write || op.what == Do::set;
+  const bool stores = op.what == Do::write || op.what == Do::set;
   if (t.trapped != core::no_page) {
     step(node, core::Retry{std::exchange(t.trapped, core::no_page), t.behind});
     if (!failure_.empty()) return false;
   }
   const std::uint32_t first = std::min<std::uint32_t>(op.length, program_->page_bytes - op.offset);
-  const Part parts[] = {{op.page, op.offset, first, 0},
-                        {op.page + 1, 0, op.length - first, 8 * first}};
+  const Piece parts[] = {{op.page, op.offset, first, 0},
+                         {op.page + 1, 0, op.length - first, 8 * first}};
   const std::size_t count = first < op.length ? 2 : 1;
   if (physics_.reclaim_one_in != 0 && random_.one_in(physics_.reclaim_one_in))
-    machine.reclaim(parts[random_.below(count)].page);
+    machines_.change(node).reclaim(parts[random_.below(count)].page);
 
   // Which of two missing pages traps is the processor's choice.
   std::uint32_t missing = ~0u;
+  for (std::size_t i = 0; i < count; ++i) reads(Part::view, node, parts[i].page);
   for (std::size_t i = 0; i < count; ++i)
-    if (!machine.allows(parts[i].page, writes) && (missing == ~0u || random_.one_in(2)))
+    if (!machines_[node].allows(parts[i].page, stores) &&
+        (missing == ~0u || (exploring_ ? higher_traps_ : random_.one_in(2))))
       missing = parts[i].page;
   if (missing != ~0u) {
-    machine.fence(thread);
+    empties(node, thread);
+    machines_.change(node).fence(thread);
     t.waiting = Waiting::access;
     ++statistics_.faults;
     if (++t.tries > tries_enough) fail("an access is never let through");
@@ -61,19 +63,23 @@ bool Simulator::access_sequential(std::uint32_t node, std::uint32_t thread, cons
     t.behind = t.last < t.trapped ? t.last : core::no_page;
     t.last = t.trapped;
     step(node,
-         core::Fault{Ticket(thread), t.trapped, writes ? Access::write : Access::read, t.behind});
+         core::Fault{Ticket(thread), t.trapped, stores ? Access::write : Access::read, t.behind});
     return false;
   }
 
   note_performed(node);
+  const Machine& machine = machines_[node];
   std::uint64_t expected = 0, found = 0;
   for (std::size_t i = 0; i < count; ++i) {
-    const Part& p = parts[i];
+    const Piece& p = parts[i];
+    reads(Part::word, 0, p.page);
+    reads(Part::frame, node, p.page);
+    reads(Part::stores, node, thread);
     expected |= machine.load_over(oracle_.page(p.page), thread, p.page, p.offset, p.length)
                 << p.shift;
     found |= machine.load(thread, p.page, p.offset, p.length) << p.shift;
   }
-  if (!writes) {
+  if (!stores) {
     fingerprint_ = mix(fingerprint_ ^ found);
     if (spans_on_) spans_[node][thread][t.next].found = found;
     if (op.what == Do::observe) registers_[op.arg] = static_cast<std::uint8_t>(found);
@@ -86,9 +92,11 @@ bool Simulator::access_sequential(std::uint32_t node, std::uint32_t thread, cons
     fail(text);
     return true;
   }
+  writes(Part::stores, node, thread);
   const std::uint64_t bytes = store_value(node, thread, expected);
   for (std::size_t i = 0; i < count; ++i)
-    machine.store(thread, parts[i].page, parts[i].offset, parts[i].length, bytes >> parts[i].shift);
+    machines_.change(node).store(thread, parts[i].page, parts[i].offset, parts[i].length,
+                                 bytes >> parts[i].shift);
   begin_draining(node, thread);
   return true;
 }
@@ -99,14 +107,17 @@ std::uint64_t Simulator::found(std::uint32_t node, std::uint32_t thread, std::ui
 
 // Stores of this node that have become visible since the last time.
 void Simulator::note_performed(std::uint32_t node) {
+  if (machines_[node].performed().empty()) return;
   for (const Machine::Store& s : machines_[node].performed()) {
     oracle_.write(s.page, s.offset, s.length, s.bytes);
+    writes(Part::word, 0, s.page);
+    for (std::uint32_t other = 0; other < nodes_.size(); ++other) reads(Part::view, other, s.page);
     for (std::uint32_t other = 0; other < nodes_.size(); ++other)
       if (other != node && machines_[other].view(s.page) != Access::none)
         fail("a store of node " + std::to_string(node) + " becomes visible in page " +
              std::to_string(s.page) + " while node " + std::to_string(other) + " has access");
   }
-  machines_[node].performed().clear();
+  machines_.change(node).forget_performed();
 }
 
 void Simulator::check_single_writer(PageId page) {
@@ -146,18 +157,23 @@ void Simulator::check_newest(PageId page) {
 // Ends are told when somebody wants to know, and no earlier: the engine has to ask.
 void Simulator::begin_tenures(std::uint32_t node, const core::Effects& effects) {
   for (const core::Effect& effect : effects.list())
-    if (const auto* hold = std::get_if<core::Hold>(&effect))
+    if (const auto* hold = std::get_if<core::Hold>(&effect)) {
+      writes(Part::loans, node);
       nodes_[node].tenures.push_back(
           {hold->page, hold->tenure, now_ + delay_up_to(physics_.tenure_max)});
+    }
 }
 
 void Simulator::hasten(std::uint32_t node) {
+  writes(Part::loans, node);
   for (const Tenure& t : std::exchange(nodes_[node].tenures, {}))
     schedule(ActionKind::held, node, t.number, t.end > now_ ? t.end - now_ : 0, {t.page, 1});
 }
 
 void Simulator::send_page(std::uint32_t node, const core::SendPage& effect) {
   const Machine& machine = machines_[node];
+  reads(Part::view, node, effect.page.value);
+  reads(Part::frame, node, effect.page.value);
   if (machine.view(effect.page.value) == Access::write)
     fail("page " + std::to_string(effect.page.value) + " is sent while the program may write it");
   core::Message message = effect.message;
@@ -169,7 +185,9 @@ void Simulator::send_page(std::uint32_t node, const core::SendPage& effect) {
 }
 
 void Simulator::fill_page(std::uint32_t node, const core::FillPage& effect) {
-  Machine& machine = machines_[node];
+  Machine& machine = machines_.change(node);
+  reads(Part::view, node, effect.page.value);
+  writes(Part::frame, node, effect.page.value);
   if (machine.view(effect.page.value) != Access::none)
     fail("page " + std::to_string(effect.page.value) + " of node " + std::to_string(node) +
          " is filled while the program sees it");

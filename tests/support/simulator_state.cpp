@@ -1,6 +1,7 @@
 // The state of a simulation as a number and as words, for explorers. Times are no part of it: an
 // explorer has none.
 #include <algorithm>
+#include <cstring>
 #include <span>
 #include <string>
 #include <variant>
@@ -20,7 +21,11 @@ class Hash {
   }
   void add(ByteView bytes) {
     add(bytes.size());
-    for (const std::byte b : bytes) add(std::to_integer<std::uint64_t>(b));
+    for (; !bytes.empty(); bytes = bytes.subspan(std::min<std::size_t>(8, bytes.size()))) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, bytes.data(), std::min<std::size_t>(8, bytes.size()));
+      add(word);
+    }
   }
   std::uint64_t value() const { return value_; }
 
@@ -45,66 +50,71 @@ void add(Hash& h, const core::Effect& effect) {
 
 }  // namespace
 
+std::uint64_t Simulator::identity_of(const Action& a) const {
+  if (a.identity != 0) return a.identity;
+  Hash h;
+  h.add(static_cast<std::uint64_t>(a.kind));
+  h.add(a.node);
+  h.add(a.run);
+  switch (a.kind) {
+    case ActionKind::arrive:
+      h.add(messages_[a.index].from);
+      h.add(ByteView(*messages_[a.index].packet));
+      break;
+    case ActionKind::place:
+    case ActionKind::complete: {
+      const Transfer& t = transfers_[a.index];
+      h.add(t.run);
+      h.add(t.slot.value_or(~std::uint64_t{0}));
+      h.add(ByteView(t.data));
+      break;
+    }
+    case ActionKind::effect: {
+      const Executor& e = executors_[a.index];
+      for (std::size_t i = e.next; i < e.effects.list().size(); ++i) add(h, e.effects.list()[i]);
+      h.add(ByteView(e.blended));
+      break;
+    }
+    case ActionKind::operate:
+    case ActionKind::drain:
+    case ActionKind::channel:
+    case ActionKind::expire:
+    case ActionKind::held:
+    case ActionKind::cancel:
+    case ActionKind::lock_back:
+      h.add(a.index);
+      break;
+    case ActionKind::changed:
+    case ActionKind::diff_home:
+    case ActionKind::punched:
+    case ActionKind::page_sent:
+    case ActionKind::filled:
+      break;
+  }
+  return a.identity = h.value();
+}
+
 // Pending actions and messages count as sets: which was made first does not matter.
 std::uint64_t Simulator::hash() const {
   std::uint64_t set = 0;
-  for (const Action& a : pending_) {
-    Hash h;
-    h.add(static_cast<std::uint64_t>(a.kind));
-    h.add(a.node);
-    h.add(a.run);
-    switch (a.kind) {
-      case ActionKind::arrive:
-        h.add(messages_[a.index].from);
-        h.add(ByteView(*messages_[a.index].packet));
-        break;
-      case ActionKind::place:
-      case ActionKind::complete: {
-        const Transfer& t = transfers_[a.index];
-        h.add(t.run);
-        h.add(t.slot.value_or(~std::uint64_t{0}));
-        h.add(ByteView(t.data));
-        break;
-      }
-      case ActionKind::effect: {
-        const Executor& e = executors_[a.index];
-        for (std::size_t i = e.next; i < e.effects.list().size(); ++i) add(h, e.effects.list()[i]);
-        h.add(ByteView(e.blended));
-        break;
-      }
-      case ActionKind::operate:
-      case ActionKind::drain:
-      case ActionKind::channel:
-      case ActionKind::expire:
-      case ActionKind::held:
-      case ActionKind::cancel:
-      case ActionKind::lock_back:
-        h.add(a.index);
-        break;
-      case ActionKind::changed:
-      case ActionKind::diff_home:
-      case ActionKind::punched:
-      case ActionKind::page_sent:
-      case ActionKind::filled:
-        break;
-    }
-    set += h.value();
-  }
+  for (const Action& a : pending_) set += identity_of(a);
   Hash h;
   h.add(set);
-  for (const core::Engine& engine : engines_) h.add(engine.hash());
-  for (const Machine& machine : machines_) h.add(machine.hash());
+  for (std::size_t n = 0; n < nodes_.size(); ++n) h.add(engines_.hash(n)), h.add(machines_.hash(n));
   for (const Node& node : nodes_) {
     std::uint64_t tenures = 0;
     for (const Tenure& t : node.tenures) tenures += mix(t.page.value * 256 + t.number + 1);
     h.add(tenures);
     for (const Thread& t : node.threads) {
       h.add(t.next);
-      h.add(static_cast<std::uint64_t>(t.waiting) * 2 + (t.joined ? 1 : 0));
+      h.add(static_cast<std::uint64_t>(t.waiting) * 8 + (t.joined ? 1 : 0) + (t.notified ? 2 : 0) +
+            (t.notified_early ? 4 : 0));
       h.add(t.trapped.value + t.behind.value * 64 + t.last.value * 4096);
     }
   }
+  h.add(oracle_.hash());
   for (const std::uint8_t r : registers_) h.add(r);
+  for (const std::uint32_t begun : waits_begun_) h.add(begun);
   for (const Loan loan : loans_) h.add(static_cast<std::uint64_t>(loan));
   for (const Baton& b : batons_) {
     h.add(b.lies);
@@ -122,6 +132,24 @@ std::uint64_t Simulator::hash() const {
     h.add(channel.queue.size());
   }
   return h.value();
+}
+
+int Simulator::rank(std::size_t choice) const {
+  switch (pending_[choice].kind) {
+    case ActionKind::place:
+      return 0;
+    case ActionKind::effect:
+      return 1;
+    case ActionKind::operate:
+      return 3;
+    case ActionKind::drain:
+      return 5;
+    case ActionKind::arrive:
+    case ActionKind::channel:
+      return 4;
+    default:
+      return 2;
+  }
 }
 
 std::string Simulator::describe(std::size_t choice) const {

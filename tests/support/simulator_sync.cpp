@@ -8,6 +8,7 @@ void Simulator::operate_shared(std::uint32_t node, std::uint32_t thread, const O
   const SharedLockId lock = program_->shared_locks[op.arg];
   if (op.what == Do::release_shared) {
     oracle_.released_shared(op.arg, op.mode);
+    writes(Part::holder, 0, program_->locks.size() + op.arg);
     advance(node, thread);
     return step(node, core::ReleaseShared{lock, op.mode});
   }

@@ -124,5 +124,37 @@ TEST(Barrier, OfOneNodeIsCompleteAtOnce) {
   EXPECT_EQ(barrier.leave(), std::vector<Bytes>{token(0, 0)});
 }
 
+Bytes state_of(const Barrier& barrier) {
+  Bytes bytes;
+  Writer writer(bytes);
+  barrier.encode(writer);
+  return bytes;
+}
+
+TEST(Barrier, ItsStateTellsWhatCameEarly) {
+  std::vector<BarrierMessage> out;
+  Barrier one(NodeId(0), 3), other = one;
+  EXPECT_EQ(state_of(one), state_of(other));
+  ASSERT_TRUE(one.receive(NodeId(2), Epoch(0), 0, {{NodeId(2), token(2, 0)}}, out));
+  EXPECT_NE(state_of(one), state_of(other));
+  ASSERT_TRUE(other.receive(NodeId(2), Epoch(0), 0, {{NodeId(2), token(2, 1)}}, out));
+  EXPECT_NE(state_of(one), state_of(other)) << "two contributions";
+}
+
+TEST(Barrier, WhatCameEarlyIsTheSameInAnyOrder) {
+  std::vector<BarrierMessage> out;
+  Barrier one(NodeId(0), 3), other = one;
+  const auto first = [&](Barrier& b) {
+    return b.receive(NodeId(2), Epoch(0), 0, {{NodeId(2), token(2, 0)}}, out);
+  };
+  const auto second = [&](Barrier& b) {
+    return b.receive(NodeId(1), Epoch(0), 1, {{NodeId(1), token(1, 0)}}, out);
+  };
+  ASSERT_TRUE(first(one) && second(one));
+  ASSERT_TRUE(second(other) && first(other));
+  EXPECT_EQ(state_of(one), state_of(other));
+  EXPECT_EQ(one, other);
+}
+
 }  // namespace
 }  // namespace dsm::sync

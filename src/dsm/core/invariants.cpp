@@ -15,6 +15,11 @@ bool is_own(PageState s) {
   return s >= PageState::own_private;
 }
 
+// Whether what began as `number` is among those that began before `limit` (pending.hpp).
+bool waits_for(std::uint32_t limit, std::uint32_t number) {
+  return static_cast<std::int32_t>(number - limit) < 0;
+}
+
 class Hash {
  public:
   void mix(std::uint64_t v) {
@@ -125,16 +130,42 @@ std::string Engine::broken_invariant() const {
 
 std::uint64_t Engine::hash() const {
   Hash h;
+  const auto put = [&](std::uint64_t v) { h.mix(v); };
+  // Numbers that only tell which came first count as that: who waits for this page's flush, who for
+  // its departure, which chunks were used later.
+  const auto put_page = [&](const Page& page) {
+    h.mix(page);
+    if (is_sequential(page.state)) return;
+    if (page.flush || page.state == PageState::diffing)
+      for (const Publication& p : publications_)
+        h.mix(waits_for(p.flushes_before, page.flush_number));
+    if (page.invalidate || page.state == PageState::unmapping) {
+      for (const Entering& e : entering_)
+        h.mix(waits_for(e.departures_before, page.departure_number));
+      for (const SharedLocks::Entering& e : shared_.entering)
+        h.mix(waits_for(e.departures_before, page.departure_number));
+      for (const auto& [id, team] : teams_)
+        if (team.exiting) h.mix(waits_for(team.exit_departures, page.departure_number));
+      if (exiting_) h.mix(waits_for(exit_departures_, page.departure_number));
+    }
+  };
   for (const Chunk& chunk : cache_.chunks()) {
     h.mix(chunk.number);
-    h.mix(chunk.last_use);
     if (chunk.number == Chunk::unused) continue;
-    for (const Page& page : chunk.pages) h.mix(page);
+    for (const Chunk& other : cache_.chunks())
+      if (other.number != Chunk::unused) h.mix(other.last_use < chunk.last_use);
+    h.mix(std::uint64_t{chunk.punches} << 1 | std::uint64_t{chunk.evicting});
+    for (const Page& page : chunk.pages) put_page(page);
   }
   for (const Region& region : layout_.regions()) {
     h.mix(region.run().first.value);
-    for (PageId id = region.run().first; id < region.run().end(); ++id)
-      if (region.home(id) == config_.self) h.mix(homes_.at(region, id).page);
+    for (PageId id = region.run().first; id < region.run().end(); ++id) {
+      if (region.home(id) != config_.self) continue;
+      const HomePage& home = homes_.at(region, id);
+      put_page(home.page);
+      h.mix(std::uint64_t{home.heat} << 8 | home.rest);
+      h.mix(home.watched_since.value);
+    }
   }
   for (const auto& [page, marks] : homes_.marked())
     for (const Homeland::Mark& m : marks)
@@ -144,24 +175,15 @@ std::uint64_t Engine::hash() const {
         h.mix(w.behind.value);
   for (const auto& [page, sharing] : sharings_) {
     h.mix(page.value);
-    for (const Sharing::Holder& holder : sharing.holders())
-      h.mix(holder.node.value), h.mix(holder.turn),
-          h.mix(static_cast<std::uint64_t>(holder.access));
-    for (const Sharing::Request& r : sharing.queue())
-      h.mix(r.from.value), h.mix(static_cast<std::uint64_t>(r.wanted) * 2 + (r.has_copy ? 1 : 0));
-    h.mix(sharing.filling ? sharing.filling->node.value : no_node.value);
+    sharing.hash(put);
   }
+  h.mix(turns_);
   for (const PageId id : dirty_) h.mix(id.value);
-  h.mix(log_.now().value);
-  h.mix(log_.between(Seq(), log_.now()));
+  log_.hash(put);
+  h.mix(arrived_at_.value);
   for (const auto& [id, lock] : locks_) {
     h.mix(id.value);
-    h.mix(static_cast<std::uint64_t>(lock.queue.state()));
-    h.mix(lock.queue.successor().value);
-    h.mix(lock.queue.leaving_to().value);
-    h.mix(lock.queue.holder().value);
-    h.mix(lock.queue.is_held());
-    for (const Ticket t : lock.queue.waiting()) h.mix(t.value);
+    lock.queue.hash(put);
     h.mix(lock.seen.value);
     h.mix(lock.stamp.value);
     Bytes token;
@@ -178,24 +200,41 @@ std::uint64_t Engine::hash() const {
   encode_shared(shared);
   h.mix(shared);
   for (const auto& [id, queue] : queues_) h.mix(id.value), h.mix(queue.tail().value);
-  for (const Publication& p : publications_) h.mix(p.shared.value), h.mix(p.id), h.mix(p.drained), h.mix(p.flushes_before);
+  for (const Publication& p : publications_)
+    h.mix(static_cast<std::uint64_t>(p.kind) | std::uint64_t{p.drained} << 8), h.mix(p.id),
+        h.mix(p.lock.value), h.mix(p.team.value), h.mix(p.shared.value);
   for (const Entering& e : entering_) h.mix(e.lock.value);
   for (const LockId id : deferred_) h.mix(id.value);
+  const auto put_barrier = [&](const sync::Barrier& barrier) {
+    Bytes bytes;
+    Writer into(bytes);
+    barrier.encode(into);
+    h.mix(bytes);
+  };
   for (const auto& [id, team] : teams_) {
-    h.mix(id.value), h.mix(team.stamp.value), h.mix(team.barrier.epoch().value);
-    h.mix(team.barrier.arrived() | std::uint64_t{team.waiting} << 1 |
-          std::uint64_t{team.exiting} << 2 | std::uint64_t{!team.deferred.empty()} << 3);
+    h.mix(id.value), h.mix(team.stamp.value), h.mix(team.who.value);
+    put_barrier(team.barrier);
+    h.mix(std::uint64_t{team.waiting} | std::uint64_t{team.exiting} << 1);
+    h.mix(team.payload);
+    for (const Bytes& b : team.deferred) h.mix(b);
+    for (const Bytes& b : team.passed) h.mix(b);
   }
   for (const auto& [number, wait] : waits_)
-    h.mix(number), h.mix(wait.waiter.value),
+    h.mix(number), h.mix(wait.condition.value), h.mix(wait.who.value), h.mix(wait.waiter.value),
         h.mix(wait.registered | std::uint64_t{wait.ended} << 1);
   for (const auto& [id, queue] : conditions_) {
     h.mix(id.value);
     for (const sync::Registration& r : queue.waiting()) h.mix(r.node.value), h.mix(r.number);
   }
-  h.mix(epoch().value);
-  h.mix(barrier_.arrived() | std::uint64_t{contributed_} << 1 | std::uint64_t{exiting_} << 2 |
-        std::uint64_t{starved_} << 3);
+  h.mix(registrations_);
+  put_barrier(barrier_);
+  h.mix(std::uint64_t{barrier_wait_.waiting} | std::uint64_t{contributed_} << 1 |
+        std::uint64_t{exiting_} << 2 | std::uint64_t{starved_} << 3);
+  h.mix(barrier_wait_.who.value), h.mix(barrier_wait_.payload);
+  for (const Bytes& b : passed_) h.mix(b);
+  for (const PageRun& pin : pins_) h.mix(pin.first.value), h.mix(pin.count);
+  for (const Drop& d : drops_)
+    h.mix(d.region.value), h.mix(d.who.value), h.mix(d.punching << 1 | std::uint64_t{d.started});
   for (std::uint32_t n = 0; n < config_.nodes; ++n) {
     const MarkWindows::Peer& p = marks_[NodeId(n)];
     h.mix(p.sent), h.mix(p.freed), h.mix(p.consumed), h.mix(p.credited);

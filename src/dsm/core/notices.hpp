@@ -41,6 +41,11 @@ class WriteLog {
   PageSet between(Seq from, Seq to) const;
   void forget_before(Seq position);  // at a barrier: everyone has heard of them
   std::size_t size() const { return pages_.size(); }
+  template <typename Mix>
+  void hash(Mix mix) const {
+    mix(base_.value), mix(dropped_.value), mix(pages_.size());
+    for (const PageId page : pages_) mix(page.value);
+  }
   bool operator==(const WriteLog&) const = default;
 
  private:

@@ -68,6 +68,8 @@ class Sharing {
   const std::vector<Request>& queue() const { return queue_; }
   // What a holder gave back is being stored into the home's frame; then it counts as given back.
   std::optional<Holder> filling;
+  template <typename Mix>
+  void hash(Mix mix) const;
   bool operator==(const Sharing&) const = default;
 
  private:
@@ -75,5 +77,21 @@ class Sharing {
   std::vector<Request> queue_;   // the first is being served when serving_
   bool serving_ = false;         // its recalls are out
 };
+
+template <typename Mix>
+void Sharing::hash(Mix mix) const {
+  const auto mix_holder = [&](const Holder& h) {
+    mix(std::uint64_t{h.node.value} << 8 | static_cast<std::uint64_t>(h.access) << 1 |
+        std::uint64_t{h.gone});
+    mix(h.turn);
+  };
+  mix(holders_.size());
+  for (const Holder& h : holders_) mix_holder(h);
+  for (const Request& r : queue_)
+    mix(std::uint64_t{r.from.value} << 8 | static_cast<std::uint64_t>(r.wanted) << 1 |
+        std::uint64_t{r.has_copy});
+  mix(std::uint64_t{serving_} << 1 | std::uint64_t{filling.has_value()});
+  if (filling) mix_holder(*filling);
+}
 
 }  // namespace dsm::core

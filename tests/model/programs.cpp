@@ -1,0 +1,133 @@
+#include "model/programs.hpp"
+
+#include <algorithm>
+
+#include "base/check.hpp"
+
+namespace dsm::sim {
+namespace {
+
+// A word goes from its home to a reader that had the page before.
+Script home_to_reader() {
+  Script s(2, {0}, 1);
+  s.node(0).acquire(0).write(0, 0).release(0);
+  s.node(1).read(0, 8).acquire(0).read(0, 0).release(0);
+  return s;
+}
+
+// ... and from a writer to the home.
+Script writer_to_home() {
+  Script s(2, {0}, 1);
+  s.node(1).acquire(0).write(0, 0).release(0);
+  s.node(0).acquire(0).read(0, 0).release(0);
+  return s;
+}
+
+// Two nodes write neighbouring bytes of one page between two barriers, and read each other's.
+Script two_writers_and_a_barrier() {
+  Script s(2, {0}, 1);
+  s.node(0).write(0, 0);
+  s.node(1).write(0, 1);
+  s.join_all();
+  s.node(0).read(0, 1);
+  s.node(1).read(0, 0);
+  return s;
+}
+
+// One thread's READ is under way when another's lock says that the page is old.
+Script a_notice_meets_a_fetch() {
+  Script s(2, {0}, 1);
+  s.node(1, 0);
+  s.node(1, 1);
+  s.node(0).acquire(0).write(0, 0).release(0);
+  s.node(1, 0).read(0, 8);
+  s.node(1, 1).acquire(0).read(0, 0).release(0);
+  return s;
+}
+
+// The home of one page reads the other.
+Script two_pages_and_two_homes() {
+  Script s(2, {0, 1}, 1);
+  s.node(0).acquire(0).write(0, 0).read(1, 0).release(0);
+  s.node(1).acquire(0).write(1, 0).read(0, 0).release(0);
+  return s;
+}
+
+// The token goes around three nodes.
+Script three_nodes_and_a_lock() {
+  Script s(3, {0}, 1);
+  s.node(1).acquire(0).write(0, 0).release(0);
+  s.node(2).acquire(0).read(0, 0).release(0);
+  return s;
+}
+
+// A sequential page: each stores a word and looks at the other's, without a lock.
+Script two_nodes_race() {
+  Script s(2, {0}, 0, core::Policy::sequential);
+  s.node(0).write(0, 0).read(0, 8);
+  s.node(1).write(0, 8).read(0, 0);
+  return s;
+}
+
+// ... on two pages, with two homes.
+Script two_nodes_race_on_two_pages() {
+  Script s(2, {0, 1}, 0, core::Policy::sequential);
+  s.node(0).write(0, 0).read(1, 8);
+  s.node(1).write(1, 8).read(0, 0);
+  return s;
+}
+
+// Two nodes that are not its home.
+Script three_nodes_race() {
+  Script s(3, {0}, 0, core::Policy::sequential);
+  s.node(1).write(0, 0);
+  s.node(2).read(0, 0);
+  return s;
+}
+
+// One needs two pages at once.
+Script two_nodes_across_a_border() {
+  Script s(2, {0, 1}, 0, core::Policy::sequential);
+  s.node(0).write(0, 60, 8);
+  s.node(1).write(1, 8);
+  return s;
+}
+
+}  // namespace
+
+const std::vector<Named>& small_programs() {
+  static const std::vector<Named> list = {
+      {"home to reader", home_to_reader},
+      {"writer to home", writer_to_home},
+      {"two writers and a barrier", two_writers_and_a_barrier},
+      {"a notice meets a fetch", a_notice_meets_a_fetch},
+      {"two pages and two homes", two_pages_and_two_homes},
+      {"three nodes and a lock", three_nodes_and_a_lock},
+      {"two nodes race", two_nodes_race},
+      {"two nodes race on two pages", two_nodes_race_on_two_pages},
+      {"three nodes race", three_nodes_race},
+      {"two nodes across a border", two_nodes_across_a_border},
+  };
+  return list;
+}
+
+const Named& small_program(const std::string& name) {
+  const auto& list = small_programs();
+  const auto it =
+      std::find_if(list.begin(), list.end(), [&](const Named& n) { return n.name == name; });
+  DSM_CHECK(it != list.end(), "a program of that name exists");
+  return *it;
+}
+
+// Two threads of a node and two locks share a page that another node is home to.
+Script two_threads_and_two_locks() {
+  Script s(2, {0}, 2);
+  s.node(1, 0);
+  s.node(1, 1);
+  s.node(1, 0).acquire(0).write(0, 0).release(0);
+  s.node(1, 1).acquire(1).write(0, 8).release(1);
+  s.node(0).acquire(1).read(0, 8).release(1);
+  return s;
+}
+
+}  // namespace dsm::sim

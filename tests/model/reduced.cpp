@@ -1,0 +1,270 @@
+#include "model/reduced.hpp"
+
+#include <algorithm>
+#include <bitset>
+#include <limits>
+#include <unordered_map>
+#include <utility>
+
+#include "base/check.hpp"
+#include "support/simulator.hpp"
+
+namespace dsm::sim {
+namespace {
+
+constexpr std::size_t depth_max = 2048;  // actions of one run, from the start of its threads
+using Clock = std::bitset<depth_max>;    // which steps of the path happened before something
+constexpr std::size_t nobody = std::numeric_limits<std::size_t>::max();
+
+// What the future of a state uses first, by the action of that state that it comes of.
+struct Later {
+  std::uint64_t root = 0;  // its number on this path; in the table: its identity
+  Footprint uses;
+};
+
+struct Step {
+  std::uint64_t number = 0;
+  std::uint64_t made_before = 0;  // what it made has numbers from here
+  std::size_t maker = nobody;
+  Footprint used;
+  Clock before;
+};
+
+struct Frame {
+  Simulator simulator;
+  std::uint64_t hash = 0;
+  std::vector<std::uint64_t> chosen{};  // actions to be tried here, by number
+  std::size_t tried = 0;
+  Step step{};  // the one under way
+  std::vector<Later> later{};
+
+  void choose(std::uint64_t number) {
+    if (!has_chosen(number)) chosen.push_back(number);
+  }
+  bool has_chosen(std::uint64_t number) const {
+    return std::find(chosen.begin(), chosen.end(), number) != chosen.end();
+  }
+};
+
+class Reduced {
+ public:
+  Reduced(const Program& program, std::uint64_t states_max, core::Bug bug)
+      : program_(program), states_max_(states_max), bug_(bug) {}
+
+  Exploration run() {
+    Simulator start = ready(program_, bug_);
+    start.carry_movers(true);
+    if (failed(start)) return result_;
+    const std::uint64_t hash = start.hash();
+    visit(std::move(start), hash);
+    while (!stack_.empty() && !over_) {
+      if (stack_.back().tried < stack_.back().chosen.size()) {
+        take_step();
+      } else {
+        leave();
+      }
+    }
+    result_.states = seen_.size();
+    result_.complete = !over_;
+    return result_;
+  }
+
+ private:
+  struct Seen {
+    std::size_t first = on_stack;  // of its entries in later_
+    std::size_t count = 0;
+  };
+  static constexpr std::size_t on_stack = nobody;
+
+  bool failed(const Simulator& simulator) {
+    if (simulator.failure().empty()) return false;
+    result_.failure = simulator.failure();
+    for (const Frame& f : stack_)
+      if (f.tried > 0)
+        result_.path.push_back(f.simulator.describe(choice_of(f.simulator, f.chosen[f.tried - 1])));
+    over_ = true;
+    return true;
+  }
+
+  static std::size_t choice_of(const Simulator& simulator, std::uint64_t number) {
+    for (std::size_t c = 0; c < simulator.choices(); ++c)
+      if (simulator.number(c) == number) return c;
+    DSM_CHECK(false, "an action waits until it is performed");
+  }
+
+  // A state that was never seen: begins with the action that is likely to meet the fewest others.
+  void visit(Simulator simulator, std::uint64_t hash) {
+    Frame frame{std::move(simulator)};
+    frame.hash = hash;
+    seen_[frame.hash] = {};
+    if (frame.simulator.choices() == 0) {
+      ++result_.ends;
+      result_.outcomes.insert(frame.simulator.registers());
+      result_.finals.insert(frame.hash);
+      frame.simulator.finish();
+      if (failed(frame.simulator)) return;
+    } else {
+      std::size_t best = 0;
+      for (std::size_t c = 1; c < frame.simulator.choices(); ++c) {
+        const auto key = [&](std::size_t i) {
+          return std::pair(frame.simulator.rank(i), frame.simulator.number(i));
+        };
+        if (key(c) < key(best)) best = c;
+      }
+      frame.choose(frame.simulator.number(best));
+    }
+    stack_.push_back(std::move(frame));
+  }
+
+  void take_step() {
+    const std::size_t n = stack_.size() - 1;
+    Frame& frame = stack_.back();
+    Simulator after = frame.simulator;
+    Step& step = frame.step;
+    step.number = frame.chosen[frame.tried++];
+    step.made_before = after.made();
+    step.maker = maker_of(step.number, n);
+    after.perform(choice_of(after, step.number));
+    step.used = after.footprint();
+    ++result_.transitions;
+    if (failed(after)) return;
+    find_races(n);
+    add(frame.later, step.number, step.used);
+
+    const std::uint64_t hash = after.hash();
+    const auto known = seen_.find(hash);
+    if (known == seen_.end()) {
+      if (seen_.size() == states_max_ || stack_.size() == depth_max) {
+        over_ = true;
+        return;
+      }
+      return visit(std::move(after), hash);
+    }
+    if (known->second.first == on_stack) {
+      // A cycle: everything may follow.
+      for (std::size_t c = 0; c < frame.simulator.choices(); ++c)
+        frame.choose(frame.simulator.number(c));
+      Footprint all;
+      all.everything();
+      for (std::size_t c = 0; c < after.choices(); ++c) meet(after.number(c), all, n);
+      return;
+    }
+    for (std::size_t i = 0; i < known->second.count; ++i) {
+      const Later& later = later_[known->second.first + i];
+      for (std::size_t c = 0; c < after.choices(); ++c)
+        if (after.identity(c) == later.root) meet(after.number(c), later.uses, n);
+    }
+  }
+
+  // The state is done: what follows it is known, for whoever comes here again.
+  void leave() {
+    Frame& frame = stack_.back();
+    Seen& seen = seen_[frame.hash];
+    seen = {later_.size(), frame.later.size()};
+    for (const Later& l : frame.later)
+      later_.push_back({frame.simulator.identity(choice_of(frame.simulator, l.root)), l.uses});
+    if (stack_.size() > 1) {
+      Frame& before = stack_[stack_.size() - 2];
+      for (const Later& l : frame.later) pass_down(before, l.root, l.uses);
+    }
+    stack_.pop_back();
+  }
+
+  // What comes after a state's step comes after the state too, unless the step hides it: who wrote a
+  // part before the step met the step first.
+  static void pass_down(Frame& frame, std::uint64_t root, Footprint uses) {
+    uses.hide(frame.step.used.writes());
+    if (uses == Footprint()) return;
+    add(frame.later, root < frame.step.made_before ? root : frame.step.number, uses);
+  }
+
+  static void add(std::vector<Later>& later, std::uint64_t root, const Footprint& uses) {
+    const auto it =
+        std::find_if(later.begin(), later.end(), [&](const Later& l) { return l.root == root; });
+    if (it == later.end()) return later.push_back({root, uses});
+    it->uses.add(uses);
+  }
+
+  // The step of the path's first `steps` that made the action.
+  std::size_t maker_of(std::uint64_t number, std::size_t steps) const {
+    std::size_t low = 0, high = steps;  // the last step that began at or below it
+    while (low < high) {
+      const std::size_t middle = (low + high) / 2;
+      if (stack_[middle].step.made_before <= number) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low == 0 ? nobody : low - 1;
+  }
+
+  void find_races(std::size_t n) {
+    Step& step = stack_[n].step;
+    step.before.reset();
+    if (step.maker != nobody) happened(step.before, step.maker);
+    for (std::size_t i = n; i-- > 0;) {
+      if (step.before[i] || !step.used.conflicts(stack_[i].step.used)) continue;
+      reverse(i, n);
+      happened(step.before, i);
+    }
+  }
+
+  void happened(Clock& clock, std::size_t step) const {
+    clock |= stack_[step].step.before;
+    clock.set(step);
+  }
+
+  // Steps i and n could have come in the other order: some step that leads to n begins instead of i.
+  void reverse(std::size_t i, std::size_t n) {
+    Frame& frame = stack_[i];
+    std::uint64_t first = 0;
+    bool found = false;
+    for (std::size_t j = i + 1; j <= n; ++j) {
+      const Step& s = stack_[j].step;
+      if (j < n && !stack_[n].step.before[j]) continue;
+      if (s.maker != nobody && s.maker >= i) continue;
+      if (frame.has_chosen(s.number)) return;
+      if (!found) first = s.number;
+      found = true;
+    }
+    DSM_CHECK(found, "whatever is not made by a step waited beside it");
+    frame.choose(first);
+  }
+
+  // Something that comes of the action `root`, which waits behind step n, uses these parts.
+  void meet(std::uint64_t root, Footprint uses, std::size_t n) {
+    pass_down(stack_[n], root, uses);
+    Clock before;
+    const std::size_t maker = maker_of(root, n + 1);
+    if (maker != nobody) happened(before, maker);
+    for (std::size_t i = n + 1; i-- > 0 && !(uses == Footprint());) {
+      const Footprint& used = stack_[i].step.used;
+      if (!before[i] && uses.conflicts(used)) {
+        std::uint64_t number = root;
+        for (std::size_t m = maker_of(number, n + 1); m != nobody && m >= i;
+             m = maker_of(number, n + 1))
+          number = stack_[m].step.number;
+        stack_[i].choose(number);
+      }
+      uses.hide(used.writes());
+    }
+  }
+
+  const Program& program_;
+  std::uint64_t states_max_;
+  core::Bug bug_;
+  Exploration result_;
+  bool over_ = false;
+  std::vector<Frame> stack_;
+  std::unordered_map<std::uint64_t, Seen> seen_;
+  std::vector<Later> later_;
+};
+
+}  // namespace
+
+Exploration explore_reduced(const Program& program, std::uint64_t states_max, core::Bug bug) {
+  return Reduced(program, states_max, bug).run();
+}
+
+}  // namespace dsm::sim
