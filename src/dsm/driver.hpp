@@ -168,6 +168,8 @@ class Driver {
   void handle(const transport::Event& event) DSM_REQUIRES(poll_mutex_);
   void stop_polling();
   void arm();
+  bool arm_locked() DSM_REQUIRES(poll_mutex_);
+  bool wakes_too_few();
   void serve();
 
   static constexpr std::size_t events_at_once = 32;
@@ -191,6 +193,8 @@ class Driver {
   std::atomic<std::uint32_t> waiting_{0};  // threads that wait, polling or asleep
   // the most that ever did at once: so many threads the program has at least
   std::atomic<std::uint32_t> waiting_most_{0};
+  // what the wire was armed for last
+  std::atomic<transport::Urgency> armed_for_{transport::Urgency::patient};
   std::atomic<std::uint32_t> service_parked_{0};  // the service thread waits until nobody polls
   std::atomic<bool> closing_{false};
   std::atomic<bool> stopping_{false};

@@ -17,7 +17,9 @@ void Driver::carry_out(core::Send& e, Work& work) {
   }
   work.message.clear();
   core::encode(e.message, work.message);
-  outbox_.send(e.to, work.message);
+  outbox_.send(e.to, work.message,
+               core::is_for_waiters(e.message) ? transport::Urgency::patient
+                                               : transport::Urgency::prompt);
 }
 
 void Driver::carry_out(core::Fetch& e, Work&) {

@@ -24,7 +24,7 @@ void Driver::wait(Waiters::Place& place, Polls polls, Deadline deadline) {
     return deadline == no_deadline ? std::chrono::nanoseconds::max()
                                    : deadline - std::chrono::steady_clock::now();
   };
-  const std::uint32_t waiting = waiting_.fetch_add(1, std::memory_order_relaxed) + 1;
+  const std::uint32_t waiting = waiting_.fetch_add(1, std::memory_order_seq_cst) + 1;
   std::uint32_t most = waiting_most_.load(std::memory_order_relaxed);
   while (most < waiting &&
          !waiting_most_.compare_exchange_weak(most, waiting, std::memory_order_relaxed)) {
@@ -44,8 +44,8 @@ void Driver::wait(Waiters::Place& place, Polls polls, Deadline deadline) {
     polling_.fetch_add(1, std::memory_order_seq_cst);
     patience.reset();
   }
+  waiting_.fetch_sub(1, std::memory_order_seq_cst);
   stop_polling();
-  waiting_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 // Who polls serves all. More who poll than cores are free for take the processor from those who
@@ -131,10 +131,24 @@ void Driver::arm() {
   for (;;) {
     if (!poll_mutex_.try_lock()) return;  // the holder polls on, or arms before it leaves
     progress_locked();
-    const bool armed = parts_.wire.arm();
+    const bool armed = arm_locked();
     poll_mutex_.unlock();
-    if (armed) return;
+    if (armed && !wakes_too_few()) return;
   }
+}
+
+// While nobody waits, what only a waiter could use wakes nobody.
+bool Driver::arm_locked() {
+  armed_for_ = waiting_.load(std::memory_order_seq_cst) == 0 ? transport::Urgency::prompt
+                                                              : transport::Urgency::patient;
+  return parts_.wire.arm(armed_for_.load(std::memory_order_relaxed));
+}
+
+// A thread that began to wait meanwhile may have found the polling lock taken, and gone to sleep.
+bool Driver::wakes_too_few() {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  return armed_for_.load(std::memory_order_relaxed) == transport::Urgency::prompt &&
+         waiting_.load(std::memory_order_seq_cst) != 0;
 }
 
 void Driver::start() {
@@ -169,9 +183,9 @@ void Driver::serve() {
     poll_mutex_.lock();
     while (progress_locked()) {
     }
-    const bool armed = parts_.wire.arm();
+    const bool armed = arm_locked();
     poll_mutex_.unlock();
-    if (!armed) continue;
+    if (!armed || wakes_too_few()) continue;
     if (closing_.load()) fds[2].fd = -1;
     ::poll(fds, std::size(fds), idle_limit_ms);
     if (fds[2].revents != 0) parts_.on_news(waiters_.someone());

@@ -4,8 +4,8 @@
 
 namespace dsm {
 
-bool Outbox::try_send(NodeId to, ByteView message) {
-  const Status status = wire_.send(to, message);
+bool Outbox::try_send(NodeId to, ByteView message, transport::Urgency urgency) {
+  const Status status = wire_.send(to, message, {}, urgency);
   if (status.code() == Code::would_block) return false;
   DSM_CHECK_WITH(status.ok() || status.code() == Code::peer_lost, "a message fits the wire",
                  {"bytes", message.size()}, {"to", to.value});
@@ -14,10 +14,10 @@ bool Outbox::try_send(NodeId to, ByteView message) {
   return true;
 }
 
-void Outbox::send(NodeId to, ByteView message) {
-  if (try_send(to, message)) return;
+void Outbox::send(NodeId to, ByteView message, transport::Urgency urgency) {
+  if (try_send(to, message, urgency)) return;
   MutexLock hold(mutex_);
-  kept_.push_back({to, Bytes(message.begin(), message.end())});
+  kept_.push_back({to, Bytes(message.begin(), message.end()), urgency});
   waiting_.store(true, std::memory_order_release);
 }
 
@@ -28,7 +28,7 @@ bool Outbox::retry() {
   for (std::size_t left = kept_.size(); left > 0; --left) {
     Kept kept = std::move(kept_.front());
     kept_.pop_front();
-    if (try_send(kept.to, kept.message)) {
+    if (try_send(kept.to, kept.message, kept.urgency)) {
       sent = true;
     } else {
       kept_.push_back(std::move(kept));

@@ -20,7 +20,7 @@ class Outbox {
   explicit Outbox(transport::Transport& wire) : wire_(wire) {}
 
   // Any thread. A message to a peer that is down is dropped: its loss is reported elsewhere.
-  void send(NodeId to, ByteView message);
+  void send(NodeId to, ByteView message, transport::Urgency urgency = transport::Urgency::prompt);
   // Tries again what was kept. True: something went.
   bool retry();
 
@@ -31,8 +31,9 @@ class Outbox {
   struct Kept {
     NodeId to;
     Bytes message;
+    transport::Urgency urgency;
   };
-  bool try_send(NodeId to, ByteView message);
+  bool try_send(NodeId to, ByteView message, transport::Urgency urgency);
 
   transport::Transport& wire_;
   Mutex mutex_;

@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "transport/fence.hpp"
+#include "transport/transport.hpp"
 
 namespace dsm::transport {
 
@@ -21,17 +22,18 @@ class Doorbell {
   Doorbell() = default;
   Doorbell(std::atomic<std::uint32_t>* armed, int event_fd) : armed_(armed), event_fd_(event_fd) {}
 
-  void ring() const {
+  void ring(Urgency urgency = Urgency::prompt) const {
     full_fence();
-    if (armed_->load(std::memory_order_relaxed) == 0) return;
+    const std::uint32_t armed = armed_->load(std::memory_order_relaxed);
+    if (armed == 0 || (armed == for_prompt && urgency == Urgency::patient)) return;
     if (armed_->exchange(0, std::memory_order_acq_rel) == 0) return;  // someone else rings
     const std::uint64_t one = 1;
     [[maybe_unused]] const ssize_t written =
         ::write(event_fd_, &one, sizeof one);  // full = already readable
   }
 
-  void arm() const {
-    armed_->store(1, std::memory_order_relaxed);
+  void arm(Urgency least = Urgency::patient) const {
+    armed_->store(least == Urgency::prompt ? for_prompt : for_all, std::memory_order_relaxed);
     full_fence();
   }
 
@@ -49,6 +51,7 @@ class Doorbell {
   }
 
  private:
+  static constexpr std::uint32_t for_all = 1, for_prompt = 2;
   std::atomic<std::uint32_t>* armed_ = nullptr;
   int event_fd_ = -1;
 };

@@ -95,7 +95,7 @@ bool Faulty::refuses() {
   return true;
 }
 
-Status Faulty::send(NodeId peer, ByteView header, ByteView body) {
+Status Faulty::send(NodeId peer, ByteView header, ByteView body, Urgency urgency) {
   {
     MutexLock hold(lock_);
     if (cut_ != Cut::not_yet && peer == faults_.cut)
@@ -103,7 +103,7 @@ Status Faulty::send(NodeId peer, ByteView header, ByteView body) {
                     "node " + std::to_string(peer.value) + " was cut off by DSM_FAULTY");
     if (refuses()) return Status::would_block();
   }
-  return inner_->send(peer, header, body);
+  return inner_->send(peer, header, body, urgency);
 }
 
 std::size_t Faulty::post(NodeId peer, std::span<const Operation> operations) {
@@ -217,7 +217,7 @@ std::size_t Faulty::emit(std::span<Event> out) {
   return count;
 }
 
-bool Faulty::arm() {
+bool Faulty::arm(Urgency least) {
   {
     MutexLock hold(lock_);
     if (!held_.empty() || !overtaken_.empty() || refused_ || cut_ == Cut::announced_late) {
@@ -226,7 +226,7 @@ bool Faulty::arm() {
     }
     armed_ = true;
   }
-  return inner_->arm();
+  return inner_->arm(least);
 }
 
 Result<std::unique_ptr<Transport>> wrap_faulty(std::unique_ptr<Transport> inner,

@@ -44,12 +44,12 @@ class Faulty final : public Transport {
   Result<RemoteMemory> import_memory(NodeId peer, ByteView key) override {
     return inner_->import_memory(peer, key);
   }
-  Status send(NodeId peer, ByteView header, ByteView body) override;
+  Status send(NodeId peer, ByteView header, ByteView body, Urgency urgency) override;
   std::size_t post(NodeId peer, std::span<const Operation> operations) override;
   std::size_t poll(std::span<Event> out) override;
   void recycle(const Event& message) override { inner_->recycle(message); }
   int wait_fd() const override { return inner_->wait_fd(); }
-  bool arm() override;
+  bool arm(Urgency least) override;
 
  private:
   enum class Cut { not_yet, announced_late, done };

@@ -102,7 +102,7 @@ class Loopback final : public Transport {
     return RemoteMemory(imported_.append({peer, key.value().id}));
   }
 
-  Status send(NodeId peer, ByteView header, ByteView body) override {
+  Status send(NodeId peer, ByteView header, ByteView body, Urgency) override {
     if (header.size() + body.size() > loopback_caps.message_max)
       return Status(Code::too_large, "a message above 1 GiB: send it in parts");
     Node& to = node(peer);
@@ -148,7 +148,7 @@ class Loopback final : public Transport {
   void recycle(const Event& message) override { me_.events.recycle(message); }
   int wait_fd() const override { return me_.event_fd.get(); }
 
-  bool arm() override {
+  bool arm(Urgency) override {
     me_.bell.arm();
     armed_ = me_.events.empty() && !me_.room.exchange(false);
     if (!armed_) me_.bell.disarm();

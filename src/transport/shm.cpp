@@ -141,12 +141,12 @@ class Shm final : public Transport {
   Status connect(std::span<const Bytes> addresses) override;
   Result<Bytes> expose(std::span<std::byte> memory, int fd, std::uint64_t fd_offset) override;
   Result<RemoteMemory> import_memory(NodeId peer, ByteView key) override;
-  Status send(NodeId peer, ByteView header, ByteView body) override;
+  Status send(NodeId peer, ByteView header, ByteView body, Urgency urgency) override;
   std::size_t post(NodeId peer, std::span<const Operation> operations) override;
   std::size_t poll(std::span<Event> out) override;
   void recycle(const Event& message) override;
   int wait_fd() const override { return parts_.epoll_fd.get(); }
-  bool arm() override;
+  bool arm(Urgency least) override;
 
  private:
   struct Exposure {
@@ -294,11 +294,11 @@ Result<RemoteMemory> Shm::import_memory(NodeId id, ByteView bytes) {
   return RemoteMemory(imported_.append({id, memory}));
 }
 
-Status Shm::send(NodeId id, ByteView header, ByteView body) {
+Status Shm::send(NodeId id, ByteView header, ByteView body, Urgency urgency) {
   if (header.size() + body.size() > shm_message_max)
     return Status(Code::too_large, "shm: a message above 256 MiB: send it in parts");
   if (id == self_) return local_.push_message(self_, header, body);
-  return peer(id).send(header, body);
+  return peer(id).send(header, body, urgency);
 }
 
 std::size_t Shm::post(NodeId id, std::span<const Operation> operations) {
@@ -348,8 +348,8 @@ void Shm::recycle(const Event& message) {
     peer(message.peer).recycle(message);
 }
 
-bool Shm::arm() {
-  bell_.arm();
+bool Shm::arm(Urgency least) {
+  bell_.arm(least);
   bool work = !local_.empty();
   for (ShmPeer* each : live_)
     work = work || each->ready() || each->gone() || each->take_room_again();

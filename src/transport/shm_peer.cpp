@@ -106,7 +106,7 @@ Status ShmPeer::pass(const ControlRecord& record, int fd, int timeout_ms) {
   return send_control_waiting(socket_.get(), record, fd, timeout_ms);
 }
 
-Status ShmPeer::send(ByteView header, ByteView body) {
+Status ShmPeer::send(ByteView header, ByteView body, Urgency urgency) {
   if (gone()) return lost();
   Status sent;
   {
@@ -116,7 +116,7 @@ Status ShmPeer::send(ByteView header, ByteView body) {
     else if (!push(EntryKind::message, header, body))
       sent = Status::would_block();
   }
-  if (sent.ok()) bell_.ring();
+  if (sent.ok()) bell_.ring(urgency);
   return sent;
 }
 

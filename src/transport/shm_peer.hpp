@@ -43,7 +43,7 @@ class ShmPeer {
   Status pass(const ControlRecord& record, int fd, int timeout_ms);
 
   // Any thread. would_block: full(); wakes this node when there is room.
-  Status send(ByteView header, ByteView body);
+  Status send(ByteView header, ByteView body, Urgency urgency);
 
   // Any thread: the descriptor that came with a record, waiting for it up to a time limit.
   Fd take_record(ControlRecord::Kind kind, std::uint32_t id, ControlRecord& record, int timeout_ms);

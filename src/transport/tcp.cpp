@@ -196,7 +196,7 @@ class Tcp final : public Transport {
     return RemoteMemory(imported_.append({peer, key.value().id}));
   }
 
-  Status send(NodeId id, ByteView header, ByteView body) override {
+  Status send(NodeId id, ByteView header, ByteView body, Urgency) override {
     if (header.size() + body.size() > frame_message_max)
       return Status(Code::too_large, "tcp: a message above 256 MiB: send it in parts");
     return id == self_ ? local_.push_message(self_, header, body) : peer(id).send(header, body);
@@ -216,7 +216,7 @@ class Tcp final : public Transport {
   }
 
   int wait_fd() const override { return parts_.epoll_fd.get(); }
-  bool arm() override;
+  bool arm(Urgency least) override;
 
  private:
   TcpPeer& peer(NodeId id) {
@@ -349,7 +349,7 @@ void Tcp::report_ended() {
   });
 }
 
-bool Tcp::arm() {
+bool Tcp::arm(Urgency) {
   bell_.arm();
   bool work = !local_.empty();
   for (TcpPeer* each : live_)

@@ -83,9 +83,9 @@ void Traced::report() const {
   }
 }
 
-Status Traced::send(NodeId peer, ByteView header, ByteView body) {
+Status Traced::send(NodeId peer, ByteView header, ByteView body, Urgency urgency) {
   const std::size_t size = header.size() + body.size();
-  Status sent = inner_->send(peer, header, body);
+  Status sent = inner_->send(peer, header, body, urgency);
   note(sent.ok() ? What::send : What::send_refused, peer, size, size);
   return sent;
 }

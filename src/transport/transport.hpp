@@ -77,6 +77,10 @@ struct Event {
   std::uint64_t buffer = 0;  // the transport's own name of the message's buffer
 };
 
+// Whether a message must wake its receiver. A patient one may lie until the receiver polls for some
+// other reason, as long as the receiver armed for prompt ones only; a wire may treat all as prompt.
+enum class Urgency : std::uint8_t { prompt, patient };
+
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -106,7 +110,8 @@ class Transport {
   // Sends header + body as one message; both are copied before it returns. would_block: the wire is
   // full, poll and try again. too_large: above caps().message_max. peer_lost: peer_down was or will
   // be reported. To oneself is allowed.
-  virtual Status send(NodeId peer, ByteView header, ByteView body = {}) = 0;
+  virtual Status send(NodeId peer, ByteView header, ByteView body = {},
+                      Urgency urgency = Urgency::prompt) = 0;
 
   // Posts operations to one peer, in order, as one batch. Returns how many were accepted: fewer
   // than given when the wire is full (poll and post the rest). `local` stays the transport's until
@@ -126,10 +131,10 @@ class Transport {
   virtual int wait_fd() const = 0;
 
   // The last one who polls calls this before it sleeps on wait_fd(). False: there is something to
-  // poll, do not sleep. After true, anything that arrives makes wait_fd() readable, and so does new
-  // room after a would_block or a short post(). poll() disarms. wait_fd() may become readable for
-  // nothing.
-  virtual bool arm() = 0;
+  // poll, do not sleep. After true, anything that arrives makes wait_fd() readable (messages below
+  // `least` need not), and so does new room after a would_block or a short post(). poll() disarms.
+  // wait_fd() may become readable for nothing.
+  virtual bool arm(Urgency least = Urgency::patient) = 0;
 };
 
 struct Options {

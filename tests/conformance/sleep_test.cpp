@@ -18,8 +18,9 @@ constexpr int lost_after_ms = 10'000;
 
 // As a node's service thread does: poll; if there is nothing, arm and sleep. False: it slept and
 // nobody woke it.
-bool poll_or_sleep(Node& node, std::atomic<std::size_t>* slept = nullptr) {
-  if (node.poll() != 0 || !node.wire->arm()) return true;
+bool poll_or_sleep(Node& node, std::atomic<std::size_t>* slept = nullptr,
+                   Urgency least = Urgency::patient) {
+  if (node.poll() != 0 || !node.wire->arm(least)) return true;
   if (slept) slept->fetch_add(1);
   pollfd one{.fd = node.wire->wait_fd(), .events = POLLIN, .revents = 0};
   return ::poll(&one, 1, lost_after_ms) == 1;
@@ -130,6 +131,41 @@ TEST_P(Sleep, RoomWakesASenderThatWasRefused) {
     EXPECT_FALSE(failed) << "the sender slept on";
     EXPECT_EQ(received, total);
     EXPECT_GT(refused.load(), 0u);
+  }
+}
+
+// A sleeper that armed for prompt messages only: they wake it, and what patient ones came before is
+// there then. One that armed for all is woken by a patient one too.
+TEST_P(Sleep, APatientMessageMayLieUntilAPromptOneComes) {
+  Job job(GetParam(), 2);
+  const auto send = [&](std::string_view text, Urgency urgency) {
+    const ByteView bytes = std::as_bytes(std::span(text));
+    while (job[0].wire->send(NodeId(1), bytes, {}, urgency).code() == Code::would_block)
+      job[0].poll();
+  };
+  for (int round = 0; round < 100; ++round) {
+    std::thread sender([&] {
+      if (round % 2 == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
+      send("patient", Urgency::patient);
+      send("prompt", Urgency::prompt);
+    });
+    while (job[1].arrived.size() < 2) {
+      if (!poll_or_sleep(job[1], nullptr, Urgency::prompt)) {
+        ADD_FAILURE() << "a prompt message woke nobody in round " << round;
+        break;
+      }
+    }
+    sender.join();
+    job[1].arrived.clear();
+    std::thread patient([&] { send("patient", Urgency::patient); });
+    while (job[1].arrived.empty()) {
+      if (!poll_or_sleep(job[1])) {
+        ADD_FAILURE() << "a patient message woke nobody who waits for it in round " << round;
+        break;
+      }
+    }
+    patient.join();
+    job[1].arrived.clear();
   }
 }
 

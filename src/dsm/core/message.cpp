@@ -361,4 +361,9 @@ std::optional<Message> decode(ByteView bytes) {
   return message;
 }
 
+bool is_for_waiters(const Message& message) {
+  return std::holds_alternative<BarrierRound>(message) ||
+         std::holds_alternative<TeamRound>(message);
+}
+
 }  // namespace dsm::core

@@ -164,6 +164,10 @@ void encode(const Message& message, Bytes& out);
 // The message in `bytes`; nothing when malformed. A body views `bytes`.
 std::optional<Message> decode(ByteView bytes);
 
+// Whether a receiver can do nothing with it before a thread of its own waits: a barrier's part, which
+// goes on only from those who have arrived.
+bool is_for_waiters(const Message& message);
+
 const char* name_of(const Message& message);
 
 }  // namespace dsm::core
