@@ -45,8 +45,11 @@ const char* name_of(Collective kind) {
   return "?";
 }
 
+constexpr std::size_t call_bytes = sizeof(Collective) + sizeof(std::uint64_t);  // ahead of the data
+
 Bytes encode(const Call& call, ByteView data) {
   Bytes payload;
+  payload.reserve(call_bytes + data.size());
   Writer writer(payload);
   writer.put(call.kind);
   writer.put(call.detail);
@@ -54,11 +57,10 @@ Bytes encode(const Call& call, ByteView data) {
   return payload;
 }
 
-// What one node gave: its call, and its data behind.
+// The call that one node made.
 struct Given {
   Collective kind{};
   std::uint64_t detail = 0;
-  Bytes data;
 };
 
 Given decode(const Bytes& payload) {
@@ -66,8 +68,6 @@ Given decode(const Bytes& payload) {
   Given given;
   given.kind = in.get<Collective>();
   given.detail = in.get<std::uint64_t>();
-  const ByteView rest = in.get_bytes(in.left());
-  given.data.assign(rest.begin(), rest.end());
   return given;
 }
 
@@ -133,19 +133,18 @@ std::vector<Bytes> collective(const Call& call, ByteView data, TeamAccess::State
     throw Error(std::string("two threads of this node are in collective calls at once (") +
                 name_of(call.kind) +
                 "): collective calls are made by one thread of a node at a time");
-  const std::vector<Bytes> all = meeting.meet(encode(call, data));
-  std::vector<Bytes> datas;
+  std::vector<Bytes> all = meeting.meet(encode(call, data));
   for (std::size_t rank = 0; rank < all.size(); ++rank) {
-    Given given = decode(all[rank]);
+    const Given given = decode(all[rank]);
     if (given.kind != call.kind || given.detail != call.detail) {
       const std::vector<std::string> sites = exchange_sites(meeting, call.at);
       meeting.leave();
       calls_differ(meeting, call, given, rank, sites);
     }
-    datas.push_back(std::move(given.data));
+    all[rank].erase(all[rank].begin(), all[rank].begin() + call_bytes);
   }
   meeting.leave();
-  return datas;
+  return all;
 }
 
 void leave(Node& node) {
@@ -196,9 +195,8 @@ void check_root(const Team& team, const char* call, int root) {
               std::to_string(members - 1));
 }
 
-Bytes copy_of(const void* data, std::size_t bytes) {
-  const auto* from = static_cast<const std::byte*>(data);
-  return Bytes(from, from + bytes);
+ByteView view_of(const void* data, std::size_t bytes) {
+  return {static_cast<const std::byte*>(data), bytes};
 }
 
 }  // namespace
@@ -212,7 +210,7 @@ void Team::broadcast_bytes(void* data, std::size_t bytes, int root, CallSite at)
   TeamAccess::State* team = TeamAccess::state(*this, "broadcast()");
   check_root(*this, "broadcast()", root);
   const bool sends = rank() == root;
-  const Bytes mine = sends ? copy_of(data, bytes) : Bytes();
+  const ByteView mine = sends ? view_of(data, bytes) : ByteView();
   const std::vector<Bytes> all =
       api::collective({api::Collective::broadcast, detail_of(bytes, root), at}, mine, team);
   if (!sends && bytes > 0) std::memcpy(data, all[static_cast<std::size_t>(root)].data(), bytes);
@@ -240,7 +238,7 @@ std::vector<std::byte> Team::gather_bytes(Gather call, const void* data, std::si
   std::vector<std::byte> all;
   all.reserve(bytes * static_cast<std::size_t>(size()));
   for (const Bytes& one :
-       api::collective({what.kind, detail_of(bytes, root), at}, copy_of(data, bytes), team))
+       api::collective({what.kind, detail_of(bytes, root), at}, view_of(data, bytes), team))
     all.insert(all.end(), one.begin(), one.end());
   return all;
 }

@@ -43,6 +43,7 @@ void put(Writer& out, const std::vector<sync::Contribution>& known) {
 bool get_known(Reader& in, std::vector<sync::Contribution>& known) {
   const auto count = in.get<std::uint32_t>();
   if (count > nodes_max) return false;
+  known.reserve(count);
   for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
     sync::Contribution c;
     c.rank = in.get<NodeId>();

@@ -51,6 +51,7 @@ void Engine::contribute(Effects& out) {
 // barrier will tell of it, but its bytes are not home, and whoever fetches the page behind the
 // barrier may come too early. So it counts for the next interval too.
 void Engine::log_unsent() {
+  if (flushes_.open() == 0) return;
   for (const Chunk& chunk : cache_.chunks()) {
     if (chunk.number == Chunk::unused || chunk.busy == 0) continue;
     const PageId first = cache_.first_page(chunk);
