@@ -24,7 +24,10 @@ enum class Kind : std::uint8_t {
   shared_revoke,
   shared_return,
   mark_note,
-  mark_taken
+  mark_taken,
+  semaphore_call,
+  semaphore_release,
+  semaphore_answer
 };
 
 void put(Writer& out, PageRun run) {
@@ -171,6 +174,28 @@ struct Encoder {
     out.put(m.lock);
     encode(m.token, out);
   }
+  void operator()(const SemaphoreCall& m) {
+    out.put(Kind::semaphore_call);
+    out.put(m.semaphore);
+    out.put(m.kind);
+    out.put(m.number);
+    out.put(m.initial);
+  }
+  void operator()(const SemaphoreRelease& m) {
+    out.put(Kind::semaphore_release);
+    out.put(m.semaphore);
+    out.put(m.number);
+    out.put(m.initial);
+    out.put(m.count);
+    encode(m.token, out);
+  }
+  void operator()(const SemaphoreAnswer& m) {
+    out.put(Kind::semaphore_answer);
+    out.put(m.number);
+    out.put(m.kind);
+    out.put(m.value);
+    if (m.kind == SemaphoreAnswer::Kind::granted) encode(m.token, out);
+  }
   void put_copy(Kind kind, PageId page, std::uint32_t turn, Access access) {
     out.put(kind);
     out.put(page);
@@ -257,6 +282,38 @@ std::optional<Message> decode_shared_return(Reader& in) {
   return m;
 }
 
+std::optional<Message> decode_semaphore_call(Reader& in) {
+  SemaphoreCall m;
+  m.semaphore = in.get<SemaphoreId>();
+  m.kind = in.get<SemaphoreCall::Kind>();
+  m.number = in.get<std::uint64_t>();
+  m.initial = in.get<std::uint64_t>();
+  if (m.kind > SemaphoreCall::Kind::withdraw || m.initial > sync::semaphore_count_max)
+    return std::nullopt;
+  return m;
+}
+
+std::optional<Message> decode_semaphore_release(Reader& in) {
+  SemaphoreRelease m;
+  m.semaphore = in.get<SemaphoreId>();
+  m.number = in.get<std::uint64_t>();
+  m.initial = in.get<std::uint64_t>();
+  m.count = in.get<std::uint64_t>();
+  if (m.initial > sync::semaphore_count_max || !decode(in, m.token)) return std::nullopt;
+  return m;
+}
+
+std::optional<Message> decode_semaphore_answer(Reader& in) {
+  using Answer = SemaphoreAnswer::Kind;
+  SemaphoreAnswer m;
+  m.number = in.get<std::uint64_t>();
+  m.kind = in.get<Answer>();
+  m.value = in.get<std::uint64_t>();
+  if (m.kind > Answer::differs) return std::nullopt;
+  if (m.kind == Answer::granted && !decode(in, m.token)) return std::nullopt;
+  return m;
+}
+
 std::optional<Message> decode_fields(Kind kind, Reader& in) {
   switch (kind) {
     case Kind::lock_request:
@@ -330,6 +387,12 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
       if (!run || run->count > 0xffff) return std::nullopt;
       return MarkTaken{*run};
     }
+    case Kind::semaphore_call:
+      return decode_semaphore_call(in);
+    case Kind::semaphore_release:
+      return decode_semaphore_release(in);
+    case Kind::semaphore_answer:
+      return decode_semaphore_answer(in);
   }
   return std::nullopt;
 }

@@ -96,6 +96,20 @@ const char* name_of(Bug bug) {
       return "condition_unregistered";
     case Bug::notification_lost:
       return "notification_lost";
+    case Bug::semaphore_release_before_acks:
+      return "semaphore_release_before_acks";
+    case Bug::semaphore_grant_without_log:
+      return "semaphore_grant_without_log";
+    case Bug::semaphore_told_once:
+      return "semaphore_told_once";
+    case Bug::semaphore_tells_unsent:
+      return "semaphore_tells_unsent";
+    case Bug::semaphore_grant_overtakes_barrier:
+      return "semaphore_grant_overtakes_barrier";
+    case Bug::semaphore_grant_after_timeout_lost:
+      return "semaphore_grant_after_timeout_lost";
+    case Bug::semaphore_count_given_twice:
+      return "semaphore_count_given_twice";
   }
   return "?";
 }
