@@ -629,3 +629,5 @@ DSM_API const char* trap_name() noexcept;
 DSM_API const char* version() noexcept;
 
 }  // namespace dsm
+
+#include <dsm/semaphore.hpp>

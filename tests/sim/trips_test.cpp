@@ -152,6 +152,23 @@ TEST(Trips, SharedLockFromReadingToWriting) {
   EXPECT_EQ(Film(s).of(1, 5), 4);
 }
 
+// A release waits for the manager's word, and whoever it lets in does not wait for that.
+TEST(Trips, Semaphores) {
+  Script s(3, {0});
+  const std::uint32_t semaphore = s.semaphore(0, 1);
+  s.node(1).acquire_semaphore(semaphore).release_semaphore(semaphore);
+  s.write(0, 8).release_semaphore(semaphore);
+  const Film film(s);
+  EXPECT_EQ(film.of(1, 2), 2) << "a free count";
+  EXPECT_EQ(film.of(1, 3), 2);
+  EXPECT_EQ(film.of(1, 5), 2 + 2) << "its diffs first";
+  Script waiting(3, {0});
+  const std::uint32_t other = waiting.semaphore(0, 0);
+  waiting.node(2).acquire_semaphore(other);
+  waiting.node(1).read(0, 0).read(0, 0).release_semaphore(other);
+  EXPECT_EQ(Film(waiting).from_start_to_end(1, 4, 2, 2), 2);
+}
+
 // The holder spends six trips with the lock, so that the other node is in the queue when it
 // releases.
 Script held_and_wanted(bool writes) {
