@@ -130,6 +130,7 @@ std::uint64_t Oracle::hash() const {
   }
   for (const std::uint32_t holder : holder_) add(holder);
   for (const Shared& s : shared_) add(std::uint64_t{s.readers} << 32 | s.writers);
+  for (const std::uint64_t free : free_) add(free);
   for (std::size_t n = 0; n < arrived_.size(); ++n)
     add(std::uint64_t{arrived_[n]} << 32 | passed_[n]);
   for (const Team& team : teams_)

@@ -241,6 +241,9 @@ class Simulator {
   void check_shared_end();
   // simulator_semaphores.cpp
   void operate_semaphore(std::uint32_t node, std::uint32_t thread, const Op& op);
+  std::uint64_t part_of_semaphore(std::uint32_t semaphore) const {
+    return program_->locks.size() + program_->shared_locks.size() + semaphore;
+  }
   void woken_semaphore(std::uint32_t node, std::uint32_t thread, bool granted);
   void check_semaphores_end();
   std::uint64_t store_value(std::uint32_t node, std::uint32_t thread, std::uint64_t expected) const;

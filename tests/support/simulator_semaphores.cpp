@@ -9,6 +9,7 @@ void Simulator::operate_semaphore(std::uint32_t node, std::uint32_t thread, cons
   nodes_[node].threads[thread].waiting = Waiting::semaphore;
   switch (op.what) {
     case Do::release_semaphore:
+      writes(Part::holder, 0, part_of_semaphore(op.arg));
       oracle_.released_semaphore(op.arg, op.count);
       return step(node, core::ReleaseSemaphore{me, made.id, made.initial, op.count});
     case Do::try_acquire_semaphore:
@@ -28,6 +29,7 @@ void Simulator::woken_semaphore(std::uint32_t node, std::uint32_t thread, bool g
   if (!granted && !may_fail) return fail("a semaphore refuses what it may not refuse");
   if (op.what == Do::release_semaphore) return advance(node, thread);
   if (!granted) return advance(node, thread, op.skip);
+  writes(Part::holder, 0, part_of_semaphore(op.arg));
   if (std::string wrong = oracle_.acquired_semaphore(op.arg); !wrong.empty()) return fail(wrong);
   advance(node, thread, 1 + op.count);
 }

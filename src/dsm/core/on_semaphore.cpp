@@ -256,16 +256,21 @@ void Engine::encode_semaphores(Bytes& out) const {
     put(id.value);
     put(here.seen.value);
     put(here.stamp.value);
+    put(here.made_with.value_or(~std::uint64_t{0}));
   }
   for (const auto& [id, kept] : semaphores_.kept) {
     put(id.value);
+    put(kept.queue.initial());
     put(kept.queue.free());
     for (const sync::SemaphoreRequest& r : kept.queue.waiting()) put(r.node.value), put(r.number);
     encode(kept.token, writer);
   }
   for (const auto& [number, call] : semaphores_.calls) {
     put(number);
+    put(call.semaphore.value);
     put(call.who.value);
+    put(call.initial);
+    put(call.count);
     put(call.told.value);
     put(std::uint64_t{call.queued} | std::uint64_t{call.given_up} << 1 |
         std::uint64_t{call.granted} << 2);
