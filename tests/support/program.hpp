@@ -140,6 +140,8 @@ class Script {
   Script& unlock_shared(std::uint32_t shared_lock);
   Script& lock_exclusive(std::uint32_t shared_lock);
   Script& unlock_exclusive(std::uint32_t shared_lock);
+  // Not granted in time: the next `skip` operations are left out, the last of them its release.
+  Script& timed_exclusive(std::uint32_t shared_lock, std::uint32_t skip);
   // One more semaphore: its number.
   std::uint32_t semaphore(std::uint64_t id, std::uint64_t initial);
   Script& acquire_semaphore(std::uint32_t semaphore);

@@ -86,7 +86,13 @@ struct MessageText {
            " with " + number(m.body.size()) + " bytes";
   }
   std::string operator()(const core::SharedRequest& m) const {
-    return " shared lock " + number(m.lock) + word(m.mode);
+    return " shared lock " + number(m.lock) + word(m.mode) + " request " + number(m.number);
+  }
+  std::string operator()(const core::SharedWithdraw& m) const {
+    return " shared lock " + number(m.lock) + " request " + number(m.number);
+  }
+  std::string operator()(const core::SharedWithdrawn& m) const {
+    return " shared lock " + number(m.lock) + " request " + number(m.number);
   }
   std::string operator()(const core::SharedGrant& m) const {
     return " shared lock " + number(m.lock) + word(m.mode) + " number " + number(m.number) +

@@ -210,7 +210,9 @@ TEST(Message, EveryKindSurvivesTheWire) {
   expect_same(MarkCredit{77});
   expect_same(MarkNote{{PageId(40), 3}, Epoch(6)});
   expect_same(MarkTaken{{PageId(40), 3}});
-  expect_same(SharedRequest{SharedLockId(4), sync::Mode::exclusive});
+  expect_same(SharedRequest{SharedLockId(4), sync::Mode::exclusive, 8});
+  expect_same(SharedWithdraw{SharedLockId(4), 8});
+  expect_same(SharedWithdrawn{SharedLockId(4), 8});
   expect_same(SharedGrant{SharedLockId(4), sync::Mode::shared, 12, grant.token});
   expect_same(SharedRevoke{SharedLockId(4), 12});
   expect_same(SharedReturn{SharedLockId(4), grant.token});

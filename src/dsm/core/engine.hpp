@@ -199,6 +199,8 @@ class Engine {
   void on(const SharedGrant& m, NodeId from, Effects& out);
   void on(const SharedRevoke& m, NodeId from, Effects& out);
   void on(const SharedReturn& m, NodeId from, Effects& out);
+  void on(const SharedWithdraw& m, NodeId from, Effects& out);
+  void on(const SharedWithdrawn& m, NodeId from, Effects& out);
   void obey(SharedLockId id, const sync::SharedStep& step, Effects& out);
   void enter_shared(SharedLockId id, Effects& out);
   void finish_entering_shared(Effects& out);

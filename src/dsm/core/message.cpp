@@ -27,7 +27,9 @@ enum class Kind : std::uint8_t {
   mark_taken,
   semaphore_call,
   semaphore_release,
-  semaphore_answer
+  semaphore_answer,
+  shared_withdraw,
+  shared_withdrawn
 };
 
 void put(Writer& out, PageRun run) {
@@ -156,6 +158,17 @@ struct Encoder {
     out.put(Kind::shared_request);
     out.put(m.lock);
     out.put(m.mode);
+    out.put(m.number);
+  }
+  void operator()(const SharedWithdraw& m) {
+    out.put(Kind::shared_withdraw);
+    out.put(m.lock);
+    out.put(m.number);
+  }
+  void operator()(const SharedWithdrawn& m) {
+    out.put(Kind::shared_withdrawn);
+    out.put(m.lock);
+    out.put(m.number);
   }
   void operator()(const SharedGrant& m) {
     out.put(Kind::shared_grant);
@@ -261,7 +274,7 @@ std::optional<Message> decode_shared_request(Reader& in) {
   const auto lock = in.get<SharedLockId>();
   const auto mode = get_mode(in);
   if (!mode) return std::nullopt;
-  return SharedRequest{lock, *mode};
+  return SharedRequest{lock, *mode, in.get<std::uint64_t>()};
 }
 
 std::optional<Message> decode_shared_grant(Reader& in) {
@@ -393,6 +406,14 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
       return decode_semaphore_release(in);
     case Kind::semaphore_answer:
       return decode_semaphore_answer(in);
+    case Kind::shared_withdraw: {
+      const auto lock = in.get<SharedLockId>();
+      return SharedWithdraw{lock, in.get<std::uint64_t>()};
+    }
+    case Kind::shared_withdrawn: {
+      const auto lock = in.get<SharedLockId>();
+      return SharedWithdrawn{lock, in.get<std::uint64_t>()};
+    }
   }
   return std::nullopt;
 }

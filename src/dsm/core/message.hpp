@@ -133,7 +133,19 @@ struct PageGrant {
 struct SharedRequest {
   SharedLockId lock{};
   sync::Mode mode = sync::Mode::shared;
+  std::uint64_t number = 0;
   bool operator==(const SharedRequest&) const = default;
+};
+// The request of this number is not wanted any more; and back: it will not be granted.
+struct SharedWithdraw {
+  SharedLockId lock{};
+  std::uint64_t number = 0;
+  bool operator==(const SharedWithdraw&) const = default;
+};
+struct SharedWithdrawn {
+  SharedLockId lock{};
+  std::uint64_t number = 0;
+  bool operator==(const SharedWithdrawn&) const = default;
 };
 struct SharedGrant {
   SharedLockId lock{};
@@ -187,7 +199,8 @@ using Message = std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck,
                              MarkFlush, MarkCredit, PageRequest, PageRecall, PageReturn, PageGrant,
                              TeamRound, ConditionCall, ConditionAnswer, SharedRequest, SharedGrant, SharedRevoke, SharedReturn,
                              MarkNote, MarkTaken,
-                             SemaphoreCall, SemaphoreRelease, SemaphoreAnswer>;
+                             SemaphoreCall, SemaphoreRelease, SemaphoreAnswer, SharedWithdraw,
+                             SharedWithdrawn>;
 
 // Appends one kind byte and the fields. Bodies come last, so that a sender may append them piece by
 // piece.

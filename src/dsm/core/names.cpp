@@ -14,7 +14,7 @@ constexpr const char* message_names[] = {
     "BarrierRound", "MarkFlush",   "MarkCredit", "PageRequest",   "PageRecall",
     "PageReturn",   "PageGrant",   "TeamRound",  "ConditionCall", "ConditionAnswer", "SharedRequest", "SharedGrant", "SharedRevoke", "SharedReturn",
     "MarkNote",     "MarkTaken",
-    "SemaphoreCall", "SemaphoreRelease", "SemaphoreAnswer"};
+    "SemaphoreCall", "SemaphoreRelease", "SemaphoreAnswer", "SharedWithdraw", "SharedWithdrawn"};
 constexpr const char* event_names[] = {
     "Fault",    "Acquire",      "TryAcquire", "Cancel",   "Release",    "Arrive",   "Pin",
     "Unpin",    "AddRegion",    "DropRegion", "Fetched",  "Changed",    "DiffHome", "Punched",

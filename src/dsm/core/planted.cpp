@@ -42,6 +42,8 @@ const char* name_of(Bug bug) {
       return "reader_release_not_published";
     case Bug::shared_grant_overtakes_barrier:
       return "shared_grant_overtakes_barrier";
+    case Bug::shared_withdrawal_unheard:
+      return "shared_withdrawal_unheard";
     case Bug::log_collected_early:
       return "log_collected_early";
     case Bug::opening_page_not_flushed:

@@ -28,6 +28,7 @@ enum class Bug : std::uint8_t {
   // A1: what was written by a node that only read in the scope
   reader_release_not_published,
   shared_grant_overtakes_barrier,  // A2
+  shared_withdrawal_unheard,       // a node waits for what it has taken back
   log_collected_early,          // A2
   opening_page_not_flushed,     // A1: a page that is being made writable counts as dirty
   log_at_flush_start,           // A1: the log entry is made when protection holds, not before
