@@ -7,19 +7,23 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "support/random.hpp"
 #include "support/simulator.hpp"
 
 namespace dsm::sim {
 namespace {
 
-constexpr std::size_t depth_max = 2048;  // actions of one run, from the start of its threads
-using Clock = std::bitset<depth_max>;    // which steps of the path happened before something
+constexpr std::size_t depth_max = 1024;   // actions of one run, from the start of its threads
+using Clock = std::bitset<depth_max>;     // which steps of the path happened before something
+constexpr std::size_t per_root_max = 16;  // entries of one root in what is known of a future
 constexpr std::size_t nobody = std::numeric_limits<std::size_t>::max();
 
 // What the future of a state uses first, by the action of that state that it comes of.
 struct Later {
   std::uint64_t root = 0;  // its number on this path; in the table: its identity
-  Footprint uses;
+  Footprint uses;          // first, of all that come after the state
+  Footprint past;          // what surely has been used before, by what it must come after
+  bool operator==(const Later&) const = default;
 };
 
 struct Step {
@@ -35,7 +39,6 @@ struct Frame {
   std::uint64_t hash = 0;
   std::vector<std::uint64_t> chosen{};  // actions to be tried here, by number
   std::size_t tried = 0;
-  Step step{};  // the one under way
   std::vector<Later> later{};
 
   void choose(std::uint64_t number) {
@@ -44,6 +47,28 @@ struct Frame {
   bool has_chosen(std::uint64_t number) const {
     return std::find(chosen.begin(), chosen.end(), number) != chosen.end();
   }
+};
+
+// What is known of futures, each kept once: neighbouring states know much the same.
+class Knowledge {
+ public:
+  std::uint32_t keep(const Later& later) {
+    const auto [it, added] = index_.try_emplace(later, static_cast<std::uint32_t>(entries_.size()));
+    if (added) entries_.push_back(later);
+    return it->second;
+  }
+  const Later& operator[](std::uint32_t i) const { return entries_[i]; }
+
+ private:
+  struct Hash {
+    std::size_t operator()(const Later& l) const {
+      std::uint64_t h = l.root;
+      for (const Footprint& f : {l.uses, l.past}) h = mix(mix(h ^ f.reads()) ^ f.writes());
+      return h;
+    }
+  };
+  std::unordered_map<Later, std::uint32_t, Hash> index_;
+  std::vector<Later> entries_;
 };
 
 class Reduced {
@@ -71,19 +96,23 @@ class Reduced {
 
  private:
   struct Seen {
-    std::size_t first = on_stack;  // of its entries in later_
-    std::size_t count = 0;
+    std::uint32_t first = on_stack;  // of its entries in later_
+    std::uint32_t count = 0;
   };
-  static constexpr std::size_t on_stack = nobody;
+  static constexpr std::uint32_t on_stack = ~std::uint32_t{0};
 
   bool failed(const Simulator& simulator) {
     if (simulator.failure().empty()) return false;
-    result_.failure = simulator.failure();
+    fail(simulator.failure());
+    return true;
+  }
+
+  void fail(const std::string& what) {
+    result_.failure = what;
     for (const Frame& f : stack_)
       if (f.tried > 0)
         result_.path.push_back(f.simulator.describe(choice_of(f.simulator, f.chosen[f.tried - 1])));
     over_ = true;
-    return true;
   }
 
   static std::size_t choice_of(const Simulator& simulator, std::uint64_t number) {
@@ -120,7 +149,7 @@ class Reduced {
     const std::size_t n = stack_.size() - 1;
     Frame& frame = stack_.back();
     Simulator after = frame.simulator;
-    Step& step = frame.step;
+    Step& step = path_[n];
     step.number = frame.chosen[frame.tried++];
     step.made_before = after.made();
     step.maker = maker_of(step.number, n);
@@ -129,15 +158,16 @@ class Reduced {
     ++result_.transitions;
     if (failed(after)) return;
     find_races(n);
-    add(frame.later, step.number, step.used);
+    add(frame.later, {step.number, step.used, {}});
 
     const std::uint64_t hash = after.hash();
     const auto known = seen_.find(hash);
     if (known == seen_.end()) {
-      if (seen_.size() == states_max_ || stack_.size() == depth_max) {
+      if (seen_.size() == states_max_) {
         over_ = true;
         return;
       }
+      if (stack_.size() == depth_max) return fail("a run does not come to rest");
       return visit(std::move(after), hash);
     }
     if (known->second.first == on_stack) {
@@ -146,13 +176,16 @@ class Reduced {
         frame.choose(frame.simulator.number(c));
       Footprint all;
       all.everything();
-      for (std::size_t c = 0; c < after.choices(); ++c) meet(after.number(c), all, n);
+      for (std::size_t c = 0; c < after.choices(); ++c) meet({after.number(c), all, {}}, n);
       return;
     }
     for (std::size_t i = 0; i < known->second.count; ++i) {
-      const Later& later = later_[known->second.first + i];
-      for (std::size_t c = 0; c < after.choices(); ++c)
-        if (after.identity(c) == later.root) meet(after.number(c), later.uses, n);
+      Later later = knowledge_[later_[known->second.first + i]];
+      const std::uint64_t root = later.root;
+      for (std::size_t c = 0; c < after.choices(); ++c) {
+        later.root = after.number(c);
+        if (after.identity(c) == root) meet(later, n);
+      }
     }
   }
 
@@ -160,29 +193,43 @@ class Reduced {
   void leave() {
     Frame& frame = stack_.back();
     Seen& seen = seen_[frame.hash];
-    seen = {later_.size(), frame.later.size()};
-    for (const Later& l : frame.later)
-      later_.push_back({frame.simulator.identity(choice_of(frame.simulator, l.root)), l.uses});
+    seen = {static_cast<std::uint32_t>(later_.size()),
+            static_cast<std::uint32_t>(frame.later.size())};
+    for (const Later& l : frame.later) {
+      Later kept = l;
+      kept.root = frame.simulator.identity(choice_of(frame.simulator, l.root));
+      later_.push_back(knowledge_.keep(kept));
+    }
     if (stack_.size() > 1) {
-      Frame& before = stack_[stack_.size() - 2];
-      for (const Later& l : frame.later) pass_down(before, l.root, l.uses);
+      for (const Later& l : frame.later) pass_down(stack_.size() - 2, l);
     }
     stack_.pop_back();
   }
 
   // What comes after a state's step comes after the state too, unless the step hides it: who wrote a
   // part before the step met the step first.
-  static void pass_down(Frame& frame, std::uint64_t root, Footprint uses) {
-    uses.hide(frame.step.used.writes());
-    if (uses == Footprint()) return;
-    add(frame.later, root < frame.step.made_before ? root : frame.step.number, uses);
+  void pass_down(std::size_t n, Later later) {
+    const Step& step = path_[n];
+    const bool made = later.root >= step.made_before;
+    if (made || step.used.conflicts(later.uses) || step.used.conflicts(later.past))
+      later.past.add(step.used);
+    if (made) later.root = step.number;
+    later.uses.hide(step.used.writes());
+    if (!later.uses.empty()) add(stack_[n].later, later);
   }
 
-  static void add(std::vector<Later>& later, std::uint64_t root, const Footprint& uses) {
-    const auto it =
-        std::find_if(later.begin(), later.end(), [&](const Later& l) { return l.root == root; });
-    if (it == later.end()) return later.push_back({root, uses});
-    it->uses.add(uses);
+  static void add(std::vector<Later>& list, const Later& later) {
+    std::size_t same = 0;
+    Later* last = nullptr;
+    for (Later& l : list) {
+      if (l.root != later.root) continue;
+      if (l.uses.has(later.uses) && later.past.has(l.past)) return;
+      ++same;
+      last = &l;
+    }
+    if (same < per_root_max) return list.push_back(later);
+    last->uses.add(later.uses);
+    last->past.keep(later.past);
   }
 
   // The step of the path's first `steps` that made the action.
@@ -190,7 +237,7 @@ class Reduced {
     std::size_t low = 0, high = steps;  // the last step that began at or below it
     while (low < high) {
       const std::size_t middle = (low + high) / 2;
-      if (stack_[middle].step.made_before <= number) {
+      if (path_[middle].made_before <= number) {
         low = middle + 1;
       } else {
         high = middle;
@@ -200,18 +247,22 @@ class Reduced {
   }
 
   void find_races(std::size_t n) {
-    Step& step = stack_[n].step;
+    Step& step = path_[n];
     step.before.reset();
     if (step.maker != nobody) happened(step.before, step.maker);
-    for (std::size_t i = n; i-- > 0;) {
-      if (step.before[i] || !step.used.conflicts(stack_[i].step.used)) continue;
-      reverse(i, n);
-      happened(step.before, i);
+    Footprint rest = step.used;  // whatever wrote a part came after all that used it before
+    for (std::size_t i = n; i-- > 0 && !rest.empty();) {
+      const Footprint& used = path_[i].used;
+      if (!step.before[i] && rest.conflicts(used)) {
+        reverse(i, n);
+        happened(step.before, i);
+      }
+      rest.hide(used.writes());
     }
   }
 
   void happened(Clock& clock, std::size_t step) const {
-    clock |= stack_[step].step.before;
+    clock |= path_[step].before;
     clock.set(step);
   }
 
@@ -221,8 +272,8 @@ class Reduced {
     std::uint64_t first = 0;
     bool found = false;
     for (std::size_t j = i + 1; j <= n; ++j) {
-      const Step& s = stack_[j].step;
-      if (j < n && !stack_[n].step.before[j]) continue;
+      const Step& s = path_[j];
+      if (j < n && !path_[n].before[j]) continue;
       if (s.maker != nobody && s.maker >= i) continue;
       if (frame.has_chosen(s.number)) return;
       if (!found) first = s.number;
@@ -232,19 +283,29 @@ class Reduced {
     frame.choose(first);
   }
 
-  // Something that comes of the action `root`, which waits behind step n, uses these parts.
-  void meet(std::uint64_t root, Footprint uses, std::size_t n) {
-    pass_down(stack_[n], root, uses);
+  // Something that comes of the action `root`, which waits behind step n, is performed some time.
+  void meet(const Later& later, std::size_t n) {
+    pass_down(n, later);
     Clock before;
-    const std::size_t maker = maker_of(root, n + 1);
+    const std::size_t maker = maker_of(later.root, n + 1);
     if (maker != nobody) happened(before, maker);
-    for (std::size_t i = n + 1; i-- > 0 && !(uses == Footprint());) {
-      const Footprint& used = stack_[i].step.used;
+    Footprint past = later.past;
+    for (std::size_t i = n + 1; i-- > 0 && !past.empty();) {
+      const Footprint& used = path_[i].used;
+      if (!before[i] && past.conflicts(used)) happened(before, i);
+      past.hide(used.writes());
+    }
+    meet(later.root, later.uses, before, n);
+  }
+
+  void meet(std::uint64_t root, Footprint uses, const Clock& before, std::size_t n) {
+    for (std::size_t i = n + 1; i-- > 0 && !uses.empty();) {
+      const Footprint& used = path_[i].used;
       if (!before[i] && uses.conflicts(used)) {
         std::uint64_t number = root;
         for (std::size_t m = maker_of(number, n + 1); m != nobody && m >= i;
              m = maker_of(number, n + 1))
-          number = stack_[m].step.number;
+          number = path_[m].number;
         stack_[i].choose(number);
       }
       uses.hide(used.writes());
@@ -257,8 +318,10 @@ class Reduced {
   Exploration result_;
   bool over_ = false;
   std::vector<Frame> stack_;
+  std::vector<Step> path_ = std::vector<Step>(depth_max);  // by frame: the step under way
   std::unordered_map<std::uint64_t, Seen> seen_;
-  std::vector<Later> later_;
+  Knowledge knowledge_;
+  std::vector<std::uint32_t> later_;  // of it, state by state
 };
 
 }  // namespace

@@ -17,7 +17,9 @@
 namespace dsm::sim {
 
 enum class Part : std::uint8_t {
-  engine,   // of a node: its state
+  engine,   // of a node: its state, except for the next two
+  barrier,  // of a node: what has come of a barrier that is not complete
+  queues,   // of a node: the ends of the queues of the locks that it manages
   loans,    // of a node: the words of locks that are lent, tenures that nobody waits for
   thread,   // of a node's thread: where it is
   stores,   // of a node's thread: its store buffer
@@ -41,9 +43,14 @@ class Footprint {
 
   Bits reads() const { return reads_; }
   Bits writes() const { return writes_; }
+  bool empty() const { return reads_ == 0 && writes_ == 0; }
   bool conflicts(const Footprint& other) const {
     return (writes_ & (other.reads_ | other.writes_)) != 0 || (reads_ & other.writes_) != 0;
   }
+  bool has(const Footprint& other) const {
+    return (other.reads_ & ~reads_) == 0 && (other.writes_ & ~writes_) == 0;
+  }
+  void keep(const Footprint& other) { reads_ &= other.reads_, writes_ &= other.writes_; }
   // Takes these parts away.
   void hide(Bits parts) { reads_ &= ~parts, writes_ &= ~parts; }
   bool operator==(const Footprint&) const = default;
@@ -66,31 +73,37 @@ class Parts {
 
  private:
   std::uint64_t number(Part part, std::uint32_t node, std::uint64_t which) const {
-    const std::uint64_t by_node = 2 * threads_ + 3 * pages_ + nodes_ + 2;
+    const std::uint64_t by_node = 2 * threads_ + 3 * pages_ + nodes_ + 4;
     const std::uint64_t first = node * by_node;
+    const std::uint64_t pages = first + 4 + 2 * threads_;
+    const std::uint64_t shared = nodes_ * by_node;
     switch (part) {
       case Part::engine:
         return first;
-      case Part::loans:
+      case Part::barrier:
         return first + 1;
+      case Part::queues:
+        return first + 2;
+      case Part::loans:
+        return first + 3;
       case Part::thread:
-        return first + 2 + which;
+        return first + 4 + which;
       case Part::stores:
-        return first + 2 + threads_ + which;
+        return first + 4 + threads_ + which;
       case Part::view:
-        return first + 2 + 2 * threads_ + which;
+        return pages + which;
       case Part::frame:
-        return first + 2 + 2 * threads_ + pages_ + which;
+        return pages + pages_ + which;
       case Part::twin:
-        return first + 2 + 2 * threads_ + 2 * pages_ + which;
+        return pages + 2 * pages_ + which;
       case Part::ring:
-        return first + 2 + 2 * threads_ + 3 * pages_ + which;
+        return pages + 3 * pages_ + which;
       case Part::program:
-        return nodes_ * by_node;
+        return shared;
       case Part::word:
-        return nodes_ * by_node + 1 + which;
+        return shared + 1 + which;
       case Part::holder:
-        return nodes_ * by_node + 1 + pages_ + which;
+        return shared + 1 + pages_ + which;
     }
     return 0;
   }

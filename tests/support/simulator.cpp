@@ -16,6 +16,28 @@ constexpr std::uint64_t actions_max =
     3'000'000;  // of one run; programs of a few hundred operations need a few thousand
 constexpr std::uint32_t tries_max = 10'000;  // of one access
 
+// Enters the runtime, which takes its mutex.
+bool fences(Do what) {
+  switch (what) {
+    case Do::acquire:
+    case Do::try_acquire:
+    case Do::timed_acquire:
+    case Do::release:
+    case Do::acquire_shared:
+    case Do::try_acquire_shared:
+    case Do::timed_acquire_shared:
+    case Do::release_shared:
+    case Do::arrive:
+    case Do::join:
+    case Do::wait:
+    case Do::team_arrive:
+    case Do::team_join:
+      return true;
+    default:
+      return false;
+  }
+}
+
 constexpr std::uint64_t every_byte(std::uint8_t value) {
   return value * std::uint64_t{0x0101010101010101};
 }
@@ -76,7 +98,7 @@ Simulator::Simulator(const Program& program, const Physics& physics, std::uint64
     }
     engines_.push_back(std::move(engine));
     machines_.push_back(Machine(program));
-    nodes_.push_back({std::vector<Thread>(program.nodes[node].size()), {}});
+    nodes_.push_back({std::vector<Thread>(program.nodes[node].size()), {}, 0, 0, false, {}});
   }
   std::size_t threads = 0;
   for (const auto& node : program.nodes) threads = std::max(threads, node.size());
@@ -208,7 +230,6 @@ void Simulator::step(std::uint32_t node, const core::Event& event, Packet packet
     index = free_executors_.back();
     free_executors_.pop_back();
   }
-  writes(Part::engine, node);
   Executor& executor = executors_[index];
   executor.used = true;
   executor.node = node;
@@ -221,7 +242,12 @@ void Simulator::step(std::uint32_t node, const core::Event& event, Packet packet
                 to_string(event).c_str());
   const auto* received = std::get_if<core::Received>(&event);
   if (received != nullptr) count_token(received->message, false);
+  const bool arrived = engines_[node].arrived();
+  const Epoch epoch = engines_[node].epoch();
   engines_.change(node).step(event, executor.effects);
+  if (arrived != engines_[node].arrived() || epoch != engines_[node].epoch())
+    writes(Part::barrier, node);
+  writes(part_of_step(node, event, executor.effects, epoch), node);
   for (const core::Effect& effect : executor.effects.list())
     if (const auto* send = std::get_if<core::Send>(&effect)) count_token(send->message, true);
   if (tracing_)
@@ -232,6 +258,23 @@ void Simulator::step(std::uint32_t node, const core::Event& event, Packet packet
   if (checking_) check_step(node, event, executor.effects);
   check_condition(event, executor.effects);
   run_effects(index, true);
+}
+
+// Most steps use all of their engine. A round of a barrier that is not complete with it is kept for
+// later, and a manager forwards a request to whoever asked before.
+Part Simulator::part_of_step(std::uint32_t node, const core::Event& event,
+                             const core::Effects& effects, Epoch before) const {
+  const auto* received = std::get_if<core::Received>(&event);
+  if (received == nullptr || before != engines_[node].epoch()) return Part::engine;
+  for (const core::Effect& effect : effects.list())
+    if (!std::holds_alternative<core::Send>(effect)) return Part::engine;
+  if (std::holds_alternative<core::BarrierRound>(received->message)) return Part::barrier;
+  if (!std::holds_alternative<core::LockRequest>(received->message)) return Part::engine;
+  return effects.list().size() == 1 &&
+                 std::holds_alternative<core::LockForward>(
+                     std::get<core::Send>(effects.list().front()).message)
+             ? Part::queues
+             : Part::engine;
 }
 
 // ---- threads ----
@@ -247,6 +290,10 @@ void Simulator::advance(std::uint32_t node, std::uint32_t thread, std::uint32_t 
     t.done = true;
     return;
   }
+  const Op& next = program_->nodes[node][thread][t.next];
+  if (exploring_ && bug_ != core::Bug::missing_fence && fences(next.what) &&
+      waits_for_stores(node, thread))
+    return;
   std::uint64_t delay = local_delay();
   if (physics_.yields != 0)
     delay += std::uint64_t{physics_.local_max} * random_.below(physics_.yields + 1);
@@ -317,12 +364,6 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
     case Do::release_shared:
       fence(node, thread);
       return operate_shared(node, thread, op);
-    case Do::acquire_semaphore:
-    case Do::try_acquire_semaphore:
-    case Do::timed_acquire_semaphore:
-    case Do::release_semaphore:
-      fence(node, thread);
-      return operate_semaphore(node, thread, op);
     case Do::arrive:
       fence(node, thread);
       return arrive(node, thread, true);
@@ -392,9 +433,7 @@ void Simulator::give_up_later(std::uint32_t node, std::uint32_t thread) {
 void Simulator::give_up(std::uint32_t node, std::uint32_t thread, std::uint64_t op) {
   reads(Part::thread, node, thread);
   const Thread& t = nodes_[node].threads[thread];
-  if (t.next != op) return;
-  if (t.waiting == Waiting::semaphore) return step(node, core::CancelSemaphore{Ticket(thread)});
-  if (t.waiting != Waiting::lock) return;
+  if (t.next != op || t.waiting != Waiting::lock) return;
   const Op& waits = program_->nodes[node][thread][t.next];
   if (waits.what == Do::timed_acquire_shared)
     return step(node, core::CancelShared{Ticket(thread), program_->shared_locks[waits.arg]});
@@ -440,6 +479,7 @@ bool Simulator::access(std::uint32_t node, std::uint32_t thread, const Op& op) {
   const Machine& machine = machines_[node];
   reads(Part::view, node, op.page);
   if (!machine.allows(op.page, stores)) {
+    if (exploring_ && waits_for_stores(node, thread)) return false;
     empties(node, thread);
     machines_.change(node).fence(thread);  // a trap enters the kernel, and the runtime takes a mutex
     t.waiting = Waiting::access;
@@ -451,7 +491,6 @@ bool Simulator::access(std::uint32_t node, std::uint32_t thread, const Op& op) {
   const std::uint64_t expected = oracle_.expected(op.page, op.offset, op.length);
   if (!stores) {
     reads(Part::frame, node, op.page);
-    reads(Part::stores, node, thread);
     const std::uint64_t found = machine.load(thread, op.page, op.offset, op.length);
     fingerprint_ = mix(fingerprint_ ^ found);
     if (op.what == Do::observe) {
@@ -505,7 +544,7 @@ void Simulator::drain(std::uint32_t node, std::uint32_t thread) {
   if (machine.buffered(thread) == 0) return;
   writes(Part::frame, node, machine.oldest(thread).page);
   machine.drain_one(thread);
-  if (machine.buffered(thread) == 0) return;
+  if (machine.buffered(thread) == 0) return go_on_behind_stores(node, thread);
   t.draining = true;
   schedule(ActionKind::drain, node, thread, local_delay());
 }
@@ -518,8 +557,28 @@ void Simulator::fence(std::uint32_t node, std::uint32_t thread) {
   if (machines_[node].buffered(thread) > 0) machines_.change(node).fence(thread);
 }
 
+// An explorer lets stores drain one by one before a fence, rather than with it: that is one of the
+// orders that it tries anyway, and the others are no different.
+bool Simulator::waits_for_stores(std::uint32_t node, std::uint32_t thread) {
+  reads(Part::stores, node, thread);
+  if (machines_[node].buffered(thread) == 0) return false;
+  nodes_[node].threads[thread].waiting = Waiting::stores;
+  return true;
+}
+
+void Simulator::go_on_behind_stores(std::uint32_t node, std::uint32_t thread) {
+  Thread& t = nodes_[node].threads[thread];
+  if (t.waiting == Waiting::stores) {
+    t.waiting = Waiting::no;
+    schedule(ActionKind::operate, node, thread, 0);
+  }
+  for (const std::uint32_t executor : std::exchange(nodes_[node].held, {}))
+    schedule(ActionKind::effect, node, executor, 0);
+}
+
 void Simulator::empties(std::uint32_t node, std::uint32_t thread) {
-  writes(Part::stores, node, thread);
+  reads(Part::stores, node, thread);
+  if (machines_[node].buffered(thread) > 0) writes(Part::stores, node, thread);
   machines_[node].each_buffered(
       thread, [&](const Machine::Store& s) { writes(Part::frame, node, s.page); });
 }

@@ -157,13 +157,13 @@ class Simulator {
     no,
     access,
     lock,
-    semaphore,
     barrier,
     team,
     drop,
     registering,  // at a condition
     notification,
-    waits  // of others
+    waits,  // of others
+    stores  // its own, which must leave its buffer first (explorers)
   };
   struct Thread {
     std::uint32_t next = 0;  // operation
@@ -191,6 +191,7 @@ class Simulator {
     std::uint32_t joined = 0;
     std::uint32_t arriving = 0;  // the thread that arrived
     bool alone = false;          // it arrived for itself
+    std::vector<std::uint32_t> held;  // executors that wait for stores (explorers)
   };
   // The effects of one step, carried out one by one.
   struct Executor {
@@ -239,13 +240,6 @@ class Simulator {
   void operate_shared(std::uint32_t node, std::uint32_t thread, const Op& op);
   void check_shared();
   void check_shared_end();
-  // simulator_semaphores.cpp
-  void operate_semaphore(std::uint32_t node, std::uint32_t thread, const Op& op);
-  std::uint64_t part_of_semaphore(std::uint32_t semaphore) const {
-    return program_->locks.size() + program_->shared_locks.size() + semaphore;
-  }
-  void woken_semaphore(std::uint32_t node, std::uint32_t thread, bool granted);
-  void check_semaphores_end();
   std::uint64_t store_value(std::uint32_t node, std::uint32_t thread, std::uint64_t expected) const;
   void begin_draining(std::uint32_t node, std::uint32_t thread);
   bool take_loan(std::uint32_t node, std::uint32_t thread, std::uint32_t lock);
@@ -277,7 +271,11 @@ class Simulator {
   }
   void check_condition(const core::Event& event, const core::Effects& effects);
   void fence(std::uint32_t node, std::uint32_t thread);
+  bool waits_for_stores(std::uint32_t node, std::uint32_t thread);
+  void go_on_behind_stores(std::uint32_t node, std::uint32_t thread);
   void step(std::uint32_t node, const core::Event& event, Packet packet = nullptr);
+  Part part_of_step(std::uint32_t node, const core::Event& event, const core::Effects& effects,
+                    Epoch before) const;
   void fail(std::string what);
   void reads(Part part, std::uint32_t node, std::uint64_t which = 0) {
     footprint_.read(parts_.bit(part, node, which));
@@ -296,10 +294,12 @@ class Simulator {
     for (std::uint32_t t = 0; t < nodes_[node].threads.size(); ++t) empties(node, t);
   }
   std::uint64_t identity_of(const Action& action) const;
+  static std::uint64_t remaining(const Executor& executor);
 
   // simulator_effects.cpp: the edge and the network
   void post_transfers(std::uint32_t node, const core::Effects& effects);
   void run_effects(std::uint32_t executor, bool may_wait);
+  bool waits_for_stores(const Executor& executor);
   bool carry_out(Executor& executor, core::Effect& effect);  // false: once more, later
   void send(std::uint32_t from, NodeId to, const core::Message& message);
   void post(std::uint32_t node, NodeId home, PageRun run, std::optional<std::uint64_t> slot);

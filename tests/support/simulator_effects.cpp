@@ -66,6 +66,10 @@ void Simulator::run_effects(std::uint32_t index, bool may_wait) {
         !(carrying_movers_ && is_mover(executor.effects.list()[executor.next])) &&
         random_.below(100) >= physics_.at_once_percent)
       return schedule(ActionKind::effect, executor.node, index, delay_up_to(physics_.effect_max));
+    if (exploring_ && waits_for_stores(executor)) {
+      nodes_[executor.node].held.push_back(index);
+      return;
+    }
     ++statistics_.effects;
     if (!carry_out(executor, executor.effects.begin()[executor.next]))
       return schedule(ActionKind::effect, executor.node, index, delay_up_to(physics_.effect_max));
@@ -75,6 +79,22 @@ void Simulator::run_effects(std::uint32_t index, bool may_wait) {
   executor.packet.reset();
   executor.effects.clear();
   free_executors_.push_back(index);
+}
+
+// A change that takes rights away interrupts every processor, whose stores drain then; an explorer
+// lets them drain before.
+bool Simulator::waits_for_stores(const Executor& executor) {
+  const core::Effect& effect = executor.effects.list()[executor.next];
+  const auto* change = std::get_if<core::Change>(&effect);
+  const std::uint32_t node = executor.node;
+  if (change == nullptr || !machines_[node].narrows(change->run, change->to)) return false;
+  bool waits = false;
+  for (std::uint32_t t = 0; t < nodes_[node].threads.size(); ++t) {
+    reads(Part::stores, node, t);
+    waits |= machines_[node].buffered(t) > 0;
+  }
+  reads(Part::view, node, change->run);
+  return waits;
 }
 
 bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
@@ -199,6 +219,7 @@ void Simulator::wake(std::uint32_t node, const core::Wake& wake) {
       return registered(node, thread);
     case Waiting::notification:
     case Waiting::waits:
+    case Waiting::stores:
       return fail("a thread is woken that the engine does not know to wait");
     case Waiting::lock:
       if (!wake.granted) {
@@ -216,8 +237,6 @@ void Simulator::wake(std::uint32_t node, const core::Wake& wake) {
       if (std::string wrong = oracle_.acquired(op.arg, node, thread); !wrong.empty())
         return fail(wrong);
       return advance(node, thread, behind(node, thread));
-    case Waiting::semaphore:
-      return woken_semaphore(node, thread, wake.granted);
     case Waiting::team:
       if (std::string wrong = oracle_.left_team(node, op.arg); !wrong.empty()) return fail(wrong);
       if (op.what == Do::team_arrive) return advance(node, thread);

@@ -54,6 +54,7 @@ bool Simulator::access_sequential(std::uint32_t node, std::uint32_t thread, cons
         (missing == ~0u || (exploring_ ? higher_traps_ : random_.one_in(2))))
       missing = parts[i].page;
   if (missing != ~0u) {
+    if (exploring_ && waits_for_stores(node, thread)) return false;
     empties(node, thread);
     machines_.change(node).fence(thread);
     t.waiting = Waiting::access;
@@ -74,7 +75,6 @@ bool Simulator::access_sequential(std::uint32_t node, std::uint32_t thread, cons
     const Piece& p = parts[i];
     reads(Part::word, 0, p.page);
     reads(Part::frame, node, p.page);
-    reads(Part::stores, node, thread);
     expected |= machine.load_over(oracle_.page(p.page), thread, p.page, p.offset, p.length)
                 << p.shift;
     found |= machine.load(thread, p.page, p.offset, p.length) << p.shift;

@@ -50,6 +50,15 @@ void add(Hash& h, const core::Effect& effect) {
 
 }  // namespace
 
+// What is still to be done of a step.
+std::uint64_t Simulator::remaining(const Executor& executor) {
+  Hash h;
+  const auto& effects = executor.effects.list();
+  for (std::size_t i = executor.next; i < effects.size(); ++i) add(h, effects[i]);
+  h.add(ByteView(executor.blended));
+  return h.value();
+}
+
 std::uint64_t Simulator::identity_of(const Action& a) const {
   if (a.identity != 0) return a.identity;
   Hash h;
@@ -70,9 +79,7 @@ std::uint64_t Simulator::identity_of(const Action& a) const {
       break;
     }
     case ActionKind::effect: {
-      const Executor& e = executors_[a.index];
-      for (std::size_t i = e.next; i < e.effects.list().size(); ++i) add(h, e.effects.list()[i]);
-      h.add(ByteView(e.blended));
+      h.add(remaining(executors_[a.index]));
       break;
     }
     case ActionKind::operate:
@@ -105,6 +112,9 @@ std::uint64_t Simulator::hash() const {
     std::uint64_t tenures = 0;
     for (const Tenure& t : node.tenures) tenures += mix(t.page.value * 256 + t.number + 1);
     h.add(tenures);
+    std::uint64_t held = 0;
+    for (const std::uint32_t e : node.held) held += remaining(executors_[e]);
+    h.add(held);
     for (const Thread& t : node.threads) {
       h.add(t.next);
       h.add(static_cast<std::uint64_t>(t.waiting) * 8 + (t.joined ? 1 : 0) + (t.notified ? 2 : 0) +
@@ -138,15 +148,14 @@ int Simulator::rank(std::size_t choice) const {
   switch (pending_[choice].kind) {
     case ActionKind::place:
       return 0;
-    case ActionKind::effect:
-      return 1;
-    case ActionKind::operate:
-      return 3;
     case ActionKind::drain:
-      return 5;
+      return 1;
     case ActionKind::arrive:
+    case ActionKind::effect:
     case ActionKind::channel:
       return 4;
+    case ActionKind::operate:
+      return 3;
     default:
       return 2;
   }
