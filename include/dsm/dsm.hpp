@@ -208,10 +208,9 @@ class DSM_API Lock {
 // to read, or one to write. It is handed over fairly: who asks to read after a writer waits behind
 // it, so do not take it to read twice in one thread. A writer's writes are seen by every holder
 // after it, and so are those of a reader (to memory that is its own) by the next writer. A node that
-// has held it takes it again without a message until another node wants it otherwise. A writer that
-// gives up, after a try or a time-out, still counts as waiting until the readers that it met have
-// left: who asks to read meanwhile may wait for these. Numbered apart from Locks, and like them only
-// its number.
+// has held it takes it again without a message until another node wants it otherwise. A writer whose
+// time is up holds nobody up any more; one whose try failed counts as waiting until the readers that
+// it met have left. Numbered apart from Locks, and like them only its number.
 class DSM_API SharedLock {
  public:
   // collective: the next number, the same lock on every node
@@ -629,3 +628,5 @@ DSM_API const char* trap_name() noexcept;
 DSM_API const char* version() noexcept;
 
 }  // namespace dsm
+
+#include <dsm/semaphore.hpp>

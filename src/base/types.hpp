@@ -32,6 +32,7 @@ using ConditionId = Id<struct ConditionTag, std::uint64_t>;  // a condition of t
 // nodes that meet by themselves: the number of the split that made them, one group of it a node
 using TeamId = Id<struct TeamTag, std::uint32_t>;
 using SharedLockId = Id<struct SharedLockTag, std::uint64_t>;  // numbered apart from locks
+using SemaphoreId = Id<struct SemaphoreTag, std::uint64_t>;    // numbered apart from both
 // a collective allocation, in order of allocation
 using RegionId = Id<struct RegionTag, std::uint32_t>;
 using Ticket = Id<struct TicketTag, std::uint64_t>;  // one waiting thread of this node

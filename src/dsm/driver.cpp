@@ -241,6 +241,31 @@ bool Driver::unlock(SharedLockId lock, sync::Mode mode) {
   return true;
 }
 
+bool Driver::acquire(SemaphoreId semaphore, std::uint64_t initial) {
+  const InRuntime here;
+  const Ticket who = waiters_.take({"for semaphore", semaphore.value, true});
+  return ask(core::AcquireSemaphore{who, semaphore, initial}, who);
+}
+
+bool Driver::try_acquire(SemaphoreId semaphore, std::uint64_t initial) {
+  const InRuntime here;
+  const Ticket who = waiters_.take({"for semaphore", semaphore.value, true});
+  return ask(core::TryAcquireSemaphore{who, semaphore, initial}, who);
+}
+
+bool Driver::try_acquire_until(SemaphoreId semaphore, std::uint64_t initial, Deadline deadline) {
+  const InRuntime here;
+  const Ticket who = waiters_.take({"for semaphore", semaphore.value, true});
+  return ask_until(core::AcquireSemaphore{who, semaphore, initial}, who, deadline,
+                   core::CancelSemaphore{who});
+}
+
+bool Driver::release(SemaphoreId semaphore, std::uint64_t initial, std::uint64_t count) {
+  const InRuntime here;
+  const Ticket who = waiters_.take({"at semaphore", semaphore.value, true});
+  return ask(core::ReleaseSemaphore{who, semaphore, initial, count}, who);
+}
+
 std::vector<Bytes> Driver::barrier(Bytes payload, const char* what) {
   const InRuntime here;
   const Ticket who = waiters_.take({what, 0, false});

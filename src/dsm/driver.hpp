@@ -84,6 +84,13 @@ class Driver {
   bool try_lock(SharedLockId lock, sync::Mode mode);
   bool try_lock_until(SharedLockId lock, sync::Mode mode, Deadline deadline);
   bool unlock(SharedLockId lock, sync::Mode mode);  // false: no thread here holds it so
+  // Semaphores, made with this count. False: not granted; of acquire() and release() a refusal
+  // (Engine::semaphore_made_with; or too much).
+  bool acquire(SemaphoreId semaphore, std::uint64_t initial);
+  bool try_acquire(SemaphoreId semaphore, std::uint64_t initial);
+  bool try_acquire_until(SemaphoreId semaphore, std::uint64_t initial, Deadline deadline);
+  bool release(SemaphoreId semaphore, std::uint64_t initial, std::uint64_t count);
+
   // of the locks taken, those that the engine does not know of
   std::uint64_t locks_taken_on_loan() const { return lock_words_.taken(); }
 

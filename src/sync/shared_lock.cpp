@@ -56,6 +56,10 @@ bool SharedLock::try_acquire(Mode mode, SharedStep& step) {
 bool SharedLock::cancel(Ticket who, SharedStep& step) {
   if (std::erase_if(waiting_, [&](const Waiter& w) { return w.who == who; }) == 0) return false;
   step = advance();  // whoever stood behind it may go
+  const auto wants = [&](const Waiter& w) { return w.mode >= asked_; };
+  if (asked_ != Mode::none && !withdrawing_ &&
+      std::none_of(waiting_.begin(), waiting_.end(), wants))
+    step.withdraw = withdrawing_ = true;
   return true;
 }
 
@@ -73,6 +77,7 @@ void SharedLock::granted(Mode mode, std::uint64_t number) {
   DSM_CHECK_WITH(asked_ == mode && !leaving_, "a permission comes to a node that asked for it",
                  {"number", number});
   asked_ = Mode::none;
+  withdrawing_ = false;
   permission_ = mode;
   number_ = number;
   turns_ = 0;
@@ -82,6 +87,14 @@ void SharedLock::granted(Mode mode, std::uint64_t number) {
 SharedStep SharedLock::entered() {
   DSM_CHECK(entering_, "only an arriving permission is entered");
   entering_ = false;
+  return advance();
+}
+
+SharedStep SharedLock::withdrawn(std::uint64_t request) {
+  DSM_CHECK_WITH(withdrawing_ && request == requests_, "a request is withdrawn that was asked back",
+                 {"request", request});
+  asked_ = Mode::none;
+  withdrawing_ = false;
   return advance();
 }
 
@@ -115,6 +128,7 @@ void SharedLock::take(Mode mode) {
 Mode SharedLock::want(Mode mode) {
   const bool comes = asked_ != Mode::none || entering_;
   if (comes || (!leaving_ && permission_ >= mode)) return Mode::none;
+  ++requests_;
   return asked_ = mode;
 }
 
@@ -141,13 +155,43 @@ std::string_view SharedLock::broken_invariant() const {
   if (readers_ > 0 && permission_ == Mode::none) return "threads read without permission";
   if (leaving_ && (writing_ || readers_ > 0)) return "a permission leaves while it is used";
   if (leaving_ && permission_ == Mode::none) return "no permission leaves";
+  if (withdrawing_ && asked_ == Mode::none) return "nothing is withdrawn";
   if (!waiting_.empty() && may_take(waiting_.front().mode)) return "a thread waits for nothing";
   return {};
 }
 
-SharedOrders SharedQueue::ask(NodeId who, Mode mode) {
-  waiting_.push_back({who, mode});
+SharedOrders SharedQueue::ask(NodeId who, Mode mode, std::uint64_t request) {
+  const Withdrawal own{who, request};
+  const bool withdrawn = std::find(early_.begin(), early_.end(), own) != early_.end();
+  // A node asks for one thing at a time, so what it withdrew before was granted.
+  std::erase_if(early_,
+                [&](const Withdrawal& w) { return w.node == who && w.request <= request; });
+  SharedOrders orders;
+  orders.withdrawn = withdrawn;
+  if (withdrawn) return orders;
+  waiting_.push_back({who, mode, request});
   return serve();
+}
+
+SharedOrders SharedQueue::withdraw(NodeId who, std::uint64_t request) {
+  const auto it = std::find_if(waiting_.begin(), waiting_.end(), [&](const Request& r) {
+    return r.node == who && r.number == request;
+  });
+  SharedOrders orders;
+  if (it == waiting_.end()) {
+    const auto early = std::find_if(early_.begin(), early_.end(),
+                                    [&](const Withdrawal& w) { return w.node == who; });
+    if (early == early_.end()) {
+      early_.push_back({who, request});
+    } else {
+      early->request = std::max(early->request, request);
+    }
+    return orders;
+  }
+  waiting_.erase(it);
+  orders = serve();
+  orders.withdrawn = true;
+  return orders;
 }
 
 SharedOrders SharedQueue::returned(NodeId who) {

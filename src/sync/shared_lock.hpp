@@ -9,7 +9,8 @@
 // node as at the manager: writers do not starve.
 //
 // Messages may overtake one another: a permission has a number, and whoever revokes it says which
-// one is meant.
+// one is meant. So has a request: a thread that has waited long enough withdraws it, if no other of
+// its node wants the same, and the withdrawal may come first.
 #pragma once
 
 #include <cstdint>
@@ -41,6 +42,7 @@ const char* name_of(SharedState state);
 // What the caller must do now; the parts are independent.
 struct SharedStep {
   Mode ask = Mode::none;        // send a request to the manager
+  bool withdraw = false;        // tell the manager that request number requests() is not wanted
   bool leave = false;           // publish, then left(), and give the permission back
   std::vector<Ticket> holders;  // these threads hold the lock now
   bool operator==(const SharedStep&) const = default;
@@ -57,6 +59,7 @@ class SharedLock {
   // A permission came. REQUIRES: it was asked for.
   void granted(Mode mode, std::uint64_t number);
   SharedStep entered();                      // the caller is ready. REQUIRES: state() == entering
+  SharedStep withdrawn(std::uint64_t request);  // the manager will not grant it
   SharedStep revoked(std::uint64_t number);  // also before the permission itself has come
   SharedStep left();                         // it is gone. REQUIRES: state() == leaving
 
@@ -65,6 +68,7 @@ class SharedLock {
   Mode permission() const { return permission_; }
   Mode asked() const { return asked_; }
   std::uint64_t number() const { return number_; }
+  std::uint64_t requests() const { return requests_; }
   std::size_t waiting() const { return waiting_.size(); }
   std::string_view broken_invariant() const;
   template <typename Mix>
@@ -86,6 +90,8 @@ class SharedLock {
 
   Mode permission_ = Mode::none;
   Mode asked_ = Mode::none;
+  bool withdrawing_ = false;     // what was asked for: it comes, or is withdrawn
+  std::uint64_t requests_ = 0;   // made so far
   std::uint64_t number_ = 0;   // of the permission
   std::uint64_t revoked_ = 0;  // the last one that was revoked
   std::uint32_t turns_ = 0;    // taken since it was revoked
@@ -100,7 +106,9 @@ template <typename Mix>
 void SharedLock::hash(Mix mix) const {
   mix(static_cast<std::uint64_t>(permission_) | static_cast<std::uint64_t>(asked_) << 4 |
       std::uint64_t{writing_} << 8 | std::uint64_t{entering_} << 9 | std::uint64_t{leaving_} << 10 |
-      std::uint64_t{turns_} << 16 | std::uint64_t{readers_} << 32);
+      std::uint64_t{withdrawing_} << 11 | std::uint64_t{turns_} << 16 |
+      std::uint64_t{readers_} << 32);
+  mix(requests_);
   mix(number_);
   mix(revoked_);
   for (const Waiter& w : waiting_) mix(w.who.value * 4 + static_cast<std::uint64_t>(w.mode));
@@ -121,12 +129,14 @@ struct SharedOrders {
   };
   std::vector<Revoke> revokes;
   std::vector<Grant> grants;
+  bool withdrawn = false;  // tell the node that its request will not be granted
 };
 
 // The manager's part: who has permissions, and who waits for one. A value.
 class SharedQueue {
  public:
-  SharedOrders ask(NodeId who, Mode mode);
+  SharedOrders ask(NodeId who, Mode mode, std::uint64_t request);
+  SharedOrders withdraw(NodeId who, std::uint64_t request);
   SharedOrders returned(NodeId who);  // REQUIRES: its permission was revoked
 
   struct Holder {
@@ -147,7 +157,13 @@ class SharedQueue {
   struct Request {
     NodeId node{};
     Mode mode = Mode::none;
+    std::uint64_t number = 0;
     bool operator==(const Request&) const = default;
+  };
+  struct Withdrawal {
+    NodeId node{};
+    std::uint64_t request = 0;
+    bool operator==(const Withdrawal&) const = default;
   };
   SharedOrders serve();
   // Revokes what stands in the way of the request; true when nothing does.
@@ -155,6 +171,8 @@ class SharedQueue {
 
   std::vector<Holder> holders_;
   std::vector<Request> waiting_;  // oldest first
+  // of requests that have not come yet, or that were granted; one a node at most
+  std::vector<Withdrawal> early_;
   std::uint64_t granted_ = 0;     // permissions so far
 };
 
@@ -164,7 +182,8 @@ void SharedQueue::hash(Mix mix) const {
     mix(h.number), mix(std::uint64_t{h.node.value} << 8 | static_cast<std::uint64_t>(h.mode) << 1 |
                        std::uint64_t{h.revoked});
   for (const Request& r : waiting_)
-    mix(std::uint64_t{r.node.value} << 8 | static_cast<std::uint64_t>(r.mode));
+    mix(std::uint64_t{r.node.value} << 8 | static_cast<std::uint64_t>(r.mode)), mix(r.number);
+  for (const Withdrawal& w : early_) mix(w.node.value), mix(w.request);
   mix(granted_);
 }
 

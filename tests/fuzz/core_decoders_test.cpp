@@ -29,7 +29,7 @@ PageSet random_pages(std::mt19937& random) {
 
 Bytes random_message(std::mt19937& random) {
   Bytes bytes;
-  switch (random() % 7) {
+  switch (random() % 8) {
     case 0: {
       LockGrant grant{LockId(random()), {}};
       for (std::uint32_t turn = 1; turn < 5; ++turn) {
@@ -70,6 +70,17 @@ Bytes random_message(std::mt19937& random) {
       for (std::uint32_t i = 0; i < 3; ++i)
         round.known.push_back({NodeId(i), random_bytes(random, 20)});
       encode(round, bytes);
+      break;
+    }
+    case 6: {
+      Token token;
+      token.recent[random() % 2].scope.note(random_pages(random), Seq(1));
+      const auto kind = static_cast<SemaphoreAnswer::Kind>(random() % 6);
+      if (random() % 2 == 0) {
+        encode(SemaphoreRelease{SemaphoreId(random()), random(), random() % 9, 1, token}, bytes);
+      } else {
+        encode(SemaphoreAnswer{random(), kind, random(), token}, bytes);
+      }
       break;
     }
     default:

@@ -237,6 +237,62 @@ Program a_permission_overtakes_a_barrier() {
   return s.finish();
 }
 
+// Semaphore n has its manager at node n.
+
+// Node 1's thread 1 has released when it lays its baton down; that of thread 0, which may have told
+// what thread 1 wrote, may still be on its way to the manager.
+Program a_release_overtakes_another() {
+  Script s(3, {0, 0, 0, 0, 0, 0, 0, 0}, 3);
+  const std::uint32_t semaphore = s.semaphore(2, 0);
+  s.node(1, 0);
+  s.node(1, 1);
+  for (std::uint32_t i = 0; i < 8; ++i) {
+    const std::uint32_t baton = s.baton(1, 1);
+    s.node(1, 0).write(i, 0, 8).release_semaphore(semaphore);
+    s.node(1, 1).write(i, 8, 8).release_semaphore(semaphore);
+    s.acquire(2).give(baton, 2).release(2);
+    s.node(2).read(i, 56, 1);
+    for (int tries = 0; tries < 8; ++tries) s.acquire(2).take(baton, 2).release(2);
+    s.if_has(baton, 3).acquire_semaphore(semaphore).read(i, 8, 8);
+  }
+  return s.finish();
+}
+
+// As ALockTellsOfADiffUnderWay: thread 0 of node 1 releases while thread 1's diff is under way, and
+// what it tells of that page is told too early.
+Program a_release_tells_of_a_diff_under_way() {
+  Script s(3, {0, 0}, 3);
+  const std::uint32_t semaphore = s.semaphore(2, 0);
+  s.node(1, 0);
+  s.node(1, 1);
+  for (std::uint32_t i = 0; i < 6; ++i) {
+    const std::uint32_t baton = s.baton(1, 1), word = 8 * i;
+    s.node(1, 0).write(1, word, 8).release_semaphore(semaphore, 2);
+    s.node(1, 1).write(0, word, 8).release_semaphore(semaphore);
+    s.acquire(2).give(baton, 2).release(2);
+    s.node(2).acquire_semaphore(semaphore).read(0, 56, 1);
+    for (int tries = 0; tries < 6; ++tries) s.acquire(2).take(baton, 2).release(2);
+    s.if_has(baton, 3).acquire_semaphore(semaphore).read(0, word, 8);
+  }
+  return s.finish();
+}
+
+// Node 1 is out of a barrier before node 0, and lets its thread in with a token that no longer tells
+// what the barrier does.
+Program a_count_overtakes_a_barrier() {
+  Script s(3, {1});
+  const std::uint32_t semaphore = s.semaphore(1, 0);
+  s.node(0, 0);
+  s.node(0, 1).read(0, 56, 1);
+  for (std::uint32_t word = 0; word < 56; word += 8) {
+    s.node(0, 0).arrive();
+    s.node(0, 1).acquire_semaphore(semaphore).read(0, word, 8);
+    s.node(1).arrive();
+    s.node(2).write(0, word, 8).release_semaphore(semaphore).arrive();
+  }
+  return s.finish();
+}
+
 // Three chunks are wanted where two fit, and what goes is dirty.
 Program a_small_cache_is_written_through() {
   Script s(2, {0, 0, 0, 0, 0, 0});
@@ -366,6 +422,11 @@ std::vector<Scenario> all() {
        a_reader_writes_what_is_its_own()},
       {"APermissionOvertakesABarrier", Bug::shared_grant_overtakes_barrier,
        a_permission_overtakes_a_barrier()},
+      {"AReleaseOvertakesAnother", Bug::semaphore_told_once, a_release_overtakes_another()},
+      {"AReleaseTellsOfADiffUnderWay", Bug::semaphore_tells_unsent,
+       a_release_tells_of_a_diff_under_way()},
+      {"ACountOvertakesABarrier", Bug::semaphore_grant_overtakes_barrier,
+       a_count_overtakes_a_barrier()},
       {"ASmallCacheIsWrittenThrough", Bug::evicted_dirty_unsent,
        a_small_cache_is_written_through()},
       {"ARegionGoesWhileLocksAreHandedOver", Bug::none,

@@ -152,6 +152,38 @@ TEST(Trips, SharedLockFromReadingToWriting) {
   EXPECT_EQ(Film(s).of(1, 5), 4);
 }
 
+// Node 1 reads for twenty trips; node 2 would write, and gives up after five at most; node 3, which
+// comes in between, need not wait for node 1.
+TEST(Trips, AWriterThatGaveUpHoldsNobodyUp) {
+  Script s(4, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
+  s.config().chunk_pages = 1;
+  s.node(1).lock_shared(0);
+  for (std::uint32_t page = 0; page < 10; ++page) s.read(page, 0);
+  s.unlock_shared(0);
+  s.node(2).read(0, 0).timed_exclusive(0, 1).unlock_exclusive(0);
+  s.node(3).read(0, 0).read(1, 0).lock_shared(0).unlock_shared(0);
+  const Film film(s);
+  EXPECT_GT(film.from_start_to_end(1, 2, 1, 12), 20);
+  EXPECT_LT(film.from_start_to_end(1, 2, 3, 4), 2 + 5 + 4);
+}
+
+// A release waits for the manager's word, and whoever it lets in does not wait for that.
+TEST(Trips, Semaphores) {
+  Script s(3, {0});
+  const std::uint32_t semaphore = s.semaphore(0, 1);
+  s.node(1).acquire_semaphore(semaphore).release_semaphore(semaphore);
+  s.write(0, 8).release_semaphore(semaphore);
+  const Film film(s);
+  EXPECT_EQ(film.of(1, 2), 2) << "a free count";
+  EXPECT_EQ(film.of(1, 3), 2);
+  EXPECT_EQ(film.of(1, 5), 2 + 2) << "its diffs first";
+  Script waiting(3, {0});
+  const std::uint32_t other = waiting.semaphore(0, 0);
+  waiting.node(2).acquire_semaphore(other);
+  waiting.node(1).read(0, 0).read(0, 0).release_semaphore(other);
+  EXPECT_EQ(Film(waiting).from_start_to_end(1, 4, 2, 2), 2);
+}
+
 // The holder spends six trips with the lock, so that the other node is in the queue when it
 // releases.
 Script held_and_wanted(bool writes) {

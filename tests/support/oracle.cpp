@@ -22,6 +22,7 @@ Oracle::Oracle(const Program& program)
       arrived_(program.node_count()),
       passed_(program.node_count()) {
   const std::vector<std::uint32_t> none(program.node_count());
+  for (const Program::Semaphore& semaphore : program.semaphores) free_.push_back(semaphore.initial);
   for (const std::vector<NodeId>& members : program.teams) teams_.push_back({members, none, none});
 }
 
@@ -65,6 +66,17 @@ std::string Oracle::acquired_shared(std::uint32_t lock, sync::Mode mode) {
 
 void Oracle::released_shared(std::uint32_t lock, sync::Mode mode) {
   --(mode == sync::Mode::exclusive ? shared_[lock].writers : shared_[lock].readers);
+}
+
+std::string Oracle::acquired_semaphore(std::uint32_t semaphore) {
+  if (free_[semaphore] == 0)
+    return "semaphore " + std::to_string(semaphore) + " lets more in than it was released for";
+  --free_[semaphore];
+  return {};
+}
+
+void Oracle::released_semaphore(std::uint32_t semaphore, std::uint64_t count) {
+  free_[semaphore] += count;
 }
 
 void Oracle::arrived(std::uint32_t node) {
@@ -118,6 +130,7 @@ std::uint64_t Oracle::hash() const {
   }
   for (const std::uint32_t holder : holder_) add(holder);
   for (const Shared& s : shared_) add(std::uint64_t{s.readers} << 32 | s.writers);
+  for (const std::uint64_t free : free_) add(free);
   for (std::size_t n = 0; n < arrived_.size(); ++n)
     add(std::uint64_t{arrived_[n]} << 32 | passed_[n]);
   for (const Team& team : teams_)

@@ -37,6 +37,11 @@ class Oracle {
   std::string acquired_shared(std::uint32_t lock, sync::Mode mode);
   void released_shared(std::uint32_t lock, sync::Mode mode);
 
+  // A count is free from when its release begins: an acquire may end before the release does.
+  std::string acquired_semaphore(std::uint32_t semaphore);
+  void released_semaphore(std::uint32_t semaphore, std::uint64_t count);
+  std::uint64_t free_semaphore(std::uint32_t semaphore) const { return free_[semaphore]; }
+
   void arrived(std::uint32_t node);
   std::string passed(std::uint32_t node,
                      const std::vector<Bytes>& payloads);  // the engine's Passed
@@ -66,6 +71,7 @@ class Oracle {
     std::uint32_t readers = 0, writers = 0;
   };
   std::vector<Shared> shared_;          // by shared lock
+  std::vector<std::uint64_t> free_;     // by semaphore
   std::vector<std::uint32_t> arrived_;  // by node: barriers arrived at
   std::vector<std::uint32_t> passed_;   // by node
   std::vector<Team> teams_;

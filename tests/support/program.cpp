@@ -33,6 +33,14 @@ const char* name_of(Do what) {
       return "timed_acquire_shared";
     case Do::release_shared:
       return "release_shared";
+    case Do::acquire_semaphore:
+      return "acquire_semaphore";
+    case Do::try_acquire_semaphore:
+      return "try_acquire_semaphore";
+    case Do::timed_acquire_semaphore:
+      return "timed_acquire_semaphore";
+    case Do::release_semaphore:
+      return "release_semaphore";
     case Do::arrive:
       return "arrive";
     case Do::join:
@@ -89,6 +97,12 @@ std::string to_string(const Op& op) {
     case Do::release_shared:
       return text + " shared lock " + std::to_string(op.arg) +
              (op.mode == sync::Mode::shared ? " to read" : " to write");
+    case Do::acquire_semaphore:
+    case Do::try_acquire_semaphore:
+    case Do::timed_acquire_semaphore:
+      return text + " " + std::to_string(op.arg);
+    case Do::release_semaphore:
+      return text + " " + std::to_string(op.arg) + " by " + std::to_string(op.count);
     case Do::pin:
     case Do::unpin:
       return text + " page " + std::to_string(op.page) + "+" + std::to_string(op.arg);
@@ -221,6 +235,23 @@ Script& Script::lock_exclusive(std::uint32_t shared_lock) {
 }
 Script& Script::unlock_exclusive(std::uint32_t shared_lock) {
   return append({Do::release_shared, 0, 0, 0, shared_lock, 0, 0, 0, 0, sync::Mode::exclusive});
+}
+Script& Script::timed_exclusive(std::uint32_t shared_lock, std::uint32_t skip) {
+  return append({Do::timed_acquire_shared, 0, 0, 0, shared_lock, skip + 1, 0, 0, 0,
+                 sync::Mode::exclusive});
+}
+std::uint32_t Script::semaphore(std::uint64_t id, std::uint64_t initial) {
+  program_.semaphores.push_back({SemaphoreId(id), initial});
+  return static_cast<std::uint32_t>(program_.semaphores.size()) - 1;
+}
+Script& Script::acquire_semaphore(std::uint32_t semaphore) {
+  return append({Do::acquire_semaphore, 0, 0, 0, semaphore});
+}
+Script& Script::timed_acquire_semaphore(std::uint32_t semaphore, std::uint32_t skip) {
+  return append({Do::timed_acquire_semaphore, 0, 0, 0, semaphore, skip + 1});
+}
+Script& Script::release_semaphore(std::uint32_t semaphore, std::uint32_t count) {
+  return append({Do::release_semaphore, 0, 0, 0, semaphore, 0, 0, count});
 }
 Script& Script::arrive() {
   return append({Do::arrive});

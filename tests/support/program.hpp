@@ -36,6 +36,10 @@ enum class Do : std::uint8_t {
   try_acquire_shared,
   timed_acquire_shared,
   release_shared,
+  acquire_semaphore,
+  try_acquire_semaphore,
+  timed_acquire_semaphore,
+  release_semaphore,
   arrive,  // this thread alone arrives for its node
   join,    // all threads of the node meet, then one of them arrives
   wait,    // at a condition: lets the lock go, and has it again behind the wait
@@ -63,7 +67,9 @@ struct Op {
   // try_acquire, timed_acquire, if_has; wait: when not notified, or when it has no time-out
   std::uint32_t skip = 0;
   std::uint32_t lock = 0;   // take, give
-  std::uint32_t count = 0;  // wait: its condition; await_waits: of waits
+  // wait: its condition; await_waits: of waits; a semaphore's release: how many; its acquires: how
+  // many operations are left out when it is granted
+  std::uint32_t count = 0;
   std::uint32_t time = 0;   // wait: ticks after which it gives up; 0: never
   sync::Mode mode = sync::Mode::none;  // of a shared lock
 };
@@ -85,6 +91,11 @@ struct Program {
   bool repeats_stores = false;  // some stores write what is there already
   std::vector<LockId> locks;
   std::vector<SharedLockId> shared_locks;
+  struct Semaphore {
+    SemaphoreId id{};
+    std::uint64_t initial = 0;
+  };
+  std::vector<Semaphore> semaphores;
   std::vector<core::Region> regions;
   std::vector<Baton> batons;  // at the start
   std::uint32_t registers = 0;
@@ -129,6 +140,14 @@ class Script {
   Script& unlock_shared(std::uint32_t shared_lock);
   Script& lock_exclusive(std::uint32_t shared_lock);
   Script& unlock_exclusive(std::uint32_t shared_lock);
+  // Not granted in time: the next `skip` operations are left out, the last of them its release.
+  Script& timed_exclusive(std::uint32_t shared_lock, std::uint32_t skip);
+  // One more semaphore: its number.
+  std::uint32_t semaphore(std::uint64_t id, std::uint64_t initial);
+  Script& acquire_semaphore(std::uint32_t semaphore);
+  // Not granted in time: the next `skip` operations are left out.
+  Script& timed_acquire_semaphore(std::uint32_t semaphore, std::uint32_t skip);
+  Script& release_semaphore(std::uint32_t semaphore, std::uint32_t count = 1);
   Script& arrive();
   std::uint32_t baton(std::uint32_t node, std::uint32_t thread = 0);  // one more, and who has it
   Script& take(std::uint32_t baton, std::uint32_t lock);

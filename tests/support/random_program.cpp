@@ -9,12 +9,6 @@
 namespace dsm::sim {
 namespace {
 
-struct Field {
-  std::uint32_t page = 0;
-  std::uint16_t offset = 0;
-  std::uint8_t length = 0;
-};
-
 // Who uses the phase fields, phase after phase.
 enum class Owners : std::uint8_t {
   rotating,  // another thread in each phase
@@ -589,6 +583,7 @@ Program Generator::make() {
 Program random_program(std::uint64_t seed, const Shape& shape) {
   Program program = Generator(seed, shape).make();
   weave(program, seed);
+  weave_semaphores(program, seed);
   return program;
 }
 

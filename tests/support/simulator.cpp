@@ -364,6 +364,12 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
     case Do::release_shared:
       fence(node, thread);
       return operate_shared(node, thread, op);
+    case Do::acquire_semaphore:
+    case Do::try_acquire_semaphore:
+    case Do::timed_acquire_semaphore:
+    case Do::release_semaphore:
+      fence(node, thread);
+      return operate_semaphore(node, thread, op);
     case Do::arrive:
       fence(node, thread);
       return arrive(node, thread, true);
@@ -433,7 +439,9 @@ void Simulator::give_up_later(std::uint32_t node, std::uint32_t thread) {
 void Simulator::give_up(std::uint32_t node, std::uint32_t thread, std::uint64_t op) {
   reads(Part::thread, node, thread);
   const Thread& t = nodes_[node].threads[thread];
-  if (t.next != op || t.waiting != Waiting::lock) return;
+  if (t.next != op) return;
+  if (t.waiting == Waiting::semaphore) return step(node, core::CancelSemaphore{Ticket(thread)});
+  if (t.waiting != Waiting::lock) return;
   const Op& waits = program_->nodes[node][thread][t.next];
   if (waits.what == Do::timed_acquire_shared)
     return step(node, core::CancelShared{Ticket(thread), program_->shared_locks[waits.arg]});

@@ -157,6 +157,7 @@ class Simulator {
     no,
     access,
     lock,
+    semaphore,
     barrier,
     team,
     drop,
@@ -240,6 +241,13 @@ class Simulator {
   void operate_shared(std::uint32_t node, std::uint32_t thread, const Op& op);
   void check_shared();
   void check_shared_end();
+  // simulator_semaphores.cpp
+  void operate_semaphore(std::uint32_t node, std::uint32_t thread, const Op& op);
+  std::uint64_t part_of_semaphore(std::uint32_t semaphore) const {
+    return program_->locks.size() + program_->shared_locks.size() + semaphore;
+  }
+  void woken_semaphore(std::uint32_t node, std::uint32_t thread, bool granted);
+  void check_semaphores_end();
   std::uint64_t store_value(std::uint32_t node, std::uint32_t thread, std::uint64_t expected) const;
   void begin_draining(std::uint32_t node, std::uint32_t thread);
   bool take_loan(std::uint32_t node, std::uint32_t thread, std::uint32_t lock);

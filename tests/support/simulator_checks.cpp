@@ -223,6 +223,7 @@ void Simulator::check_end() {
   }
   check_everything();
   check_shared_end();
+  check_semaphores_end();
   for (const std::uint32_t flying : flying_)
     if (flying != 0) return fail("a token is still under way at the end");
   for (std::uint32_t node = 0; node < nodes_.size(); ++node) {

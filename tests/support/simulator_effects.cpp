@@ -237,6 +237,8 @@ void Simulator::wake(std::uint32_t node, const core::Wake& wake) {
       if (std::string wrong = oracle_.acquired(op.arg, node, thread); !wrong.empty())
         return fail(wrong);
       return advance(node, thread, behind(node, thread));
+    case Waiting::semaphore:
+      return woken_semaphore(node, thread, wake.granted);
     case Waiting::team:
       if (std::string wrong = oracle_.left_team(node, op.arg); !wrong.empty()) return fail(wrong);
       if (op.what == Do::team_arrive) return advance(node, thread);

@@ -86,7 +86,13 @@ struct MessageText {
            " with " + number(m.body.size()) + " bytes";
   }
   std::string operator()(const core::SharedRequest& m) const {
-    return " shared lock " + number(m.lock) + word(m.mode);
+    return " shared lock " + number(m.lock) + word(m.mode) + " request " + number(m.number);
+  }
+  std::string operator()(const core::SharedWithdraw& m) const {
+    return " shared lock " + number(m.lock) + " request " + number(m.number);
+  }
+  std::string operator()(const core::SharedWithdrawn& m) const {
+    return " shared lock " + number(m.lock) + " request " + number(m.number);
   }
   std::string operator()(const core::SharedGrant& m) const {
     return " shared lock " + number(m.lock) + word(m.mode) + " number " + number(m.number) +
@@ -99,6 +105,25 @@ struct MessageText {
   }
   std::string operator()(const core::SharedReturn& m) const {
     return " shared lock " + number(m.lock) + " passed " + number(m.token.passed) + " notices " +
+           words(m.token.recent[0].scope.since(Seq(0))) + " next " +
+           words(m.token.recent[1].scope.since(Seq(0)));
+  }
+  std::string operator()(const core::SemaphoreCall& m) const {
+    static constexpr const char* kinds[] = {" acquire", " try_acquire", " withdraw"};
+    return kinds[static_cast<int>(m.kind)] + std::string(" semaphore ") + number(m.semaphore) +
+           " call " + number(m.number);
+  }
+  std::string operator()(const core::SemaphoreRelease& m) const {
+    return " semaphore " + number(m.semaphore) + " call " + number(m.number) + " by " +
+           number(m.count) + " passed " + number(m.token.passed) + " notices " +
+           words(m.token.recent[0].scope.since(Seq(0))) + " next " +
+           words(m.token.recent[1].scope.since(Seq(0)));
+  }
+  std::string operator()(const core::SemaphoreAnswer& m) const {
+    static constexpr const char* kinds[] = {" queued",   " granted",  " refused",
+                                            " released", " overflow", " differs"};
+    return " call " + number(m.number) + kinds[static_cast<int>(m.kind)] + " value " +
+           number(m.value) + " turn " + number(m.token.turn) + " notices " +
            words(m.token.recent[0].scope.since(Seq(0))) + " next " +
            words(m.token.recent[1].scope.since(Seq(0)));
   }
@@ -136,6 +161,19 @@ struct EventText {
   }
   std::string operator()(const core::ReleaseShared& e) const {
     return " shared lock " + number(e.lock) + word(e.mode);
+  }
+  std::string operator()(const core::AcquireSemaphore& e) const {
+    return " thread " + number(e.who) + " semaphore " + number(e.semaphore);
+  }
+  std::string operator()(const core::TryAcquireSemaphore& e) const {
+    return " thread " + number(e.who) + " semaphore " + number(e.semaphore);
+  }
+  std::string operator()(const core::CancelSemaphore& e) const {
+    return " thread " + number(e.who);
+  }
+  std::string operator()(const core::ReleaseSemaphore& e) const {
+    return " thread " + number(e.who) + " semaphore " + number(e.semaphore) + " by " +
+           number(e.count);
   }
   std::string operator()(const core::Arrive& e) const { return " thread " + number(e.who); }
   std::string operator()(const core::AddTeam& e) const { return " team " + number(e.team); }

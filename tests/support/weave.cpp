@@ -9,12 +9,6 @@
 namespace dsm::sim {
 namespace {
 
-struct Field {
-  std::uint32_t page = 0;
-  std::uint16_t offset = 0;
-  std::uint8_t length = 0;
-};
-
 // Scopes of shared locks, between the operations that are there. Whoever waits in such a scope waits
 // for a higher one only, never for a lock: so nobody waits in a circle. Their fields lie in a half
 // of each page that the program had no use for.
@@ -32,7 +26,7 @@ class Weaver {
     std::vector<Field> slots;  // by thread of the job
   };
 
-  void widen_pages();
+  void share_out();
   void insert(std::vector<Op>& ops);
   void scope(std::vector<Op>& block, std::uint32_t lowest);
   void access(std::vector<Op>& block, const Field& field, bool may_write);
@@ -49,34 +43,15 @@ bool is_join(const Op& op) {
   return op.what == Do::join;
 }
 
-void Weaver::widen_pages() {
-  const std::uint32_t first = program_.page_bytes;
-  program_.page_bytes *= 2;
-  const std::vector<Op>& ops = program_.nodes[0][0];
-  std::vector<std::uint32_t> pages;  // of the regions that are there from the first join to the end
-  for (const Op& op : ops) {
-    if (is_join(op)) break;
-    if (op.what != Do::add_region) continue;
-    const auto drops = [&](const Op& o) { return o.what == Do::drop_region && o.arg == op.arg; };
-    if (std::any_of(ops.begin(), ops.end(), drops)) continue;
-    const PageRun run = program_.regions[op.arg].run();
-    for (PageId p = run.first; p < run.end(); ++p)
-      pages.push_back(static_cast<std::uint32_t>(p.value));
-  }
-  for (const std::uint32_t page : pages) {
-    for (std::uint32_t offset = first; offset < program_.page_bytes; offset += 8) {
-      Owned& owned = owned_[random_.below(owned_.size())];
-      const auto at = [&](std::uint32_t within, std::uint32_t length) {
-        return Field{page, static_cast<std::uint16_t>(offset + within),
-                     static_cast<std::uint8_t>(length)};
-      };
-      const std::uint32_t cut = random_.between(1, 7);
-      owned.fields.push_back(at(0, cut));
-      if (owned.slots.size() < threads_) {
-        owned.slots.push_back(at(cut, 8 - cut));
-      } else {
-        owned.fields.push_back(at(cut, 8 - cut));
-      }
+void Weaver::share_out() {
+  const std::vector<Field> fields = widen_pages(program_, random_);
+  for (std::size_t i = 0; i < fields.size(); i += 2) {
+    Owned& owned = owned_[random_.below(owned_.size())];
+    owned.fields.push_back(fields[i]);
+    if (owned.slots.size() < threads_) {
+      owned.slots.push_back(fields[i + 1]);
+    } else {
+      owned.fields.push_back(fields[i + 1]);
     }
   }
 }
@@ -147,7 +122,7 @@ void Weaver::weave() {
   for (std::uint32_t i = random_.between(1, 3); i > 0; --i)
     program_.shared_locks.push_back(SharedLockId(i * 5 + random_.below(5)));
   owned_.resize(program_.shared_locks.size());
-  widen_pages();
+  share_out();
   for (auto& threads : program_.nodes) {
     for (auto& ops : threads) {
       insert(ops);
@@ -165,6 +140,31 @@ void Weaver::weave() {
 }
 
 }  // namespace
+
+std::vector<Field> widen_pages(Program& program, Random& random) {
+  const std::uint32_t first = program.page_bytes;
+  program.page_bytes *= 2;
+  std::vector<Field> fields;
+  const std::vector<Op>& ops = program.nodes[0][0];
+  for (const Op& op : ops) {
+    if (is_join(op)) break;
+    if (op.what != Do::add_region) continue;
+    const auto drops = [&](const Op& o) { return o.what == Do::drop_region && o.arg == op.arg; };
+    const core::Region& region = program.regions[op.arg];
+    if (region.policy() == core::Policy::sequential || std::any_of(ops.begin(), ops.end(), drops))
+      continue;
+    for (PageId p = region.run().first; p < region.run().end(); ++p) {
+      for (std::uint32_t offset = first; offset < program.page_bytes; offset += 8) {
+        const auto cut = static_cast<std::uint8_t>(random.between(1, 7));
+        const auto page = static_cast<std::uint32_t>(p.value);
+        fields.push_back({page, static_cast<std::uint16_t>(offset), cut});
+        fields.push_back({page, static_cast<std::uint16_t>(offset + cut),
+                          static_cast<std::uint8_t>(8 - cut)});
+      }
+    }
+  }
+  return fields;
+}
 
 // A thread that gives up does not keep others waiting for ever, so whatever may be tried may be
 // waited for with a time-out.

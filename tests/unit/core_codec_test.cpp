@@ -210,10 +210,16 @@ TEST(Message, EveryKindSurvivesTheWire) {
   expect_same(MarkCredit{77});
   expect_same(MarkNote{{PageId(40), 3}, Epoch(6)});
   expect_same(MarkTaken{{PageId(40), 3}});
-  expect_same(SharedRequest{SharedLockId(4), sync::Mode::exclusive});
+  expect_same(SharedRequest{SharedLockId(4), sync::Mode::exclusive, 8});
+  expect_same(SharedWithdraw{SharedLockId(4), 8});
+  expect_same(SharedWithdrawn{SharedLockId(4), 8});
   expect_same(SharedGrant{SharedLockId(4), sync::Mode::shared, 12, grant.token});
   expect_same(SharedRevoke{SharedLockId(4), 12});
   expect_same(SharedReturn{SharedLockId(4), grant.token});
+  expect_same(SemaphoreCall{SemaphoreId(4), SemaphoreCall::Kind::withdraw, 12, 3});
+  expect_same(SemaphoreRelease{SemaphoreId(4), 12, sync::semaphore_count_max, 2, grant.token});
+  expect_same(SemaphoreAnswer{12, SemaphoreAnswer::Kind::granted, 0, grant.token});
+  expect_same(SemaphoreAnswer{12, SemaphoreAnswer::Kind::differs, 77, {}});
   expect_same(PageRequest{PageId(9), Access::write, true});
   expect_same(PageRecall{PageId(9), 17, Access::none});
   expect_same(PageReturn{PageId(9), ~std::uint32_t{0}, Access::read, body});

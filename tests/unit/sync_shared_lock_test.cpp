@@ -83,8 +83,8 @@ TEST(SharedLock, ThreadsOfOneNodeDoNotKeepARevokedPermission) {
 
 TEST(SharedQueue, ASoleReaderBecomesTheWriterAtOnce) {
   SharedQueue queue;
-  queue.ask(NodeId(1), Mode::shared);
-  const SharedOrders orders = queue.ask(NodeId(1), Mode::exclusive);
+  queue.ask(NodeId(1), Mode::shared, 1);
+  const SharedOrders orders = queue.ask(NodeId(1), Mode::exclusive, 2);
   EXPECT_TRUE(orders.revokes.empty());
   ASSERT_EQ(orders.grants.size(), 1u);
   EXPECT_EQ(queue.holders().size(), 1u);
@@ -92,19 +92,72 @@ TEST(SharedQueue, ASoleReaderBecomesTheWriterAtOnce) {
 
 TEST(SharedQueue, AReaderBehindAWriterWaits) {
   SharedQueue queue;
-  queue.ask(NodeId(1), Mode::shared);
-  EXPECT_EQ(queue.ask(NodeId(2), Mode::exclusive).revokes.size(), 1u);
-  EXPECT_TRUE(queue.ask(NodeId(3), Mode::shared).grants.empty());
+  queue.ask(NodeId(1), Mode::shared, 1);
+  EXPECT_EQ(queue.ask(NodeId(2), Mode::exclusive, 1).revokes.size(), 1u);
+  EXPECT_TRUE(queue.ask(NodeId(3), Mode::shared, 1).grants.empty());
   const SharedOrders orders = queue.returned(NodeId(1));
   ASSERT_EQ(orders.grants.size(), 1u);
   EXPECT_EQ(orders.grants[0].to, NodeId(2));
   EXPECT_EQ(orders.revokes.size(), 1u) << "for the reader that waits";
 }
 
-// n nodes, messages delivered in any order: everyone gets the lock, writers alone.
+TEST(SharedLock, WhoGivesUpWithdrawsWhatNobodyElseHereWants) {
+  SharedLock lock = with(Mode::shared);
+  lock.acquire(Ticket(1), Mode::exclusive);
+  lock.acquire(Ticket(2), Mode::exclusive);
+  const std::uint64_t request = lock.requests();
+  SharedStep step;
+  EXPECT_TRUE(lock.cancel(Ticket(1), step));
+  EXPECT_FALSE(step.withdraw) << "another waits for it";
+  EXPECT_TRUE(lock.cancel(Ticket(2), step));
+  EXPECT_TRUE(step.withdraw);
+  // Whoever wants it now asks again, when it is known that it will not come.
+  EXPECT_EQ(lock.acquire(Ticket(3), Mode::exclusive), SharedStep{});
+  EXPECT_EQ(lock.withdrawn(request).ask, Mode::exclusive);
+  EXPECT_EQ(lock.requests(), request + 1);
+}
+
+TEST(SharedLock, AGrantThatCrossesAWithdrawalIsKept) {
+  SharedLock lock;
+  lock.acquire(Ticket(1), Mode::exclusive);
+  SharedStep step;
+  EXPECT_TRUE(lock.cancel(Ticket(1), step));
+  EXPECT_TRUE(step.withdraw);
+  lock.granted(Mode::exclusive, 1);
+  EXPECT_EQ(lock.entered(), SharedStep{});
+  EXPECT_EQ(lock.acquire(Ticket(2), Mode::shared).holders, Holders{Ticket(2)});
+}
+
+TEST(SharedQueue, AWithdrawnWriterLetsTheReadersBehindItIn) {
+  SharedQueue queue;
+  queue.ask(NodeId(1), Mode::shared, 1);
+  queue.ask(NodeId(2), Mode::exclusive, 1);
+  EXPECT_TRUE(queue.ask(NodeId(3), Mode::shared, 1).grants.empty());
+  const SharedOrders orders = queue.withdraw(NodeId(2), 1);
+  EXPECT_TRUE(orders.withdrawn);
+  ASSERT_EQ(orders.grants.size(), 1u);
+  EXPECT_EQ(orders.grants[0].to, NodeId(3));
+}
+
+TEST(SharedQueue, AWithdrawalMayOvertakeItsRequest) {
+  SharedQueue queue;
+  queue.ask(NodeId(1), Mode::shared, 1);
+  EXPECT_FALSE(queue.withdraw(NodeId(2), 1).withdrawn);
+  const SharedOrders orders = queue.ask(NodeId(2), Mode::exclusive, 1);
+  EXPECT_TRUE(orders.withdrawn);
+  EXPECT_TRUE(orders.revokes.empty());
+  EXPECT_EQ(queue.waiting(), 0u);
+  // One that comes when its request has been granted is of no consequence.
+  EXPECT_EQ(queue.ask(NodeId(3), Mode::shared, 1).grants.size(), 1u);
+  EXPECT_FALSE(queue.withdraw(NodeId(3), 1).withdrawn);
+  queue.ask(NodeId(3), Mode::exclusive, 2);
+  EXPECT_EQ(queue.waiting(), 1u);
+}
+
+// n nodes, messages delivered in any order: everyone gets the lock or gives up, writers alone.
 TEST(SharedLock, EveryoneIsServedWhateverOvertakesWhat) {
   struct Message {
-    enum { request, grant, revoke, give_back } kind;
+    enum { request, withdraw, withdrawn, grant, revoke, give_back } kind;
     std::uint32_t node = 0;
     Mode mode = Mode::none;
     std::uint64_t number = 0;
@@ -121,7 +174,10 @@ TEST(SharedLock, EveryoneIsServedWhateverOvertakesWhat) {
     const auto obey = [&](std::uint32_t node, SharedStep step) {
       for (bool more = true; more;) {
         more = false;
-        if (step.ask != Mode::none) wire.push_back({Message::request, node, step.ask, 0});
+        if (step.ask != Mode::none)
+          wire.push_back({Message::request, node, step.ask, locks[node].requests()});
+        if (step.withdraw)
+          wire.push_back({Message::withdraw, node, Mode::none, locks[node].requests()});
         for (const Ticket t : step.holders) {
           ++taken;
           ++(mode_of[t.value] == Mode::exclusive ? writers : readers);
@@ -149,7 +205,17 @@ TEST(SharedLock, EveryoneIsServedWhateverOvertakesWhat) {
         wire.pop_back();
         switch (m.kind) {
           case Message::request:
-            order(queue.ask(NodeId(m.node), m.mode));
+          case Message::withdraw: {
+            const SharedOrders orders = m.kind == Message::request
+                                            ? queue.ask(NodeId(m.node), m.mode, m.number)
+                                            : queue.withdraw(NodeId(m.node), m.number);
+            if (orders.withdrawn)
+              wire.push_back({Message::withdrawn, m.node, Mode::none, m.number});
+            order(orders);
+            break;
+          }
+          case Message::withdrawn:
+            obey(m.node, locks[m.node].withdrawn(m.number));
             break;
           case Message::grant:
             locks[m.node].granted(m.mode, m.number);
@@ -166,6 +232,12 @@ TEST(SharedLock, EveryoneIsServedWhateverOvertakesWhat) {
         const std::uint32_t who = node * each + --wanted[node];
         mode_of[who] = random() % 2 == 0 ? Mode::shared : Mode::exclusive;
         obey(node, locks[node].acquire(Ticket(who), mode_of[who]));
+      } else if (random() % 8 == 0) {
+        SharedStep step;
+        const auto who = static_cast<std::uint32_t>(node * each + random() % each);
+        if (!locks[node].cancel(Ticket(who), step)) continue;
+        ++taken;  // it has had its turn
+        obey(node, step);
       } else {
         for (const Mode mode : {Mode::shared, Mode::exclusive}) {
           if (!locks[node].holds(mode)) continue;

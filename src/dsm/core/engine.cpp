@@ -65,6 +65,7 @@ void Engine::settle(Effects& out) {
   finish_entering(out);
   finish_teams(out);
   finish_entering_shared(out);
+  finish_entering_semaphores(out);
   if (exiting_ && departures_.all_before(exit_departures_)) finish_exit(out);
   if (!drops_.empty()) finish_drops(out);
   if (starved_) retry_absent(out);

@@ -10,6 +10,7 @@
 //   on_fault.cpp    a trapped access: fetch, map, twin
 //   on_acquire.cpp  locks: requests, grants, invalidation
 //   on_shared.cpp   shared locks: permissions to read and to write
+//   on_semaphore.cpp  counts, at their managers
 //   on_release.cpp  publishing: flush, marks, grant
 //   on_barrier.cpp  arrival, exit, watching home pages
 //   on_condition.cpp  who waits, and who is woken
@@ -39,6 +40,7 @@
 #include "dsm/core/page.hpp"
 #include "dsm/core/pending.hpp"
 #include "dsm/core/planted.hpp"
+#include "dsm/core/semaphores.hpp"
 #include "dsm/core/sequential.hpp"
 #include "dsm/core/shared.hpp"
 #include "sync/barrier.hpp"
@@ -84,6 +86,8 @@ class Engine {
   const Layout& layout() const { return layout_; }
   bool holds(LockId lock) const;                    // some thread of this node does
   bool holds(SharedLockId lock, sync::Mode mode) const;
+  // The count with which the first node made it, when this node was told that it made it with another.
+  std::optional<std::uint64_t> semaphore_made_with(SemaphoreId semaphore) const;
   Epoch epoch() const { return barrier_.epoch(); }  // barriers passed
   std::uint32_t cached_chunks() const { return cache_.used(); }
   const Counters& counters() const { return counters_; }
@@ -109,6 +113,7 @@ class Engine {
   bool arrived() const { return barrier_.arrived(); }  // its part of the barrier has left
   std::vector<LockId> known_locks() const;
   const SharedLocks& shared_locks() const { return shared_; }
+  const Semaphores& semaphores() const { return semaphores_; }
 
  private:
   // A lock as this node knows it: the queue's part, and what travels with the token.
@@ -195,6 +200,8 @@ class Engine {
   void on(const SharedGrant& m, NodeId from, Effects& out);
   void on(const SharedRevoke& m, NodeId from, Effects& out);
   void on(const SharedReturn& m, NodeId from, Effects& out);
+  void on(const SharedWithdraw& m, NodeId from, Effects& out);
+  void on(const SharedWithdrawn& m, NodeId from, Effects& out);
   void obey(SharedLockId id, const sync::SharedStep& step, Effects& out);
   void enter_shared(SharedLockId id, Effects& out);
   void finish_entering_shared(Effects& out);
@@ -208,6 +215,29 @@ class Engine {
   std::string broken_invariant_of_shared() const;
   void encode_shared(Bytes& out) const;  // for hash()
   std::string describe_shared() const;
+
+  // on_semaphore.cpp
+  void on(const AcquireSemaphore& e, Effects& out);
+  void on(const TryAcquireSemaphore& e, Effects& out);
+  void on(const CancelSemaphore& e, Effects& out);
+  void on(const ReleaseSemaphore& e, Effects& out);
+  void on(const SemaphoreCall& m, NodeId from, Effects& out);
+  void on(const SemaphoreRelease& m, NodeId from, Effects& out);
+  void on(const SemaphoreAnswer& m, NodeId from, Effects& out);
+  std::uint64_t begin_call(Semaphores::Call call);
+  void withdraw(std::uint64_t number, Effects& out);
+  void send_release(std::uint64_t number, Effects& out);
+  void enter_semaphore(SemaphoreAnswer grant, Effects& out);
+  void finish_entering_semaphores(Effects& out);
+  Semaphores::Kept* kept_semaphore(SemaphoreId id, std::uint64_t initial, NodeId from,
+                                   std::uint64_t number, Effects& out);
+  void let_in(Semaphores::Kept& kept, sync::SemaphoreRequest request, Effects& out);
+  void take_release(Semaphores::Released released, Effects& out);
+  void resume_semaphores(Effects& out);
+  NodeId manager_of(SemaphoreId id) const;
+  std::string broken_invariant_of_semaphores() const;
+  void encode_semaphores(Bytes& out) const;  // for hash()
+  std::string describe_semaphores() const;
 
   // on_release.cpp
   void on(const Release& e, Effects& out);
@@ -356,6 +386,7 @@ class Engine {
   // tokens here from beyond a barrier that this node has not passed
   std::vector<LockId> deferred_;
   SharedLocks shared_;
+  Semaphores semaphores_;
   std::vector<PageRun> pins_;
   sync::Barrier barrier_;
   struct BarrierWait {

@@ -65,6 +65,28 @@ struct ReleaseShared {  // REQUIRES: engine.holds(lock, mode)
   SharedLockId lock{};
   sync::Mode mode = sync::Mode::shared;
 };
+// ---- semaphores; `initial` is the count with which this node made it ----
+struct AcquireSemaphore {  // Wake: one of the count is `who`'s; refused: see semaphore_made_with()
+  Ticket who{};
+  SemaphoreId semaphore{};
+  std::uint64_t initial = 0;
+};
+struct TryAcquireSemaphore {  // Wake soon, granted or not
+  Ticket who{};
+  SemaphoreId semaphore{};
+  std::uint64_t initial = 0;
+};
+// `who`, that asked by AcquireSemaphore, has waited long enough. Its Wake comes soon: by the
+// manager's word, granted or not
+struct CancelSemaphore {
+  Ticket who{};
+};
+struct ReleaseSemaphore {  // Wake: the manager has added the count; refused: it would be too much
+  Ticket who{};
+  SemaphoreId semaphore{};
+  std::uint64_t initial = 0;
+  std::uint64_t count = 1;
+};
 // this node arrives at the barrier; payload is carried to every node. Effects at the exit: Passed,
 // Wake
 struct Arrive {
@@ -167,7 +189,9 @@ struct Received {
 using Event = std::variant<Fault, Acquire, TryAcquire, Cancel, Release, Arrive, Pin, Unpin,
                            AddRegion, DropRegion, Fetched, Changed, DiffHome, Punched, LockBack,
                            MarksDrained, Marked, Received, Retry, PageSent, Filled, Held, AddTeam,
-                           ArriveTeam, Register, Unregister, Notify, AcquireShared, TryAcquireShared, CancelShared, ReleaseShared>;
+                           ArriveTeam, Register, Unregister, Notify, AcquireShared, TryAcquireShared, CancelShared, ReleaseShared,
+                           AcquireSemaphore, TryAcquireSemaphore, CancelSemaphore,
+                           ReleaseSemaphore>;
 
 const char* name_of(const Event& event);
 

@@ -125,6 +125,7 @@ std::string Engine::broken_invariant() const {
     if (stable) return at_page("a thread waits for nothing", w.page, s);
   }
   if (broken = broken_sequential_invariant(); !broken.empty()) return broken;
+  if (broken = broken_invariant_of_semaphores(); !broken.empty()) return broken;
   return broken_invariant_of_shared();
 }
 
@@ -199,10 +200,13 @@ std::uint64_t Engine::hash() const {
   Bytes shared;
   encode_shared(shared);
   h.mix(shared);
+  Bytes semaphores;
+  encode_semaphores(semaphores);
+  h.mix(semaphores);
   for (const auto& [id, queue] : queues_) h.mix(id.value), h.mix(queue.tail().value);
   for (const Publication& p : publications_)
     h.mix(static_cast<std::uint64_t>(p.kind) | std::uint64_t{p.drained} << 8), h.mix(p.id),
-        h.mix(p.lock.value), h.mix(p.team.value), h.mix(p.shared.value);
+        h.mix(p.lock.value), h.mix(p.team.value), h.mix(p.shared.value), h.mix(p.call);
   for (const Entering& e : entering_) h.mix(e.lock.value);
   for (const LockId id : deferred_) h.mix(id.value);
   const auto put_barrier = [&](const sync::Barrier& barrier) {
@@ -290,7 +294,7 @@ std::string Engine::describe_locks() const {
       text += ", next is node " + std::to_string(lock.queue.successor().value);
     text += "\n";
   }
-  return text + describe_shared();
+  return text + describe_shared() + describe_semaphores();
 }
 
 }  // namespace dsm::core

@@ -24,7 +24,12 @@ enum class Kind : std::uint8_t {
   shared_revoke,
   shared_return,
   mark_note,
-  mark_taken
+  mark_taken,
+  semaphore_call,
+  semaphore_release,
+  semaphore_answer,
+  shared_withdraw,
+  shared_withdrawn
 };
 
 void put(Writer& out, PageRun run) {
@@ -153,6 +158,17 @@ struct Encoder {
     out.put(Kind::shared_request);
     out.put(m.lock);
     out.put(m.mode);
+    out.put(m.number);
+  }
+  void operator()(const SharedWithdraw& m) {
+    out.put(Kind::shared_withdraw);
+    out.put(m.lock);
+    out.put(m.number);
+  }
+  void operator()(const SharedWithdrawn& m) {
+    out.put(Kind::shared_withdrawn);
+    out.put(m.lock);
+    out.put(m.number);
   }
   void operator()(const SharedGrant& m) {
     out.put(Kind::shared_grant);
@@ -170,6 +186,28 @@ struct Encoder {
     out.put(Kind::shared_return);
     out.put(m.lock);
     encode(m.token, out);
+  }
+  void operator()(const SemaphoreCall& m) {
+    out.put(Kind::semaphore_call);
+    out.put(m.semaphore);
+    out.put(m.kind);
+    out.put(m.number);
+    out.put(m.initial);
+  }
+  void operator()(const SemaphoreRelease& m) {
+    out.put(Kind::semaphore_release);
+    out.put(m.semaphore);
+    out.put(m.number);
+    out.put(m.initial);
+    out.put(m.count);
+    encode(m.token, out);
+  }
+  void operator()(const SemaphoreAnswer& m) {
+    out.put(Kind::semaphore_answer);
+    out.put(m.number);
+    out.put(m.kind);
+    out.put(m.value);
+    if (m.kind == SemaphoreAnswer::Kind::granted) encode(m.token, out);
   }
   void put_copy(Kind kind, PageId page, std::uint32_t turn, Access access) {
     out.put(kind);
@@ -236,7 +274,7 @@ std::optional<Message> decode_shared_request(Reader& in) {
   const auto lock = in.get<SharedLockId>();
   const auto mode = get_mode(in);
   if (!mode) return std::nullopt;
-  return SharedRequest{lock, *mode};
+  return SharedRequest{lock, *mode, in.get<std::uint64_t>()};
 }
 
 std::optional<Message> decode_shared_grant(Reader& in) {
@@ -254,6 +292,38 @@ std::optional<Message> decode_shared_return(Reader& in) {
   SharedReturn m;
   m.lock = in.get<SharedLockId>();
   if (!decode(in, m.token)) return std::nullopt;
+  return m;
+}
+
+std::optional<Message> decode_semaphore_call(Reader& in) {
+  SemaphoreCall m;
+  m.semaphore = in.get<SemaphoreId>();
+  m.kind = in.get<SemaphoreCall::Kind>();
+  m.number = in.get<std::uint64_t>();
+  m.initial = in.get<std::uint64_t>();
+  if (m.kind > SemaphoreCall::Kind::withdraw || m.initial > sync::semaphore_count_max)
+    return std::nullopt;
+  return m;
+}
+
+std::optional<Message> decode_semaphore_release(Reader& in) {
+  SemaphoreRelease m;
+  m.semaphore = in.get<SemaphoreId>();
+  m.number = in.get<std::uint64_t>();
+  m.initial = in.get<std::uint64_t>();
+  m.count = in.get<std::uint64_t>();
+  if (m.initial > sync::semaphore_count_max || !decode(in, m.token)) return std::nullopt;
+  return m;
+}
+
+std::optional<Message> decode_semaphore_answer(Reader& in) {
+  using Answer = SemaphoreAnswer::Kind;
+  SemaphoreAnswer m;
+  m.number = in.get<std::uint64_t>();
+  m.kind = in.get<Answer>();
+  m.value = in.get<std::uint64_t>();
+  if (m.kind > Answer::differs) return std::nullopt;
+  if (m.kind == Answer::granted && !decode(in, m.token)) return std::nullopt;
   return m;
 }
 
@@ -329,6 +399,20 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
       const auto run = get_run(in);
       if (!run || run->count > 0xffff) return std::nullopt;
       return MarkTaken{*run};
+    }
+    case Kind::semaphore_call:
+      return decode_semaphore_call(in);
+    case Kind::semaphore_release:
+      return decode_semaphore_release(in);
+    case Kind::semaphore_answer:
+      return decode_semaphore_answer(in);
+    case Kind::shared_withdraw: {
+      const auto lock = in.get<SharedLockId>();
+      return SharedWithdraw{lock, in.get<std::uint64_t>()};
+    }
+    case Kind::shared_withdrawn: {
+      const auto lock = in.get<SharedLockId>();
+      return SharedWithdrawn{lock, in.get<std::uint64_t>()};
     }
   }
   return std::nullopt;

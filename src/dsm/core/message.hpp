@@ -10,6 +10,7 @@
 #include "base/wire.hpp"
 #include "dsm/core/notices.hpp"
 #include "sync/barrier.hpp"
+#include "sync/semaphore.hpp"
 #include "sync/shared_lock.hpp"
 
 namespace dsm::core {
@@ -132,7 +133,19 @@ struct PageGrant {
 struct SharedRequest {
   SharedLockId lock{};
   sync::Mode mode = sync::Mode::shared;
+  std::uint64_t number = 0;
   bool operator==(const SharedRequest&) const = default;
+};
+// The request of this number is not wanted any more; and back: it will not be granted.
+struct SharedWithdraw {
+  SharedLockId lock{};
+  std::uint64_t number = 0;
+  bool operator==(const SharedWithdraw&) const = default;
+};
+struct SharedWithdrawn {
+  SharedLockId lock{};
+  std::uint64_t number = 0;
+  bool operator==(const SharedWithdrawn&) const = default;
 };
 struct SharedGrant {
   SharedLockId lock{};
@@ -152,10 +165,42 @@ struct SharedReturn {
   bool operator==(const SharedReturn&) const = default;
 };
 
+// ---- semaphores (sync/semaphore.hpp): a thread's call to the manager; `number` is the call's. Each
+// carries the count with which its node made the semaphore ----
+struct SemaphoreCall {
+  enum class Kind : std::uint8_t { acquire, try_acquire, withdraw };
+  SemaphoreId semaphore{};
+  Kind kind{};
+  std::uint64_t number = 0;
+  std::uint64_t initial = 0;
+  bool operator==(const SemaphoreCall&) const = default;
+};
+struct SemaphoreRelease {
+  SemaphoreId semaphore{};
+  std::uint64_t number = 0;
+  std::uint64_t initial = 0;
+  std::uint64_t count = 0;
+  Token token;  // one turn: what was written before
+  bool operator==(const SemaphoreRelease&) const = default;
+};
+// And back. To an acquire: granted; or queued, and later granted, or refused when it was withdrawn
+// before. To a try: granted or refused. To a release: released, with the turn that it made, or
+// overflow. To any: differs, with the count with which another node made the semaphore.
+struct SemaphoreAnswer {
+  enum class Kind : std::uint8_t { queued, granted, refused, released, overflow, differs };
+  std::uint64_t number = 0;
+  Kind kind{};
+  std::uint64_t value = 0;
+  Token token;  // granted
+  bool operator==(const SemaphoreAnswer&) const = default;
+};
+
 using Message = std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck, BarrierRound,
                              MarkFlush, MarkCredit, PageRequest, PageRecall, PageReturn, PageGrant,
                              TeamRound, ConditionCall, ConditionAnswer, SharedRequest, SharedGrant, SharedRevoke, SharedReturn,
-                             MarkNote, MarkTaken>;
+                             MarkNote, MarkTaken,
+                             SemaphoreCall, SemaphoreRelease, SemaphoreAnswer, SharedWithdraw,
+                             SharedWithdrawn>;
 
 // Appends one kind byte and the fields. Bodies come last, so that a sender may append them piece by
 // piece.

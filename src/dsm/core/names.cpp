@@ -13,12 +13,14 @@ constexpr const char* message_names[] = {
     "LockRequest",  "LockForward", "LockGrant",  "Diff",          "DiffAck",
     "BarrierRound", "MarkFlush",   "MarkCredit", "PageRequest",   "PageRecall",
     "PageReturn",   "PageGrant",   "TeamRound",  "ConditionCall", "ConditionAnswer", "SharedRequest", "SharedGrant", "SharedRevoke", "SharedReturn",
-    "MarkNote",     "MarkTaken"};
+    "MarkNote",     "MarkTaken",
+    "SemaphoreCall", "SemaphoreRelease", "SemaphoreAnswer", "SharedWithdraw", "SharedWithdrawn"};
 constexpr const char* event_names[] = {
     "Fault",    "Acquire",      "TryAcquire", "Cancel",   "Release",    "Arrive",   "Pin",
     "Unpin",    "AddRegion",    "DropRegion", "Fetched",  "Changed",    "DiffHome", "Punched",
     "LockBack", "MarksDrained", "Marked",     "Received", "Retry",      "PageSent", "Filled",
-    "Held",     "AddTeam",      "ArriveTeam", "Register", "Unregister", "Notify", "AcquireShared", "TryAcquireShared", "CancelShared", "ReleaseShared"};
+    "Held",     "AddTeam",      "ArriveTeam", "Register", "Unregister", "Notify", "AcquireShared", "TryAcquireShared", "CancelShared", "ReleaseShared",
+    "AcquireSemaphore", "TryAcquireSemaphore", "CancelSemaphore", "ReleaseSemaphore"};
 constexpr const char* effect_names[] = {"Send",   "Fetch",    "Unmark",    "DrainMarks", "Change",
                                         "Twin",   "SendDiff", "ApplyDiff", "Punch",      "Wake",
                                         "Passed", "Lend",     "Recall",    "SendPage",   "FillPage",

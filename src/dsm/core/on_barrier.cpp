@@ -110,6 +110,7 @@ void Engine::exit_barrier(Effects& out) {
     }
   }
   resume_shared(out);
+  resume_semaphores(out);
   exiting_ = true;
   exit_departures_ = departures_.next();
   retry_teams(out);

@@ -29,6 +29,8 @@ void Engine::publish(Publication p, Effects& out) {
   flush_everything(p.kind, out);
   p.flushes_before = flushes_.next();
   if (planted(Bug::release_before_acks)) p.flushes_before = 0;
+  if (planted(Bug::semaphore_release_before_acks) && p.kind == Publication::Kind::semaphore)
+    p.flushes_before = 0;
   publications_.push_back(p);
   out.push(DrainMarks{p.id});
 }
@@ -150,6 +152,9 @@ bool Engine::finish_publications(Effects& out) {
         break;
       case Publication::Kind::shared:
         give_back(p.shared, out);
+        break;
+      case Publication::Kind::semaphore:
+        send_release(p.call, out);
         break;
     }
     return true;

@@ -65,7 +65,10 @@ void Engine::on(const ReleaseShared& e, Effects& out) {
 }
 
 void Engine::obey(SharedLockId id, const sync::SharedStep& step, Effects& out) {
-  if (step.ask != sync::Mode::none) out.push(Send{manager_of(id), SharedRequest{id, step.ask}});
+  const std::uint64_t request = shared_.here[id].lock.requests();
+  if (step.ask != sync::Mode::none)
+    out.push(Send{manager_of(id), SharedRequest{id, step.ask, request}});
+  if (step.withdraw) out.push(Send{manager_of(id), SharedWithdraw{id, request}});
   if (step.leave) {
     Publication p;
     p.kind = Publication::Kind::shared;
@@ -114,6 +117,12 @@ void Engine::finish_entering_shared(Effects& out) {
   }
 }
 
+void Engine::on(const SharedWithdrawn& m, NodeId, Effects& out) {
+  if (planted(Bug::shared_withdrawal_unheard)) return;
+  obey(m.lock,
+       moved(shared_.here[m.lock], [&](sync::SharedLock& l) { return l.withdrawn(m.number); }), out);
+}
+
 void Engine::on(const SharedRevoke& m, NodeId, Effects& out) {
   SharedHere& shared = shared_.here[m.lock];
   if (planted(Bug::shared_permission_kept) && shared.lock.number() == m.number &&
@@ -145,7 +154,16 @@ void Engine::give_back(SharedLockId id, Effects& out) {
 void Engine::on(const SharedRequest& m, NodeId from, Effects& out) {
   DSM_CHECK_WITH(manager_of(m.lock) == config_.self, "a lock's requests go to its manager",
                  {"shared lock", m.lock.value});
-  order(m.lock, shared_.kept[m.lock].queue.ask(from, m.mode), out);
+  const auto orders = shared_.kept[m.lock].queue.ask(from, m.mode, m.number);
+  if (orders.withdrawn) out.push(Send{from, SharedWithdrawn{m.lock, m.number}});
+  order(m.lock, orders, out);
+}
+
+// Those who stood behind the request go on.
+void Engine::on(const SharedWithdraw& m, NodeId from, Effects& out) {
+  const auto orders = shared_.kept[m.lock].queue.withdraw(from, m.number);
+  if (orders.withdrawn) out.push(Send{from, SharedWithdrawn{m.lock, m.number}});
+  order(m.lock, orders, out);
 }
 
 void Engine::on(const SharedReturn& m, NodeId from, Effects& out) {

@@ -32,10 +32,11 @@ class Pending {
 // A scope on its way to be published: waits until every page that was dirty is home, and the marks
 // are read.
 struct Publication {
-  enum class Kind : std::uint8_t { grant, barrier, team, shared } kind = Kind::grant;
+  enum class Kind : std::uint8_t { grant, barrier, team, shared, semaphore } kind = Kind::grant;
   LockId lock{};  // grant
   TeamId team{};
   SharedLockId shared{};  // shared: its permission goes back
+  std::uint64_t call = 0;  // semaphore: the number of the release
   std::uint64_t id = 0;
   std::uint32_t flushes_before = 0;  // of Pending
   bool drained = false;

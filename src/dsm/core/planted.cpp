@@ -42,6 +42,8 @@ const char* name_of(Bug bug) {
       return "reader_release_not_published";
     case Bug::shared_grant_overtakes_barrier:
       return "shared_grant_overtakes_barrier";
+    case Bug::shared_withdrawal_unheard:
+      return "shared_withdrawal_unheard";
     case Bug::log_collected_early:
       return "log_collected_early";
     case Bug::opening_page_not_flushed:
@@ -96,6 +98,20 @@ const char* name_of(Bug bug) {
       return "condition_unregistered";
     case Bug::notification_lost:
       return "notification_lost";
+    case Bug::semaphore_release_before_acks:
+      return "semaphore_release_before_acks";
+    case Bug::semaphore_grant_without_log:
+      return "semaphore_grant_without_log";
+    case Bug::semaphore_told_once:
+      return "semaphore_told_once";
+    case Bug::semaphore_tells_unsent:
+      return "semaphore_tells_unsent";
+    case Bug::semaphore_grant_overtakes_barrier:
+      return "semaphore_grant_overtakes_barrier";
+    case Bug::semaphore_grant_after_timeout_lost:
+      return "semaphore_grant_after_timeout_lost";
+    case Bug::semaphore_count_given_twice:
+      return "semaphore_count_given_twice";
   }
   return "?";
 }

@@ -28,6 +28,7 @@ enum class Bug : std::uint8_t {
   // A1: what was written by a node that only read in the scope
   reader_release_not_published,
   shared_grant_overtakes_barrier,  // A2
+  shared_withdrawal_unheard,       // a node waits for what it has taken back
   log_collected_early,          // A2
   opening_page_not_flushed,     // A1: a page that is being made writable counts as dirty
   log_at_flush_start,           // A1: the log entry is made when protection holds, not before
@@ -56,8 +57,15 @@ enum class Bug : std::uint8_t {
   team_tells_unsent,           // A3: as barrier_tells_unsent, of a team
   condition_unregistered,      // the lock is let go before the condition's manager knows the waiter
   notification_lost,           // a notification that crosses a time-out is nobody's
+  semaphore_release_before_acks,       // A3
+  semaphore_grant_without_log,         // A2
+  semaphore_told_once,                 // A1: a release that overtakes another tells less than it must
+  semaphore_tells_unsent,              // A3: as team_tells_unsent, of a release
+  semaphore_grant_overtakes_barrier,   // A2
+  semaphore_grant_after_timeout_lost,  // a grant that crosses a time-out is nobody's
+  semaphore_count_given_twice,         // ... or is given back too
 };
-inline constexpr int bug_count = static_cast<int>(Bug::notification_lost) + 1;
+inline constexpr int bug_count = static_cast<int>(Bug::semaphore_count_given_twice) + 1;
 
 const char* name_of(Bug bug);
 

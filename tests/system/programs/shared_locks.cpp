@@ -108,6 +108,23 @@ void timed() {
   same(dsm::all_reduce(mine) + 2 * static_cast<std::uint64_t>(nodes()), count[0], "the count");
 }
 
+// While node 0 reads, a writer waits and gives up; readers that come then need not wait for node 0.
+void gives_up() {
+  for (std::uint64_t round = 0; round < 10; ++round) {
+    dsm::SharedLock lock(50 + round);
+    if (me() == 0) lock.lock_shared();
+    dsm::barrier();
+    if (me() != 0) check(!lock.try_lock_for(2ms), "node 0 reads");
+    if (me() == nodes() - 1) {
+      check(lock.try_lock_shared_for(1h), "the writers have gone");
+      lock.unlock_shared();
+    }
+    dsm::barrier();
+    if (me() == 0) lock.unlock_shared();
+    const std::unique_lock hold(lock);
+  }
+}
+
 void misuse() {
   dsm::SharedLock lock(3);
   refused([&] { lock.unlock(); }, {"SharedLock::unlock()", "holds shared lock 3 to write"});
@@ -150,6 +167,7 @@ int main(int argc, char** argv) {
               {"alone", alone},
               {"slots", slots},
               {"timed", timed},
+              {"gives_up", gives_up},
               {"misuse", misuse},
               {"many", many}});
 }
