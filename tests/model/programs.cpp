@@ -93,7 +93,78 @@ Script two_nodes_across_a_border() {
   return s;
 }
 
+constexpr std::uint32_t nodes = 3, pages = 2, locks = 2;
+
+// The word of a lock in each page, and a node's own.
+constexpr std::uint32_t word_of_lock(std::uint32_t lock) {
+  return 8 * lock;
+}
+constexpr std::uint32_t word_of_node(std::uint32_t node) {
+  return 32 + 8 * node;
+}
+
+// Node 0 and 1 write in different pages to begin with; each round is shifted by one.
+void write_own(Script& s, std::uint32_t round) {
+  for (std::uint32_t n = 0; n < nodes; ++n) s.node(n).write((n + round) % pages, word_of_node(n));
+}
+
+void barrier(Script& s, std::uint32_t round) {
+  write_own(s, round);
+  s.join_all();
+}
+
+void barrier_and_read(Script& s, std::uint32_t round) {
+  write_own(s, round);
+  s.join_all();
+  const std::uint32_t reader = round % nodes, writer = (reader + 1) % nodes;
+  s.node(reader).read((writer + round) % pages, word_of_node(writer));
+}
+
+void one_lock(Script& s, std::uint32_t round) {
+  const std::uint32_t n = round % nodes, lock = 0;
+  s.node(n).acquire(lock).write(round % pages, word_of_lock(lock)).release(lock);
+  s.node((n + 1) % nodes).acquire(lock).read(round % pages, word_of_lock(lock)).release(lock);
+}
+
+void two_locks(Script& s, std::uint32_t round) {
+  for (std::uint32_t n = 0; n < nodes; ++n) {
+    const std::uint32_t lock = (n + round) % nodes;
+    if (lock < locks) s.node(n).acquire(lock).write(lock, word_of_lock(lock)).release(lock);
+  }
+}
+
+void lock_each(Script& s, std::uint32_t round) {
+  for (std::uint32_t n = 0; n < nodes; ++n) {
+    const std::uint32_t lock = (n + round) % locks;
+    s.node(n).acquire(lock).write((n + round) % pages, word_of_lock(lock));
+    s.read((n + round + 1) % pages, word_of_lock(lock)).release(lock);
+  }
+}
+
+void locks_and_barrier(Script& s, std::uint32_t round) {
+  two_locks(s, round);
+  s.join_all();
+}
+
 }  // namespace
+
+const std::vector<Rounds>& round_kinds() {
+  static const std::vector<Rounds> list = {
+      {"barriers", "all write their words; a barrier", barrier},
+      {"barriers and a reader", "all write; a barrier; one reads another's", barrier_and_read},
+      {"one lock", "one writes under lock 0, another reads under it", one_lock},
+      {"two locks", "two write under locks 0 and 1, one rests", two_locks},
+      {"two locks and a barrier", "the same, and a barrier", locks_and_barrier},
+      {"a lock each", "all take a lock, write a page and read the other", lock_each},
+  };
+  return list;
+}
+
+Program rounds_of(const Rounds& kind, std::uint32_t rounds, core::Policy policy) {
+  Script script(nodes, {0, 1}, locks, policy);
+  for (std::uint32_t round = 0; round < rounds; ++round) kind.append(script, round);
+  return script.finish();
+}
 
 const std::vector<Named>& small_programs() {
   static const std::vector<Named> list = {
