@@ -100,6 +100,37 @@ Script barrier_reuse(Policy policy) {
   return s;
 }
 
+// The waiter gives the lock away; whoever gets it changes what was waited for, and says so.
+Script lost_wake_up(Policy policy) {
+  Script s(2, {0, 1}, 1, policy);
+  s.node(1).observe(0, 0, 1);
+  s.join_all();
+  s.node(1).acquire(0).wait(0).observe(0, 0, 0).release(0);
+  s.node(0).await_waits(1).acquire(0).set(0, 0, 1).notify_one().release(0);
+  return s;
+}
+
+// A writer alone, then a reader that shares the lock.
+Script message_under_a_shared_lock(Policy policy) {
+  Script s(2, {0, 1}, 1, policy);
+  s.node(1).observe(0, 0, 2);
+  s.join_all();
+  s.node(0).lock_exclusive(0).set(0, 0, 1).set(1, 0, 1).unlock_exclusive(0);
+  s.node(1).lock_shared(0).observe(1, 0, 0).observe(0, 0, 1).unlock_shared(0);
+  return s;
+}
+
+// Two of three nodes meet.
+Script message_by_a_team(Policy policy) {
+  Script s(3, {0}, 1, policy);
+  const std::uint32_t team = s.team({0, 1});
+  s.node(1).observe(0, 0, 1);
+  s.join_all();
+  s.node(0).set(0, 0, 1).team_join(team);
+  s.node(1).team_join(team).observe(0, 0, 0);
+  return s;
+}
+
 const std::vector<Policy> all{Policy::scope, Policy::release, Policy::sequential};
 const std::vector<Policy> stronger{Policy::release, Policy::sequential};
 const std::vector<Policy> strongest{Policy::sequential};
@@ -117,19 +148,25 @@ const std::vector<Litmus>& litmus_tests() {
       {"message through two locks", "r0=1 r1=0",
        [](const Registers& r) { return r[0] == 1 && r[1] == 0; }, all, message_through_two_locks},
       {"message by a flag", "r0=1 r1=0", [](const Registers& r) { return r[0] == 1 && r[1] == 0; },
-       stronger, message_by_a_flag, false},
+       stronger, message_by_a_flag},
       {"told by a third", "r0=1 r1=1 r2=0",
        [](const Registers& r) { return r[0] == 1 && r[1] == 1 && r[2] == 0; }, stronger,
-       told_by_a_third, false},
+       told_by_a_third},
       {"store buffering", "r0=0 r1=0", [](const Registers& r) { return r[0] == 0 && r[1] == 0; },
        strongest, store_buffering},
       {"independent reads", "r0=1 r1=0 r2=1 r3=0",
        [](const Registers& r) { return r[0] == 1 && r[1] == 0 && r[2] == 1 && r[3] == 0; },
-       strongest, independent_reads, false},
+       strongest, independent_reads},
       {"false sharing", "r0=0 or r1=0", [](const Registers& r) { return r[0] == 0 || r[1] == 0; },
        all, false_sharing},
       {"barrier reuse", "not r0=1 r1=2", [](const Registers& r) { return r[0] != 1 || r[1] != 2; },
        all, barrier_reuse},
+      {"lost wake-up", "for ever, or r0=0", [](const Registers& r) { return r[0] == 0; }, all,
+       lost_wake_up},
+      {"message under a shared lock", "r0=1 r1=0",
+       [](const Registers& r) { return r[0] == 1 && r[1] == 0; }, all, message_under_a_shared_lock},
+      {"message by a team", "r0=0", [](const Registers& r) { return r[0] == 0; }, all,
+       message_by_a_team},
   };
   return list;
 }

@@ -18,8 +18,6 @@ struct Litmus {
   bool (*weak)(const Registers&);
   std::vector<core::Policy> forbidden_by;  // the others allow it
   Script (*script)(core::Policy);
-  // every interleaving can be tried; otherwise seeds alone
-  bool small = true;
 
   bool forbidden(core::Policy policy) const;
 };
