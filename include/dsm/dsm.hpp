@@ -259,7 +259,8 @@ class DSM_API SharedLock {
 // team that has them as members. Sizes and roots are the same on all members; who makes another call
 // is told so on every member, with the file and line of both. Values are combined in order of rank
 // in the team, combine(...combine(v0, v1)..., v(n-1)), on every node that has a result: the same bits
-// everywhere, also of floating-point numbers.
+// everywhere, also of floating-point numbers. A member that ends its Session while others are in a call
+// of the team, or come to one, is named to them by an Error.
 class DSM_API Team {
  public:
   Team() = default;   // of nobody
@@ -537,19 +538,21 @@ class DSM_API Condition {
   std::uint64_t number_;
 };
 
-// Something that is done once in the whole job, in the shape of std::once_flag. Collective
-// construction; what belongs to it in shared memory stays until the Session ends.
+// Something that is done once in the whole job, in the shape of std::once_flag. A flag is only its
+// number, and apart from locks.
 class DSM_API OnceFlag {
  public:
-  explicit OnceFlag(CallSite at = CallSite::here());
+  OnceFlag();  // collective: the next number, the same flag on every node
+  explicit OnceFlag(std::uint64_t number);  // below 2^60, not collective
   OnceFlag(const OnceFlag&) = delete;
   OnceFlag& operator=(const OnceFlag&) = delete;
 
  private:
   template <typename Call>
   friend void call_once(OnceFlag& flag, Call&& call);
-  Lock lock_;
-  unsigned char* done_;             // shared, under the lock
+  bool enter();  // false: it is done
+  void leave(bool done);
+  std::uint64_t number_;
   std::atomic<bool> known_{false};  // that it is done, on this node
 };
 
@@ -559,14 +562,14 @@ class DSM_API OnceFlag {
 template <typename Call>
 void call_once(OnceFlag& flag, Call&& call) {
   if (flag.known_.load(std::memory_order_acquire)) return;
-  flag.lock_.lock();
-  struct Unlock {  // whatever the call throws
-    Lock& lock;
-    ~Unlock() { lock.unlock(); }
-  } unlock{flag.lock_};
-  if (*flag.done_ == 0) {
+  if (flag.enter()) {
+    struct Leave {  // whatever the call throws
+      OnceFlag& flag;
+      bool done = false;
+      ~Leave() { flag.leave(done); }
+    } leave{flag};
     std::forward<Call>(call)();
-    *flag.done_ = 1;
+    leave.done = true;
   }
   flag.known_.store(true, std::memory_order_release);
 }

@@ -279,12 +279,18 @@ void Driver::add_team(TeamId team, std::vector<NodeId> members) {
   tell(core::AddTeam{team, std::move(members)});
 }
 
-std::vector<Bytes> Driver::team_barrier(TeamId team, Bytes payload) {
+std::optional<std::vector<Bytes>> Driver::team_barrier(TeamId team, Bytes payload) {
   const InRuntime here;
   const Ticket who = waiters_.take({"at the barrier of team", team.value, true});
   std::vector<Bytes> passed;
-  ask(core::ArriveTeam{who, team, std::move(payload)}, who, Polls::when_it_waits, &passed);
+  if (!ask(core::ArriveTeam{who, team, std::move(payload)}, who, Polls::when_it_waits, &passed))
+    return std::nullopt;
   return passed;
+}
+
+void Driver::leave_teams() {
+  const InRuntime here;
+  tell(core::LeaveTeams{});
 }
 
 void Driver::pin(PageRun run) {

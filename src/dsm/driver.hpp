@@ -106,7 +106,9 @@ class Driver {
   // A team that this node is a member of; and its barrier: what every member gave, by rank in it.
   // One thread of the node at a time for each team.
   void add_team(TeamId team, std::vector<NodeId> members);
-  std::vector<Bytes> team_barrier(TeamId team, Bytes payload);
+  // Nothing: a member has left and will not come (Engine::team_left_by).
+  std::optional<std::vector<Bytes>> team_barrier(TeamId team, Bytes payload);
+  void leave_teams();  // this node comes to no such barrier any more
 
   void pin(PageRun run);
   void unpin(PageRun run);

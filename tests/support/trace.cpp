@@ -52,6 +52,9 @@ struct MessageText {
     return " team " + number(m.team) + " epoch " + number(m.epoch) + " round " + number(m.round) +
            " knows " + number(m.known.size());
   }
+  std::string operator()(const core::TeamLeft& m) const {
+    return " team " + number(m.team) + " after " + number(m.passed);
+  }
   std::string operator()(const core::ConditionCall& m) const {
     static constexpr const char* kinds[] = {" add", " remove", " notify_one", " notify_all"};
     return kinds[static_cast<int>(m.kind)] + std::string(" condition ") + number(m.condition) +
@@ -180,6 +183,7 @@ struct EventText {
   std::string operator()(const core::ArriveTeam& e) const {
     return " thread " + number(e.who) + " team " + number(e.team);
   }
+  std::string operator()(const core::LeaveTeams&) const { return ""; }
   std::string operator()(const core::Register& e) const {
     return " thread " + number(e.who) + " condition " + number(e.condition);
   }

@@ -205,6 +205,7 @@ TEST(Message, EveryKindSurvivesTheWire) {
                         Epoch(9),
                         1,
                         {{NodeId(2), Bytes(7, std::byte{2})}, {NodeId(1), {}}}});
+  expect_same(TeamLeft{TeamId(3), 0x1234567890abcdef, Epoch(9)});
   expect_same(BarrierRound{Epoch(8), 2, {{NodeId(1), Bytes(5, std::byte{1})}, {NodeId(0), {}}}});
   expect_same(MarkFlush{});
   expect_same(MarkCredit{77});

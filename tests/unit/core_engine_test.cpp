@@ -26,5 +26,68 @@ TEST(Engine, AMarkOfARegionThatHasGoneIsNobodys) {
   EXPECT_EQ(engine.broken_invariant(), "");
 }
 
+// The engine of one of three nodes, which are a team.
+Engine member(std::uint32_t self) {
+  Config config;
+  config.self = NodeId(self);
+  config.nodes = 3;
+  config.space_pages = 8;
+  Engine engine(config);
+  Effects none;
+  engine.step(AddTeam{TeamId(4), {NodeId(0), NodeId(1), NodeId(2)}}, none);
+  return engine;
+}
+
+// What node `from` sends node `to` when it leaves its teams.
+TeamLeft leave(Engine& from, NodeId to) {
+  Effects effects;
+  from.step(LeaveTeams{}, effects);
+  for (const Effect& effect : effects.list())
+    if (const auto* send = std::get_if<Send>(&effect); send != nullptr && send->to == to)
+      return std::get<TeamLeft>(send->message);
+  ADD_FAILURE() << "it tells nobody";
+  return {};
+}
+
+bool is_refused(const Effects& effects, Ticket who) {
+  for (const Effect& effect : effects.list())
+    if (const auto* wake = std::get_if<Wake>(&effect); wake != nullptr && wake->who == who)
+      return !wake->granted;
+  return false;
+}
+
+TEST(Engine, WhoWaitsForAMemberThatHasLeftIsTold) {
+  Engine here = member(0), gone = member(1);
+  const TeamLeft left = leave(gone, NodeId(0));
+  Effects effects;
+  here.step(ArriveTeam{Ticket(5), TeamId(4), {}}, effects);
+  EXPECT_FALSE(is_refused(effects, Ticket(5)));
+  here.step(Received{NodeId(1), left}, effects);
+  EXPECT_TRUE(is_refused(effects, Ticket(5)));
+  EXPECT_EQ(here.team_left_by(TeamId(4)), NodeId(1));
+  effects.clear();
+  here.step(ArriveTeam{Ticket(6), TeamId(4), {}}, effects);
+  EXPECT_TRUE(is_refused(effects, Ticket(6)));
+  EXPECT_EQ(here.broken_invariant(), "");
+}
+
+TEST(Engine, WhoWaitsForABarrierThatALeaverWasInWaitsOn) {
+  Engine here = member(0), gone = member(1);
+  TeamLeft left = leave(gone, NodeId(0));
+  left.passed = Epoch(1);
+  Effects effects;
+  here.step(ArriveTeam{Ticket(5), TeamId(4), {}}, effects);
+  here.step(Received{NodeId(1), left}, effects);
+  EXPECT_FALSE(is_refused(effects, Ticket(5)));
+  EXPECT_EQ(here.broken_invariant(), "");
+}
+
+TEST(EngineDeathTest, MembersThatDisagreeOnWhoTheyAreDoNotMeet) {
+  Engine here = member(0);
+  Effects effects;
+  EXPECT_DEATH(here.step(Received{NodeId(2), TeamRound{TeamId(4), 1234, Epoch(0), 0, {}}}, effects),
+               "agree on who they are");
+}
+
 }  // namespace
 }  // namespace dsm::core

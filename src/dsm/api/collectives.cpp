@@ -71,15 +71,21 @@ Given decode(const Bytes& payload) {
   return given;
 }
 
+std::string site_of(const CallSite& at) {
+  return at.file == nullptr ? "" : std::string(" at ") + at.file + ":" + std::to_string(at.line);
+}
+
 // Who meets in a call: all nodes, or a team's.
 class Meeting {
  public:
   Meeting(Node& node, TeamAccess::State* team, const char* waiting = "at a barrier")
       : node_(node), team_(team), waiting_(waiting) {}
 
-  std::vector<Bytes> meet(Bytes payload) const {
+  std::vector<Bytes> meet(Bytes payload, const Call& call) const {
     if (team_ == nullptr) return node_.driver().barrier(std::move(payload), waiting_);
-    return node_.driver().team_barrier(team_->id, std::move(payload));
+    auto all = node_.driver().team_barrier(team_->id, std::move(payload));
+    if (!all) refuse(call);
+    return std::move(*all);
   }
   // The member of this rank, in words.
   std::string name(std::size_t rank) const {
@@ -93,6 +99,19 @@ class Meeting {
   void leave() const { busy().store(false); }
 
  private:
+  // A member will not come any more.
+  [[noreturn]] void refuse(const Call& call) const {
+    leave();
+    const NodeId gone = node_.driver().look(
+        [&](const core::Engine& engine) { return engine.team_left_by(team_->id); });
+    std::string members;
+    for (const NodeId member : team_->members)
+      members += (members.empty() ? "" : ", ") + std::to_string(member.value);
+    throw Error(name_of(call.kind) + site_of(call.at) + ": node " + std::to_string(gone.value) +
+                " of this team (nodes " + members +
+                ") has come to the end of its Session and takes no part; every member makes the "
+                "same calls in the same order");
+  }
   std::atomic<bool>& busy() const {
     return team_ == nullptr ? in_collective : team_->in_collective;
   }
@@ -103,12 +122,11 @@ class Meeting {
 
 // Call sites travel only when calls differ. Then every node has seen that they do, and takes part in
 // one barrier more.
-std::vector<std::string> exchange_sites(const Meeting& meeting, const CallSite& at) {
-  const std::string mine =
-      at.file == nullptr ? "" : std::string(" at ") + at.file + ":" + std::to_string(at.line);
+std::vector<std::string> exchange_sites(const Meeting& meeting, const Call& call) {
+  const std::string mine = site_of(call.at);
   const ByteView view = std::as_bytes(std::span(mine.data(), mine.size()));
   std::vector<std::string> sites;
-  for (const Bytes& one : meeting.meet(Bytes(view.begin(), view.end())))
+  for (const Bytes& one : meeting.meet(Bytes(view.begin(), view.end()), call))
     sites.emplace_back(reinterpret_cast<const char*>(one.data()), one.size());
   return sites;
 }
@@ -133,11 +151,11 @@ std::vector<Bytes> collective(const Call& call, ByteView data, TeamAccess::State
     throw Error(std::string("two threads of this node are in collective calls at once (") +
                 name_of(call.kind) +
                 "): collective calls are made by one thread of a node at a time");
-  std::vector<Bytes> all = meeting.meet(encode(call, data));
+  std::vector<Bytes> all = meeting.meet(encode(call, data), call);
   for (std::size_t rank = 0; rank < all.size(); ++rank) {
     const Given given = decode(all[rank]);
     if (given.kind != call.kind || given.detail != call.detail) {
-      const std::vector<std::string> sites = exchange_sites(meeting, call.at);
+      const std::vector<std::string> sites = exchange_sites(meeting, call);
       meeting.leave();
       calls_differ(meeting, call, given, rank, sites);
     }
@@ -155,15 +173,16 @@ void leave(Node& node) {
         "before");
     ::_exit(EXIT_FAILURE);
   }
+  node.driver().leave_teams();
   for (bool told = false, all_leave = false; !all_leave;) {
     all_leave = true;
     const Call call{Collective::leave, 0, {}};
-    const std::vector<Bytes> all = meeting.meet(encode(call, {}));
+    const std::vector<Bytes> all = meeting.meet(encode(call, {}), call);
     std::vector<std::string> sites;
     for (std::size_t n = 0; n < all.size(); ++n) {
       const Collective other = decode(all[n]).kind;
       if (other == Collective::leave) continue;
-      if (all_leave) sites = exchange_sites(meeting, call.at);
+      if (all_leave) sites = exchange_sites(meeting, call);
       all_leave = false;
       if (!told)
         log_line(

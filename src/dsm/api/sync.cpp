@@ -167,15 +167,6 @@ void SharedLock::unlock_shared() {
   unlock_shared_lock("SharedLock::unlock_shared()", number_, sync::Mode::shared);
 }
 
-// Flags are bytes of pages that hold many; each belongs to the scope of its own lock.
-OnceFlag::OnceFlag(CallSite at) : done_(nullptr) {
-  static std::span<unsigned char> flags;  // made by collective calls alone, one at a time
-  if (flags.empty())
-    flags = allocate<unsigned char>(page_size(), Placement::on(0), Policy::scope, at);
-  done_ = &flags[0];
-  flags = flags.subspan(1);
-}
-
 // The last of the node's threads passes the barrier of the job, or of the team, for all of them.
 struct Barrier::State {
   State(Team t, int n) : team(std::move(t)), threads(n) {}

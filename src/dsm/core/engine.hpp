@@ -88,6 +88,7 @@ class Engine {
   bool holds(SharedLockId lock, sync::Mode mode) const;
   // The count with which the first node made it, when this node was told that it made it with another.
   std::optional<std::uint64_t> semaphore_made_with(SemaphoreId semaphore) const;
+  NodeId team_left_by(TeamId team) const;  // a member that comes no more
   Epoch epoch() const { return barrier_.epoch(); }  // barriers passed
   std::uint32_t cached_chunks() const { return cache_.used(); }
   const Counters& counters() const { return counters_; }
@@ -142,6 +143,9 @@ class Engine {
     bool exiting = false;  // invalidations are under way
     std::uint32_t exit_departures = 0;
     std::vector<Bytes> passed;
+    // a member that comes no more, and the barriers that it was in; the one that left first
+    NodeId left_by = no_node;
+    Epoch left_after{};
     bool operator==(const TeamHere&) const = default;
   };
   struct ConditionWait {  // of a thread of this node
@@ -282,7 +286,12 @@ class Engine {
   // on_team.cpp
   void on(const AddTeam& e, Effects& out);
   void on(const ArriveTeam& e, Effects& out);
+  void on(const LeaveTeams& e, Effects& out);
   void on(const TeamRound& m, NodeId from, Effects& out);
+  void on(const TeamLeft& m, NodeId from, Effects& out);
+  static bool is_left(const TeamHere& team) {
+    return team.left_by != no_node && team.barrier.epoch() >= team.left_after;
+  }
   void contribute(TeamId id, Effects& out);
   void send_rounds(TeamId id, TeamHere& team, std::vector<sync::BarrierMessage> messages,
                    Effects& out);

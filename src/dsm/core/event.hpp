@@ -118,12 +118,16 @@ struct AddTeam {
   TeamId team{};
   std::vector<NodeId> members;
 };
-// this node arrives at its team's barrier. Effects at the exit: Passed, Wake
+// this node arrives at its team's barrier. Effects at the exit: Passed, Wake; or a Wake that is refused,
+// when a member has left that will not come (Engine::team_left_by)
 struct ArriveTeam {
   Ticket who{};
   TeamId team{};
   Bytes payload;
 };
+
+// This node comes to no team's barrier any more.
+struct LeaveTeams {};
 
 // `who` registers as a waiter at a condition. Wake{who} when its manager knows; Wake{waiter} when it
 // is notified, or with granted = false when it was taken back before
@@ -191,7 +195,7 @@ using Event = std::variant<Fault, Acquire, TryAcquire, Cancel, Release, Arrive, 
                            MarksDrained, Marked, Received, Retry, PageSent, Filled, Held, AddTeam,
                            ArriveTeam, Register, Unregister, Notify, AcquireShared, TryAcquireShared, CancelShared, ReleaseShared,
                            AcquireSemaphore, TryAcquireSemaphore, CancelSemaphore,
-                           ReleaseSemaphore>;
+                           ReleaseSemaphore, LeaveTeams>;
 
 const char* name_of(const Event& event);
 

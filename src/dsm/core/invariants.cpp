@@ -217,6 +217,7 @@ std::uint64_t Engine::hash() const {
   };
   for (const auto& [id, team] : teams_) {
     h.mix(id.value), h.mix(team.stamp.value), h.mix(team.who.value);
+    h.mix(team.left_by.value), h.mix(team.left_after.value);
     put_barrier(team.barrier);
     h.mix(std::uint64_t{team.waiting} | std::uint64_t{team.exiting} << 1);
     h.mix(team.payload);

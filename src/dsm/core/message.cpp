@@ -29,7 +29,8 @@ enum class Kind : std::uint8_t {
   semaphore_release,
   semaphore_answer,
   shared_withdraw,
-  shared_withdrawn
+  shared_withdrawn,
+  team_left
 };
 
 void put(Writer& out, PageRun run) {
@@ -113,6 +114,12 @@ struct Encoder {
     out.put(m.epoch);
     out.put(m.round);
     put(out, m.known);
+  }
+  void operator()(const TeamLeft& m) {
+    out.put(Kind::team_left);
+    out.put(m.team);
+    out.put(m.members);
+    out.put(m.passed);
   }
   void operator()(const ConditionCall& m) {
     out.put(Kind::condition_call);
@@ -406,6 +413,13 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
       return decode_semaphore_release(in);
     case Kind::semaphore_answer:
       return decode_semaphore_answer(in);
+    case Kind::team_left: {
+      TeamLeft m;
+      m.team = in.get<TeamId>();
+      m.members = in.get<std::uint64_t>();
+      m.passed = in.get<Epoch>();
+      return m;
+    }
     case Kind::shared_withdraw: {
       const auto lock = in.get<SharedLockId>();
       return SharedWithdraw{lock, in.get<std::uint64_t>()};

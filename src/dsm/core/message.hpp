@@ -66,6 +66,13 @@ struct TeamRound {
   std::vector<sync::Contribution> known;
   bool operator==(const TeamRound&) const = default;
 };
+// The sender has been in so many of the team's barriers, and comes to none any more.
+struct TeamLeft {
+  TeamId team{};
+  std::uint64_t members = 0;
+  Epoch passed{};
+  bool operator==(const TeamLeft&) const = default;
+};
 // To a condition's manager: one more waiter, one fewer, or notify.
 struct ConditionCall {
   enum class Kind : std::uint8_t { add, remove, notify_one, notify_all };
@@ -200,7 +207,7 @@ using Message = std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck,
                              TeamRound, ConditionCall, ConditionAnswer, SharedRequest, SharedGrant, SharedRevoke, SharedReturn,
                              MarkNote, MarkTaken,
                              SemaphoreCall, SemaphoreRelease, SemaphoreAnswer, SharedWithdraw,
-                             SharedWithdrawn>;
+                             SharedWithdrawn, TeamLeft>;
 
 // Appends one kind byte and the fields. Bodies come last, so that a sender may append them piece by
 // piece.

@@ -14,13 +14,14 @@ constexpr const char* message_names[] = {
     "BarrierRound", "MarkFlush",   "MarkCredit", "PageRequest",   "PageRecall",
     "PageReturn",   "PageGrant",   "TeamRound",  "ConditionCall", "ConditionAnswer", "SharedRequest", "SharedGrant", "SharedRevoke", "SharedReturn",
     "MarkNote",     "MarkTaken",
-    "SemaphoreCall", "SemaphoreRelease", "SemaphoreAnswer", "SharedWithdraw", "SharedWithdrawn"};
+    "SemaphoreCall", "SemaphoreRelease", "SemaphoreAnswer", "SharedWithdraw", "SharedWithdrawn",
+    "TeamLeft"};
 constexpr const char* event_names[] = {
     "Fault",    "Acquire",      "TryAcquire", "Cancel",   "Release",    "Arrive",   "Pin",
     "Unpin",    "AddRegion",    "DropRegion", "Fetched",  "Changed",    "DiffHome", "Punched",
     "LockBack", "MarksDrained", "Marked",     "Received", "Retry",      "PageSent", "Filled",
     "Held",     "AddTeam",      "ArriveTeam", "Register", "Unregister", "Notify", "AcquireShared", "TryAcquireShared", "CancelShared", "ReleaseShared",
-    "AcquireSemaphore", "TryAcquireSemaphore", "CancelSemaphore", "ReleaseSemaphore"};
+    "AcquireSemaphore", "TryAcquireSemaphore", "CancelSemaphore", "ReleaseSemaphore", "LeaveTeams"};
 constexpr const char* effect_names[] = {"Send",   "Fetch",    "Unmark",    "DrainMarks", "Change",
                                         "Twin",   "SendDiff", "ApplyDiff", "Punch",      "Wake",
                                         "Passed", "Lend",     "Recall",    "SendPage",   "FillPage",

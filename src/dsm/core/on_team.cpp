@@ -59,6 +59,10 @@ void Engine::on(const ArriveTeam& e, Effects& out) {
   TeamHere& team = it->second;
   DSM_CHECK_WITH(!team.waiting, "a node arrives once at each barrier of a team",
                  {"team", e.team.value});
+  if (is_left(team)) {
+    out.push(Wake{e.who, false});
+    return;
+  }
   team.waiting = true;
   team.who = e.who;
   team.payload = e.payload;
@@ -69,6 +73,7 @@ void Engine::on(const ArriveTeam& e, Effects& out) {
 // Everything that this node wrote is home: its part of the barrier leaves.
 void Engine::contribute(TeamId id, Effects& out) {
   TeamHere& team = teams_.at(id);
+  if (!team.waiting) return;  // a member has left
   Token token;
   tell(token, team.stamp);
   team.stamp = log_.now();
@@ -128,6 +133,37 @@ void Engine::exit_team(TeamHere& team, std::vector<Bytes> contributions, Effects
   team.exit_departures = departures_.next();
 }
 
+// ---- members that leave ----
+
+void Engine::on(const LeaveTeams&, Effects& out) {
+  for (const auto& [id, team] : teams_) {
+    const Epoch passed = team.barrier.epoch() + (team.barrier.arrived() ? 1 : 0);
+    for (const NodeId member : team.members)
+      if (member != config_.self) out.push(Send{member, TeamLeft{id, hash_of(team.members), passed}});
+  }
+}
+
+// Whoever waits for a barrier that this member was in need not mind.
+void Engine::on(const TeamLeft& m, NodeId from, Effects& out) {
+  const auto it = teams_.find(m.team);
+  DSM_CHECK_WITH(it != teams_.end() && m.members == hash_of(it->second.members),
+                 "the members of a team agree on who they are", {"team", m.team.value},
+                 {"from", from.value});
+  TeamHere& team = it->second;
+  if (team.left_by == no_node || m.passed < team.left_after) {
+    team.left_by = from;
+    team.left_after = m.passed;
+  }
+  if (!team.waiting || team.exiting || !team.deferred.empty() || !is_left(team)) return;
+  team.waiting = false;
+  out.push(Wake{team.who, false});
+}
+
+NodeId Engine::team_left_by(TeamId id) const {
+  const auto it = teams_.find(id);
+  return it == teams_.end() ? no_node : it->second.left_by;
+}
+
 // This node has left a barrier of the job.
 void Engine::retry_teams(Effects& out) {
   for (auto& [id, team] : teams_)
@@ -148,7 +184,8 @@ std::string Engine::broken_team() const {
   for (const auto& [id, team] : teams_) {
     const std::string name = "team " + std::to_string(id.value) + " ";
     if (!team.deferred.empty() && team.exiting) return name + "leaves a barrier that it defers";
-    if ((team.barrier.arrived() || team.exiting || !team.deferred.empty()) && !team.waiting)
+    if ((team.barrier.arrived() || team.exiting || !team.deferred.empty()) && !team.waiting &&
+        !is_left(team))
       return name + "is in a barrier at which nobody waits";
     if (!team.deferred.empty() && !barrier_wait_.waiting)
       return name + "waits for a barrier that this node is not in";

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <shared_mutex>
 
 #include "scenario.hpp"
 
@@ -64,6 +65,35 @@ void everyone() {
   }
 }
 
+// Readers wait together, with a SharedLock that they hold to read; a writer turns the word.
+void readers() {
+  auto word = dsm::allocate<std::uint64_t>(2, dsm::Placement::on(nodes() - 1));
+  dsm::SharedLock lock;
+  dsm::Condition turned, seen;
+  auto count = dsm::allocate<int>(1);
+  for (std::uint64_t round = 1; round <= 20; ++round) {
+    in_threads(2, [&](int thread) {
+      if (thread == 0) {
+        std::shared_lock hold(lock);
+        turned.wait(hold, [&] { return word[0] >= round; });
+        check(hold.owns_lock(), "it is held to read again");
+        same_at(word[1], mix(word[0]), "word of round", round);
+        hold.unlock();
+        const std::unique_lock alone(lock);
+        ++count[0];
+        seen.notify_one();
+      } else if (round % static_cast<std::uint64_t>(nodes()) == static_cast<unsigned>(me())) {
+        std::unique_lock hold(lock);
+        word[1] = mix(round);
+        word[0] = round;
+        turned.notify_all();
+        seen.wait(hold, [&] { return count[0] == static_cast<int>(round) * nodes(); });
+      }
+    });
+    dsm::barrier();
+  }
+}
+
 void time_outs() {
   dsm::Lock lock;
   dsm::Condition never;
@@ -120,5 +150,5 @@ void misuse() {
 int main(int argc, char** argv) {
   return run(
       argc, argv,
-      {{"queue", queue}, {"everyone", everyone}, {"time_outs", time_outs}, {"misuse", misuse}});
+      {{"queue", queue}, {"everyone", everyone}, {"readers", readers}, {"time_outs", time_outs}, {"misuse", misuse}});
 }

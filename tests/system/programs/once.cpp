@@ -52,6 +52,26 @@ void threads() {
   }
 }
 
+// By number: whoever comes names it, and may do so again.
+void numbered() {
+  auto calls = dsm::allocate<int>(30);
+  for (std::uint64_t n = 0; n < 30; ++n) {
+    const auto i = static_cast<std::size_t>((n + static_cast<std::uint64_t>(me()) * 7) % 30);
+    for (int again = 0; again < 2; ++again) {
+      dsm::OnceFlag flag(i);
+      dsm::call_once(flag, [&] { ++calls[i]; });
+      same_at(calls[i], 1, "calls of flag", i);
+    }
+  }
+  // A semaphore and a lock of the same number are other things.
+  dsm::Semaphore semaphore(4, 3);
+  semaphore.acquire();
+  dsm::Lock lock(3);
+  lock.lock();
+  lock.unlock();
+  refused([] { dsm::OnceFlag wrong(std::uint64_t{1} << 60); }, {"2^60"});
+}
+
 // Each node's first try fails until everyone's has; then one does it.
 void throwing() {
   auto tried = dsm::allocate<int>(2);
@@ -77,5 +97,5 @@ void throwing() {
 
 int main(int argc, char** argv) {
   return run(argc, argv,
-             {{"shared_start", shared_start}, {"threads", threads}, {"throwing", throwing}});
+             {{"shared_start", shared_start}, {"threads", threads}, {"numbered", numbered}, {"throwing", throwing}});
 }

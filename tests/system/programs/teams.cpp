@@ -162,6 +162,20 @@ void misuse() {
   same(dsm::all_reduce(1), nodes(), "the nodes, counted");
 }
 
+// Node 0 comes to the end of its Session while the others meet, or before.
+void leaving() {
+  const dsm::Team team = dsm::Team::split(0, -me()), others = dsm::Team::split(me() == 0 ? 1 : 2);
+  team.barrier();
+  if (me() == 0) return;
+  const int here = __LINE__;
+  const std::string site = "teams.cpp:" + std::to_string(here + 3);
+  refused(
+      [&] { team.barrier(); },
+      {"barrier() at ", site.c_str(), "nodes ", " 0)", "node 0", "end of its Session"});
+  refused([&] { (void)team.all_reduce(1); }, {"all_reduce() at ", "node 0", "end of its Session"});
+  same(others.all_reduce(1), nodes() - 1, "those who are there, counted");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -171,5 +185,6 @@ int main(int argc, char** argv) {
               {"collectives", collectives},
               {"at_once", at_once},
               {"threads", threads},
-              {"misuse", misuse}});
+              {"misuse", misuse},
+              {"leaving", leaving}});
 }
