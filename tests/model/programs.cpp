@@ -93,6 +93,17 @@ Script two_nodes_across_a_border() {
   return s;
 }
 
+// One has neither page; its processor looks at the lower first, or at the higher.
+Script three_nodes_across_a_border() {
+  Script s(3, {0, 1}, 0, core::Policy::sequential);
+  s.node(1).write(1, 8);
+  s.node(2).write(0, 60, 8);
+  return s;
+}
+Script three_nodes_across_a_border_from_above() {
+  return three_nodes_across_a_border().trap_at_the_higher();
+}
+
 constexpr std::uint32_t nodes = 3, pages = 2, locks = 2;
 
 // The word of a lock in each page, and a node's own.
@@ -178,6 +189,8 @@ const std::vector<Named>& small_programs() {
       {"two nodes race on two pages", two_nodes_race_on_two_pages},
       {"three nodes race", three_nodes_race},
       {"two nodes across a border", two_nodes_across_a_border},
+      {"three nodes across a border", three_nodes_across_a_border},
+      {"three nodes across a border from above", three_nodes_across_a_border_from_above},
   };
   return list;
 }

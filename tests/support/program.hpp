@@ -89,6 +89,8 @@ struct Program {
   core::Config config;  // of every node; `self` aside
   std::uint32_t page_bytes = 64;
   bool repeats_stores = false;  // some stores write what is there already
+  // When explored, an access to two missing pages traps at the higher first. (In runs, by chance.)
+  bool higher_traps = false;
   std::vector<LockId> locks;
   std::vector<SharedLockId> shared_locks;
   struct Semaphore {
@@ -174,6 +176,10 @@ class Script {
   // Every thread of every node meets.
   Script& join_all();
 
+  Script& trap_at_the_higher() {
+    program_.higher_traps = true;
+    return *this;
+  }
   core::Config& config() { return program_.config; }
   // With a last barrier behind what was written, so that the homes' memory can be compared.
   Program finish() const;

@@ -354,8 +354,6 @@ class Simulator {
   core::Bug bug_;
   bool checking_ = true, tracing_ = false, spans_on_ = false, exploring_ = false;
   bool carrying_movers_ = false;
-  // an access to two missing pages traps at the higher (an explorer's choice; otherwise by chance)
-  bool higher_traps_ = false;
   Parts parts_;
   Footprint footprint_;  // of the last action
   std::uint64_t now_ = 0;

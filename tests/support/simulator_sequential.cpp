@@ -51,7 +51,7 @@ bool Simulator::access_sequential(std::uint32_t node, std::uint32_t thread, cons
   for (std::size_t i = 0; i < count; ++i) reads(Part::view, node, parts[i].page);
   for (std::size_t i = 0; i < count; ++i)
     if (!machines_[node].allows(parts[i].page, stores) &&
-        (missing == ~0u || (exploring_ ? higher_traps_ : random_.one_in(2))))
+        (missing == ~0u || (exploring_ ? program_->higher_traps : random_.one_in(2))))
       missing = parts[i].page;
   if (missing != ~0u) {
     if (exploring_ && waits_for_stores(node, thread)) return false;
