@@ -163,6 +163,12 @@ std::uint32_t Script::region(const std::vector<std::uint32_t>& homes, core::Poli
   return number;
 }
 
+Script& Script::bind(std::uint32_t lock, std::uint32_t page, std::uint32_t offset,
+                     std::uint32_t length) {
+  program_.bindings.push_back({lock, {PageId(page), offset, length}});
+  return *this;
+}
+
 Script& Script::add_region(std::uint32_t region) {
   return append({Do::add_region, 0, 0, 0, region});
 }

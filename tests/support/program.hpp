@@ -85,6 +85,11 @@ struct Baton {
   bool operator==(const Baton&) const = default;
 };
 
+struct Binding {
+  std::uint32_t lock = 0;
+  core::Span span;
+};
+
 struct Program {
   core::Config config;  // of every node; `self` aside
   std::uint32_t page_bytes = 64;
@@ -99,7 +104,8 @@ struct Program {
   };
   std::vector<Semaphore> semaphores;
   std::vector<core::Region> regions;
-  std::vector<Baton> batons;  // at the start
+  std::vector<Binding> bindings;  // made with their regions
+  std::vector<Baton> batons;      // at the start
   std::uint32_t registers = 0;
   std::vector<std::vector<NodeId>> teams;
   std::vector<std::vector<std::vector<Op>>> nodes;  // [node][thread]
@@ -150,6 +156,8 @@ class Script {
   // Not granted in time: the next `skip` operations are left out.
   Script& timed_acquire_semaphore(std::uint32_t semaphore, std::uint32_t skip);
   Script& release_semaphore(std::uint32_t semaphore, std::uint32_t count = 1);
+  // A region of the bound policy holds it.
+  Script& bind(std::uint32_t lock, std::uint32_t page, std::uint32_t offset, std::uint32_t length);
   Script& arrive();
   std::uint32_t baton(std::uint32_t node, std::uint32_t thread = 0);  // one more, and who has it
   Script& take(std::uint32_t baton, std::uint32_t lock);

@@ -22,6 +22,7 @@ class Generator {
       : random_(seed),
         races_(seed ^ 0x7261636573),
         team_random_(seed ^ 0x7465616d),
+        bound_random_(seed ^ 0x626f756e64),
         shape_(shape) {}
 
   Program make();
@@ -49,6 +50,7 @@ class Generator {
     return program_.regions[program_.regions[0].run().contains(PageId(page)) ? 0 : 1];
   }
   void choose_teams();
+  void bind_fields();
   void team_access();
   void team_barrier();
   void put(Op op) { ops_->push_back(op); }
@@ -56,6 +58,7 @@ class Generator {
   Random random_;
   Random races_;  // what sequential regions need: programs without one stay as they are
   Random team_random_;  // so that programs without teams do not change
+  Random bound_random_;
   Shape shape_;
   Program program_;
   Owners owners_ = Owners::rotating;
@@ -150,7 +153,8 @@ void Generator::place_regions() {
     ++lasting_;
   };
   lasting(0, scoped, core::Policy::scope);
-  lasting(scoped, pages - scoped, core::Policy::release);
+  const bool bound = bound_random_.one_in(3);
+  lasting(scoped, pages - scoped, bound ? core::Policy::bound : core::Policy::release);
   if (all_join_ && n * 8 <= program_.page_bytes &&
       random_.one_in(3)) {  // each node has 8 bytes of each page
     for (std::uint32_t id = 0; id < 3; ++id) {
@@ -272,6 +276,15 @@ void Generator::team_access() {
       team_random_.below(std::min<std::size_t>(team.fields.size(), hot_fields_));
   const std::uint32_t user = (i + team.rounds_before + team_round_) % (users + 1);
   if (user == me || user == users) access(team.fields[i], user == me);
+}
+
+// Locks' fields in a region of the bound policy. Who reads them without the lock does so behind a
+// barrier.
+void Generator::bind_fields() {
+  for (std::uint32_t lock = 0; lock < by_lock_.size(); ++lock)
+    for (const Field& field : by_lock_[lock])
+      if (region_of(field.page).policy() == core::Policy::bound)
+        program_.bindings.push_back({lock, {PageId(field.page), field.offset, field.length}});
 }
 
 void Generator::team_barrier() {
@@ -483,6 +496,7 @@ Program Generator::make() {
   place_regions();
   cut_fields();
   choose_teams();
+  bind_fields();
   const std::uint32_t n = program_.config.nodes;
   const auto locks = static_cast<std::uint32_t>(program_.locks.size());
   lone_lock_ = locks > 1 && random_.one_in(3);

@@ -248,8 +248,11 @@ void Simulator::step(std::uint32_t node, const core::Event& event, Packet packet
   if (arrived != engines_[node].arrived() || epoch != engines_[node].epoch())
     writes(Part::barrier, node);
   writes(part_of_step(node, event, executor.effects, epoch), node);
-  for (const core::Effect& effect : executor.effects.list())
+  for (const core::Effect& effect : executor.effects.list()) {
     if (const auto* send = std::get_if<core::Send>(&effect)) count_token(send->message, true);
+    if (const auto* bound = std::get_if<core::SendBound>(&effect)) count_token(bound->grant, true);
+  }
+  copy_bound(node, executor.effects);
   if (tracing_)
     for (const core::Effect& effect : executor.effects.list())
       std::printf("%10s         > %s\n", "", to_string(effect).c_str());
@@ -419,7 +422,11 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
         if (region.home(p) == NodeId(node)) machines_.change(node).make_home({p, 1});
       machines_.change(node).watch(region.run(), region.policy() == core::Policy::sequential);
       advance(node, thread);
-      return step(node, core::AddRegion{region});
+      step(node, core::AddRegion{region});
+      for (const Binding& b : program_->bindings)
+        if (region.run().contains(b.span.page))
+          step(node, core::Bind{program_->locks[b.lock], {b.span}});
+      return;
     }
     case Do::drop_region:
       footprint_.everything();

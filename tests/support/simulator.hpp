@@ -326,6 +326,10 @@ class Simulator {
     return channels_[node * nodes_.size() + home];
   }
 
+  // simulator_bound.cpp
+  void copy_bound(std::uint32_t node, core::Effects& effects);
+  void send_bound_diff(std::uint32_t node, const core::SendBoundDiff& diff);
+
   // simulator_sequential.cpp
   bool is_sequential(std::uint32_t node, PageId page) const;
   bool access_sequential(std::uint32_t node, std::uint32_t thread, const Op& op);

@@ -146,6 +146,12 @@ bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
           wake(node, e);
         } else if constexpr (std::is_same_v<E, core::SendPage>) {
           send_page(node, e);
+        } else if constexpr (std::is_same_v<E, core::SendBound>) {
+          send(node, e.to, e.grant);
+        } else if constexpr (std::is_same_v<E, core::FillBound>) {
+          // done with its step
+        } else if constexpr (std::is_same_v<E, core::SendBoundDiff>) {
+          send_bound_diff(node, e);
         } else if constexpr (std::is_same_v<E, core::FillPage>) {
           fill_page(node, e);
         } else if constexpr (std::is_same_v<E, core::Hold>) {

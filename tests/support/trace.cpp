@@ -38,7 +38,8 @@ struct MessageText {
     return " lock " + number(m.lock) + " turn " + number(m.token.turn) + " passed " +
            number(m.token.passed) + " notices " + words(m.token.recent[0].scope.since(Seq(0))) +
            " of which new " + words(m.token.recent[0].scope.since(Seq(m.token.turn.value - 1))) +
-           " next " + words(m.token.recent[1].scope.since(Seq(0)));
+           " next " + words(m.token.recent[1].scope.since(Seq(0))) +
+           (m.aboard.empty() ? "" : " with " + number(m.bytes.size()) + " bytes");
   }
   std::string operator()(const core::Diff& m) const {
     return " pages " + to_string(m.run) + " of " + number(m.body.size()) + " bytes";
@@ -67,6 +68,12 @@ struct MessageText {
   std::string operator()(const core::MarkFlush&) const { return ""; }
   std::string operator()(const core::MarkCredit& m) const {
     return " consumed " + number(m.consumed);
+  }
+  std::string operator()(const core::BoundDiff& m) const {
+    std::string text = " page " + number(m.page);
+    for (const core::Versioned& p : m.parts)
+      text += ", lock " + number(p.lock) + " turn " + number(p.turn);
+    return text + ", " + number(m.body.size()) + " bytes";
   }
   std::string operator()(const core::MarkNote& m) const {
     return " pages " + to_string(m.run) + " epoch " + number(m.epoch);
@@ -180,6 +187,7 @@ struct EventText {
   }
   std::string operator()(const core::Arrive& e) const { return " thread " + number(e.who); }
   std::string operator()(const core::AddTeam& e) const { return " team " + number(e.team); }
+  std::string operator()(const core::Bind& e) const { return " lock " + number(e.lock); }
   std::string operator()(const core::ArriveTeam& e) const {
     return " thread " + number(e.who) + " team " + number(e.team);
   }
@@ -239,6 +247,16 @@ struct EffectText {
   std::string operator()(const core::Punch& e) const { return " pages " + to_string(e.run); }
   std::string operator()(const core::SendPage& e) const {
     return " to " + number(e.to) + ": " + to_string(e.message) + " and its bytes";
+  }
+  std::string operator()(const core::SendBound& e) const {
+    return " lock " + number(e.grant.lock) + " to " + number(e.to);
+  }
+  std::string operator()(const core::FillBound& e) const {
+    return " page " + number(e.span.page) + " bytes " + number(std::uint64_t{e.span.offset}) + "+" +
+           number(std::uint64_t{e.span.length});
+  }
+  std::string operator()(const core::SendBoundDiff& e) const {
+    return " page " + number(e.page) + " to " + number(e.home);
   }
   std::string operator()(const core::FillPage& e) const {
     return " page " + number(e.page) + " by " + number(e.body.size()) + " bytes";

@@ -151,7 +151,9 @@ std::vector<Field> widen_pages(Program& program, Random& random) {
     if (op.what != Do::add_region) continue;
     const auto drops = [&](const Op& o) { return o.what == Do::drop_region && o.arg == op.arg; };
     const core::Region& region = program.regions[op.arg];
-    if (region.policy() == core::Policy::sequential || std::any_of(ops.begin(), ops.end(), drops))
+    // In a bound region a lock shows what is bound to it, and nothing else.
+    if (region.policy() == core::Policy::sequential || region.policy() == core::Policy::bound ||
+        std::any_of(ops.begin(), ops.end(), drops))
       continue;
     for (PageId p = region.run().first; p < region.run().end(); ++p) {
       for (std::uint32_t offset = first; offset < program.page_bytes; offset += 8) {

@@ -93,6 +93,25 @@ struct Hold {
 };
 // Somebody waits for the ends of this node's Holds, so do not be late with those that have begun.
 struct Hasten {};
+// ---- memory bound to locks ----
+// The grant, with the bytes of what is aboard from this node's frames. Copied before any later step.
+struct SendBound {
+  NodeId to{};
+  LockGrant grant;
+};
+// Into this node's frame. Before any later step.
+struct FillBound {
+  Span span;
+  Bytes bytes;
+};
+// As SendDiff of one page, but `bound` is no part of the diff, and the bytes of `parts` go ahead of it
+// in the body of one BoundDiff.
+struct SendBoundDiff {
+  NodeId home{};
+  PageId page{};
+  std::vector<Span> bound;
+  std::vector<Versioned> parts;
+};
 struct Wake {
   Ticket who{};
   bool granted = true;
@@ -114,7 +133,8 @@ struct Passed {
 };
 
 using Effect = std::variant<Send, Fetch, Unmark, DrainMarks, Change, Twin, SendDiff, ApplyDiff,
-                            Punch, Wake, Passed, Lend, Recall, SendPage, FillPage, Hold, Hasten>;
+                            Punch, Wake, Passed, Lend, Recall, SendPage, FillPage, Hold, Hasten,
+                            SendBound, FillBound, SendBoundDiff>;
 
 const char* name_of(const Effect& effect);
 

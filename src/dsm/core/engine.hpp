@@ -16,6 +16,7 @@
 //   on_condition.cpp  who waits, and who is woken
 //   on_team.cpp     barriers of subsets of the nodes
 //   on_home.cpp     diffs and marks from others
+//   on_bound.cpp    memory that travels with a lock
 //   on_sequential.cpp  pages of sequential regions
 //   on_evict.cpp    the cache's chunks
 //   invariants.cpp  what is true between any two steps
@@ -31,6 +32,7 @@
 #include <vector>
 
 #include "base/types.hpp"
+#include "dsm/core/bound.hpp"
 #include "dsm/core/cache.hpp"
 #include "dsm/core/effect.hpp"
 #include "dsm/core/event.hpp"
@@ -156,6 +158,8 @@ class Engine {
     bool ended = false;       // notified or taken back
     bool operator==(const ConditionWait&) const = default;
   };
+  // waits for a page to put bound bytes into it
+  static constexpr Ticket engine_itself{~std::uint64_t{0}};
   struct Waiter {  // a thread that wants a page
     Ticket who{};
     PageId page{};
@@ -194,6 +198,17 @@ class Engine {
   LockHere& lock_here(LockId id);
   NodeId manager_of(LockId id) const;
   void normalise(Token& token) const;
+
+  // on_bound.cpp
+  void on(const Bind& e, Effects& out);
+  void on(const BoundDiff& m, NodeId from, Effects& out);
+  bool is_bound(PageId id) const;
+  void send_bound(NodeId to, LockGrant grant, Effects& out);
+  void take_aboard(const LockGrant& grant);
+  void forget_what_is_at_home(LockId id, Effects& out);
+  bool bound_is_here(LockId id, Effects& out);
+  void want(PageId id, Effects& out);
+  void send_bound_diff(PageId id, Effects& out);
 
   // on_shared.cpp
   void on(const AcquireShared& e, Effects& out);
@@ -256,7 +271,7 @@ class Engine {
   void protected_now(Page& page, PageId id, Effects& out);
   void flushed(PageRun run, Effects& out);
   bool finish_publications(Effects& out);
-  void tell(Token& token, Seq stamp);
+  void tell(Token& token, Seq stamp, bool bound_too = false);
   void add_turn(Token& kept, Token& told) const;
   void grant(LockId id, Effects& out);
   // of regions of one policy, or of all
@@ -394,6 +409,7 @@ class Engine {
   std::vector<Entering> entering_;            // tokens here whose invalidations are under way
   // tokens here from beyond a barrier that this node has not passed
   std::vector<LockId> deferred_;
+  Bindings bindings_;
   SharedLocks shared_;
   Semaphores semaphores_;
   std::vector<PageRun> pins_;

@@ -7,6 +7,7 @@
 
 #include "base/types.hpp"
 #include "base/wire.hpp"
+#include "dsm/core/bound.hpp"
 #include "dsm/core/layout.hpp"
 #include "dsm/core/message.hpp"
 
@@ -129,6 +130,13 @@ struct ArriveTeam {
 // This node comes to no team's barrier any more.
 struct LeaveTeams {};
 
+// What these spans hold travels with the lock from now on: they lie in bound regions, and nothing else
+// is bound there. The same on every node, with a barrier behind it before anyone takes the lock
+struct Bind {
+  LockId lock{};
+  std::vector<Span> spans;
+};
+
 // `who` registers as a waiter at a condition. Wake{who} when its manager knows; Wake{waiter} when it
 // is notified, or with granted = false when it was taken back before
 struct Register {
@@ -195,7 +203,7 @@ using Event = std::variant<Fault, Acquire, TryAcquire, Cancel, Release, Arrive, 
                            MarksDrained, Marked, Received, Retry, PageSent, Filled, Held, AddTeam,
                            ArriveTeam, Register, Unregister, Notify, AcquireShared, TryAcquireShared, CancelShared, ReleaseShared,
                            AcquireSemaphore, TryAcquireSemaphore, CancelSemaphore,
-                           ReleaseSemaphore, LeaveTeams>;
+                           ReleaseSemaphore, LeaveTeams, Bind>;
 
 const char* name_of(const Event& event);
 

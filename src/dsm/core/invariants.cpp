@@ -197,6 +197,14 @@ std::uint64_t Engine::hash() const {
   for (const History& history : heard_) encode(history, writer);
   h.mix(heard);
   h.mix(told_.value);
+  for (const auto& [id, parts] : bindings_.all())
+    for (const BoundPart& part : parts) {
+      h.mix(id.value), h.mix(part.span.page.value), h.mix(part.span.offset);
+      h.mix(part.version.value);
+      h.mix(std::uint64_t{part.had} | std::uint64_t{part.pending} << 1 |
+            std::uint64_t{part.at_home} << 2);
+      h.mix(part.bytes);
+    }
   Bytes shared;
   encode_shared(shared);
   h.mix(shared);

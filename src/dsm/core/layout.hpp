@@ -33,6 +33,7 @@ struct Homes {
 enum class Policy : std::uint8_t {
   scope,    // what was written in a scope is seen in that scope, and everything behind a barrier
   release,  // everything that happened before a release is seen after the acquire that follows it
+  bound,    // what is bound to a lock is seen by its holders, and everything behind a barrier
   sequential,  // every access in one order that all nodes agree on: one writer or many readers
 };
 

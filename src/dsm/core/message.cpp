@@ -30,12 +30,27 @@ enum class Kind : std::uint8_t {
   semaphore_answer,
   shared_withdraw,
   shared_withdrawn,
-  team_left
+  team_left,
+  bound_diff
 };
 
 void put(Writer& out, PageRun run) {
   out.put(run.first);
   out.put(run.count);
+}
+
+void put(Writer& out, const Span& span) {
+  out.put(span.page);
+  out.put(span.offset);
+  out.put(span.length);
+}
+
+Span get_span(Reader& in) {
+  Span span;
+  span.page = in.get<PageId>();
+  span.offset = in.get<std::uint32_t>();
+  span.length = in.get<std::uint32_t>();
+  return span;
 }
 
 void put(Writer& out, const std::vector<sync::Contribution>& known) {
@@ -91,6 +106,23 @@ struct Encoder {
     out.put(Kind::lock_grant);
     out.put(m.lock);
     encode(m.token, out);
+    out.put(static_cast<std::uint32_t>(m.aboard.size()));
+    for (const Aboard& aboard : m.aboard) {
+      put(out, aboard.span);
+      out.put(static_cast<std::uint8_t>(aboard.at_home));
+    }
+    out.put_bytes(m.bytes);
+  }
+  void operator()(const BoundDiff& m) {
+    out.put(Kind::bound_diff);
+    out.put(m.page);
+    out.put(static_cast<std::uint32_t>(m.parts.size()));
+    for (const Versioned& part : m.parts) {
+      out.put(part.lock);
+      out.put(part.turn);
+      put(out, part.span);
+    }
+    out.put_bytes(m.body);
   }
   void operator()(const Diff& m) {
     out.put(Kind::diff);
@@ -228,6 +260,30 @@ std::optional<Message> decode_grant(Reader& in) {
   LockGrant m;
   m.lock = in.get<LockId>();
   if (!decode(in, m.token)) return std::nullopt;
+  const auto count = in.get<std::uint32_t>();
+  for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
+    const Span span = get_span(in);
+    const auto at_home = in.get<std::uint8_t>();
+    if (at_home > 1) return std::nullopt;
+    m.aboard.push_back({span, at_home == 1});
+  }
+  const ByteView bytes = in.get_bytes(in.left());
+  m.bytes.assign(bytes.begin(), bytes.end());
+  return m;
+}
+
+std::optional<Message> decode_bound_diff(Reader& in) {
+  BoundDiff m;
+  m.page = in.get<PageId>();
+  const auto count = in.get<std::uint32_t>();
+  for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
+    Versioned part;
+    part.lock = in.get<LockId>();
+    part.turn = in.get<Seq>();
+    part.span = get_span(in);
+    m.parts.push_back(part);
+  }
+  m.body = in.get_bytes(in.left());
   return m;
 }
 
@@ -397,6 +453,8 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
     }
     case Kind::shared_return:
       return decode_shared_return(in);
+    case Kind::bound_diff:
+      return decode_bound_diff(in);
     case Kind::mark_note: {
       const auto run = get_run(in);
       if (!run || run->count > 0xffff) return std::nullopt;

@@ -8,6 +8,7 @@
 
 #include "base/types.hpp"
 #include "base/wire.hpp"
+#include "dsm/core/bound.hpp"
 #include "dsm/core/notices.hpp"
 #include "sync/barrier.hpp"
 #include "sync/semaphore.hpp"
@@ -40,11 +41,19 @@ struct LockForward {
 struct LockGrant {
   LockId lock{};
   Token token;
+  std::vector<Aboard> aboard;  // what is bound to it
+  Bytes bytes;                 // of those that are not at home, one after the other
   bool operator==(const LockGrant&) const = default;
 };
 // The changed bytes of a run of pages (diff.hpp). `body` views the message's bytes.
 struct Diff {
   PageRun run;
+  ByteView body;
+};
+// A page of a bound region: the bytes of its parts, then the diff of the rest as a run of one page.
+struct BoundDiff {
+  PageId page{};
+  std::vector<Versioned> parts;
   ByteView body;
 };
 struct DiffAck {
@@ -207,7 +216,7 @@ using Message = std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck,
                              TeamRound, ConditionCall, ConditionAnswer, SharedRequest, SharedGrant, SharedRevoke, SharedReturn,
                              MarkNote, MarkTaken,
                              SemaphoreCall, SemaphoreRelease, SemaphoreAnswer, SharedWithdraw,
-                             SharedWithdrawn, TeamLeft>;
+                             SharedWithdrawn, TeamLeft, BoundDiff>;
 
 // Appends one kind byte and the fields. Bodies come last, so that a sender may append them piece by
 // piece.

@@ -15,17 +15,17 @@ constexpr const char* message_names[] = {
     "PageReturn",   "PageGrant",   "TeamRound",  "ConditionCall", "ConditionAnswer", "SharedRequest", "SharedGrant", "SharedRevoke", "SharedReturn",
     "MarkNote",     "MarkTaken",
     "SemaphoreCall", "SemaphoreRelease", "SemaphoreAnswer", "SharedWithdraw", "SharedWithdrawn",
-    "TeamLeft"};
+    "TeamLeft", "BoundDiff"};
 constexpr const char* event_names[] = {
     "Fault",    "Acquire",      "TryAcquire", "Cancel",   "Release",    "Arrive",   "Pin",
     "Unpin",    "AddRegion",    "DropRegion", "Fetched",  "Changed",    "DiffHome", "Punched",
     "LockBack", "MarksDrained", "Marked",     "Received", "Retry",      "PageSent", "Filled",
     "Held",     "AddTeam",      "ArriveTeam", "Register", "Unregister", "Notify", "AcquireShared", "TryAcquireShared", "CancelShared", "ReleaseShared",
-    "AcquireSemaphore", "TryAcquireSemaphore", "CancelSemaphore", "ReleaseSemaphore", "LeaveTeams"};
+    "AcquireSemaphore", "TryAcquireSemaphore", "CancelSemaphore", "ReleaseSemaphore", "LeaveTeams", "Bind"};
 constexpr const char* effect_names[] = {"Send",   "Fetch",    "Unmark",    "DrainMarks", "Change",
                                         "Twin",   "SendDiff", "ApplyDiff", "Punch",      "Wake",
                                         "Passed", "Lend",     "Recall",    "SendPage",   "FillPage",
-                                        "Hold",   "Hasten"};
+                                        "Hold",   "Hasten",   "SendBound", "FillBound",  "SendBoundDiff"};
 
 static_assert(std::size(message_names) == std::variant_size_v<Message>);
 static_assert(std::size(event_names) == std::variant_size_v<Event>);

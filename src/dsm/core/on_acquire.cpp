@@ -89,6 +89,7 @@ void Engine::on(const LockGrant& m, NodeId, Effects& out) {
   LockHere& lock = lock_here(m.lock);
   moved(lock, [](sync::Lock& q) { q.granted(); });
   lock.token = m.token;
+  take_aboard(m);
   // The sender has passed a barrier that this node has not left yet; what that barrier tells is
   // missing here and no longer in the token. Everyone has arrived, so the exit is near.
   if (lock.token.passed > epoch() && !planted(Bug::grant_overtakes_barrier)) {
@@ -124,13 +125,15 @@ void Engine::heed(Token& token, Seq seen, Effects& out) {
 void Engine::enter(LockId id, LockHere& lock, Effects& out) {
   lock.stamp = log_.now();
   heed(lock.token, lock.seen, out);
+  forget_what_is_at_home(id, out);
   lock.seen = lock.token.turn;
   entering_.push_back({id, departures_.next()});
 }
 
 void Engine::finish_entering(Effects& out) {
   for (std::size_t i = 0; i < entering_.size();) {
-    if (!departures_.all_before(entering_[i].departures_before)) {
+    if (!departures_.all_before(entering_[i].departures_before) ||
+        !bound_is_here(entering_[i].lock, out)) {
       ++i;
       continue;
     }

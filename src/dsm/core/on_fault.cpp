@@ -25,7 +25,7 @@ bool Engine::wake(PageId id, Access granted, Effects& out) {
   return std::erase_if(waiters_, [&](const Waiter& w) {
            if (w.page != id || w.wanted > granted) return false;
            if (Page* behind = find_page(w.behind); behind != nullptr) begin_tenure(*behind);
-           out.push(Wake{w.who});
+           if (w.who != engine_itself) out.push(Wake{w.who});
            return true;
          }) > 0;
 }

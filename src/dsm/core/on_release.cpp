@@ -56,6 +56,11 @@ void Engine::flush_everything(Publication::Kind why, Effects& out) {
       stay.push_back(id);
       continue;
     }
+    // What is bound travels with its lock; the page goes home at the barrier.
+    if (is_bound(id) && (why == Publication::Kind::grant || why == Publication::Kind::shared)) {
+      stay.push_back(id);
+      continue;
+    }
     start_flush(page, id, out);
   }
   dirty_ = std::move(stay);
@@ -86,6 +91,7 @@ void Engine::protected_now(Page& page, PageId id, Effects& out) {
   if (page.state == PageState::protecting) {
     set_state(page, id, PageState::diffing);
     ++counters_.diffs;
+    if (is_bound(id)) return send_bound_diff(id, out);
     out.send_diff(id, home_of(id));
     return;
   }
@@ -183,7 +189,7 @@ PageSet Engine::written(Seq from, Seq to, std::optional<Policy> only) const {
 
 // One more turn of a token, with what this node wrote since `stamp` and, of regions of the release
 // policy, everything that it wrote or heard of. REQUIRES: what it wrote is home.
-void Engine::tell(Token& token, Seq stamp) {
+void Engine::tell(Token& token, Seq stamp, bool bound_too) {
   normalise(token);
   token.passed = epoch();
   ++token.turn;
@@ -191,7 +197,9 @@ void Engine::tell(Token& token, Seq stamp) {
   const Seq boundary = contributed_ ? arrived_at_ : log_.now();
   const Seq ends[] = {boundary, contributed_ ? log_.now() : boundary};
   for (int i = 0; i < 2; ++i) {
-    token.recent[i].scope.note(written(stamp, ends[i], Policy::scope), token.turn);
+    PageSet told = written(stamp, ends[i], Policy::scope);
+    if (bound_too) told.add(written(stamp, ends[i], Policy::bound));
+    token.recent[i].scope.note(told, token.turn);
     stamp = std::max(stamp, ends[i]);
     heard_[i].note(config_.self, written(told_, ends[i], Policy::release), ends[i]);
     told_ = std::max(told_, ends[i]);
@@ -223,7 +231,12 @@ void Engine::grant(LockId id, Effects& out) {
         if (is_home(p)) homes_.clear_marks(home_page(p), p, epoch(), no_node);
   lock.seen = token.turn;
   lock.token = Token{};
-  out.push(Send{lock.queue.leaving_to(), LockGrant{id, std::move(token)}});
+  LockGrant grant{id, std::move(token), {}, {}};
+  if (bindings_.of(id) != nullptr) {
+    send_bound(lock.queue.leaving_to(), std::move(grant), out);
+  } else {
+    out.push(Send{lock.queue.leaving_to(), std::move(grant)});
+  }
   obey(id, moved(lock, [](sync::Lock& q) { return q.left(); }), out);
 }
 

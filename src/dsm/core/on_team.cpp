@@ -75,7 +75,7 @@ void Engine::contribute(TeamId id, Effects& out) {
   TeamHere& team = teams_.at(id);
   if (!team.waiting) return;  // a member has left
   Token token;
-  tell(token, team.stamp);
+  tell(token, team.stamp, true);
   team.stamp = log_.now();
   // What is on its way home for another thread has been told too early, and counts again.
   if (!planted(Bug::team_tells_unsent)) log_unsent();

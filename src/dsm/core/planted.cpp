@@ -86,6 +86,18 @@ const char* name_of(Bug bug) {
       return "lent_lock_leaves_its_holder";
     case Bug::tenure_never_ends:
       return "tenure_never_ends";
+    case Bug::bound_grant_without_data:
+      return "bound_grant_without_data";
+    case Bug::bound_filled_too_early:
+      return "bound_filled_too_early";
+    case Bug::bound_stale_copy_kept:
+      return "bound_stale_copy_kept";
+    case Bug::bound_bytes_in_diff:
+      return "bound_bytes_in_diff";
+    case Bug::bound_older_overwrites_newer:
+      return "bound_older_overwrites_newer";
+    case Bug::bound_not_home_before_barrier:
+      return "bound_not_home_before_barrier";
     case Bug::team_clears_marks:
       return "team_clears_marks";
     case Bug::team_forgets_log:

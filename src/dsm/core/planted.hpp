@@ -51,6 +51,13 @@ enum class Bug : std::uint8_t {
   eviction_loses_content,      // a written page is evicted like a read one
   no_tenure,                   // a page is given back before its thread has used it
   tenure_never_ends,           // nobody asks for the end of a tenure that stands in the way
+  // D23
+  bound_grant_without_data,
+  bound_filled_too_early,        // before the READ that brings the page
+  bound_stale_copy_kept,         // what is at its home is not fetched from there
+  bound_bytes_in_diff,           // of a node that has not the lock
+  bound_older_overwrites_newer,  // at the home
+  bound_not_home_before_barrier,
   team_clears_marks,           // B7: a team's barrier clears marks as the job's does
   team_forgets_log,            // A2: a team's barrier settles the log, though not all have heard
   team_overtakes_barrier,      // A2: notices from beyond a barrier of the job are used before it
