@@ -62,12 +62,21 @@ void Driver::give_work(Work* work) {
   idle_works_.push_back(work);
 }
 
+// Bytes that are bound to locks are copied here: whoever gets a lock next steps the engine after this.
+void Driver::step(const core::Event& event, core::Effects& effects) {
+  const std::size_t before = effects.list().size();
+  engine_.step(event, effects);
+  for (auto effect = effects.begin() + static_cast<std::ptrdiff_t>(before); effect != effects.end();
+       ++effect)
+    copy_bound(*effect);
+}
+
 void Driver::tell(const core::Event& event) {
   Work* work = nullptr;
   {
     MutexLock hold(engine_mutex_);
     work = take_work();
-    engine_.step(event, work->effects);
+    step(event, work->effects);
   }
   act(*work);
   give_work(work);
@@ -80,7 +89,7 @@ void Driver::retry(PageId page, PageId behind) {
   {
     MutexLock hold(engine_mutex_);
     work = take_work();
-    engine_.step(core::Retry{page, behind}, work->effects);
+    step(core::Retry{page, behind}, work->effects);
     for (const core::Effect& effect : work->effects)
       if (const auto* begun = std::get_if<core::Hold>(&effect))
         if (const auto early = tenures_.begin(*begun)) work->events.push_back(*early);
@@ -98,7 +107,7 @@ void Driver::act(Work& work) {
     work.effects.clear();
     if (work.events.empty()) return;
     MutexLock hold(engine_mutex_);
-    for (const core::Event& event : work.events) engine_.step(event, work.effects);
+    for (const core::Event& event : work.events) step(event, work.effects);
     work.events.clear();
   }
 }
@@ -291,6 +300,11 @@ std::optional<std::vector<Bytes>> Driver::team_barrier(TeamId team, Bytes payloa
 void Driver::leave_teams() {
   const InRuntime here;
   tell(core::LeaveTeams{});
+}
+
+void Driver::bind(LockId lock, std::vector<core::Span> spans) {
+  const InRuntime here;
+  tell(core::Bind{lock, std::move(spans)});
 }
 
 void Driver::pin(PageRun run) {

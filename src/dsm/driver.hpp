@@ -110,6 +110,9 @@ class Driver {
   std::optional<std::vector<Bytes>> team_barrier(TeamId team, Bytes payload);
   void leave_teams();  // this node comes to no such barrier any more
 
+  // From now on these bytes travel with the lock. The same on every node, between two barriers.
+  void bind(LockId lock, std::vector<core::Span> spans);
+
   void pin(PageRun run);
   void unpin(PageRun run);
   void add_region(const core::Region& region);
@@ -131,6 +134,7 @@ class Driver {
     Bytes message;
   };
 
+  void step(const core::Event& event, core::Effects& effects) DSM_REQUIRES(engine_mutex_);
   void tell(const core::Event& event);  // step, then act
   void retry(PageId page, PageId behind);
   // When a thread that asks begins to take events off the wire. One that is going to wait in any
@@ -166,6 +170,11 @@ class Driver {
   void carry_out(core::FillPage& e, Work& work);
   void carry_out(core::Hold& e, Work& work);
   void carry_out(core::Hasten& e, Work& work);
+  void carry_out(core::SendBound& e, Work& work);
+  void carry_out(core::FillBound& e, Work& work);
+  void carry_out(core::SendBoundDiff& e, Work& work);
+  void copy_bound(core::Effect& effect) DSM_REQUIRES(engine_mutex_);
+  std::byte* frame_of(const core::Span& span) const;
 
   // driver_wait.cpp
   // Until the place is done, or the deadline has passed.

@@ -44,10 +44,9 @@ void Driver::carry_out(core::DrainMarks& e, Work&) {
     for (std::uint32_t n = 0; n < config.nodes; ++n) {
       if (NodeId(n) == config.self) continue;
       while (const auto entry = parts_.rings.next(NodeId(n), engine_.epoch()))
-        engine_.step(core::Marked{NodeId(n), entry->run, entry->epoch, entry->added},
-                     inner->effects);
+        step(core::Marked{NodeId(n), entry->run, entry->epoch, entry->added}, inner->effects);
     }
-    engine_.step(core::MarksDrained{e.id}, inner->effects);
+    step(core::MarksDrained{e.id}, inner->effects);
   }
   act(*inner);
   give_work(inner);
@@ -130,6 +129,55 @@ void Driver::carry_out(core::Hold&, Work&) {
 void Driver::carry_out(core::Hasten&, Work& work) {
   while (const auto held = tenures_.take_ended()) work.events.push_back(*held);
   tenures_.hasten();
+}
+
+// Under the engine's lock.
+void Driver::copy_bound(core::Effect& effect) {
+  if (auto* sent = std::get_if<core::SendBound>(&effect)) {
+    for (const core::Aboard& aboard : sent->grant.aboard) {
+      if (aboard.at_home) continue;
+      const std::byte* const from = frame_of(aboard.span);
+      sent->grant.bytes.insert(sent->grant.bytes.end(), from, from + aboard.span.length);
+    }
+  } else if (const auto* fill = std::get_if<core::FillBound>(&effect)) {
+    std::memcpy(frame_of(fill->span), fill->bytes.data(), fill->bytes.size());
+  }
+}
+
+void Driver::carry_out(core::SendBound& e, Work& work) {
+  work.message.clear();
+  core::encode(core::Message(std::move(e.grant)), work.message);
+  outbox_.send(e.to, work.message);
+}
+
+void Driver::carry_out(core::FillBound&, Work&) {
+  // done in step()
+}
+
+// What is bound is made no part of the diff by making its twin equal.
+void Driver::carry_out(core::SendBoundDiff& e, Work& work) {
+  const std::span<std::byte> twin = parts_.twins.of(e.page);
+  const std::byte* const page = parts_.space.runtime(e.page);
+  for (const core::Span& span : e.bound)
+    std::memcpy(twin.data() + span.offset, page + span.offset, span.length);
+  work.message.clear();
+  core::encode(core::BoundDiff{e.page, e.parts, {}}, work.message);
+  const std::size_t empty = work.message.size();
+  for (const core::Versioned& part : e.parts) {
+    const std::byte* const from = frame_of(part.span);
+    work.message.insert(work.message.end(), from, from + part.span.length);
+  }
+  core::append_diff({page, memory::AddressSpace::page_size()}, twin, 0, work.message);
+  parts_.twins.give(e.page);
+  if (work.message.size() == empty) {
+    work.events.push_back(core::DiffHome{{e.page, 1}});
+  } else {
+    outbox_.send(e.home, work.message);
+  }
+}
+
+std::byte* Driver::frame_of(const core::Span& span) const {
+  return parts_.space.runtime(span.page) + span.offset;
 }
 
 void Driver::carry_out(core::Lend& e, Work& work) {
