@@ -115,6 +115,11 @@ enum class Policy {
   // Everything that happened before a release, by this node or by one that it had heard from, is
   // seen after the acquire that follows it: what programs for threads assume.
   release,
+  // Fagus' shared variables (entry consistency): what Lock::bind() binds to a lock is where the lock is,
+  // and comes with it, in the message that hands it over. A lock shows nothing else of such a region, so
+  // what is not bound there is for barriers; these show everything, as everywhere. For data that is
+  // small and always used under the same lock.
+  bound,
   // Every access of every node, in one order that all agree on, without any lock or barrier: a page
   // has one node that may write it, or many that may read it. For code that does not name its
   // synchronisation (flags, spinning, atomics of the language, which work across nodes here). Between
@@ -197,6 +202,16 @@ class DSM_API Lock {
   }
   void unlock();  // throws Error when this node does not hold it
   std::uint64_t number() const noexcept { return number_; }
+
+  // Collective, on the lock of this number: from now on what these bytes hold comes with the lock
+  // (Policy::bound, of whose regions they must be part). Nothing else is bound there, and nobody holds
+  // the lock meanwhile. Bindings end with their region. A lock carries at most 16 MiB; what is bound
+  // goes aboard as a whole, so bind what is used together.
+  void bind_bytes(const void* memory, std::size_t bytes, CallSite at = CallSite::here());
+  template <typename T, std::size_t Extent>
+  void bind(std::span<T, Extent> memory, CallSite at = CallSite::here()) {
+    bind_bytes(memory.data(), memory.size_bytes(), at);
+  }
 
  private:
   bool try_lock_within(std::chrono::nanoseconds time);
@@ -632,4 +647,5 @@ DSM_API const char* version() noexcept;
 
 }  // namespace dsm
 
+#include <dsm/bound.hpp>
 #include <dsm/semaphore.hpp>

@@ -42,7 +42,7 @@ void Twins::take(PageId page, const std::byte* bytes) {
   std::memcpy(twin, bytes, page_bytes_);
 }
 
-std::span<const std::byte> Twins::of(PageId page) const {
+std::span<std::byte> Twins::of(PageId page) const {
   MutexLock hold(mutex_);
   DSM_CHECK_WITH(directory_[page.value] != 0, "a dirty page has a twin", {"page", page.value});
   return {pool_.bytes(memory::TwinId(directory_[page.value] - 1)), page_bytes_};

@@ -24,7 +24,7 @@ class Twins {
 
   // Any thread. A page's own calls do not overlap (the engine keeps it busy).
   void take(PageId page, const std::byte* bytes);    // REQUIRES: it has none
-  std::span<const std::byte> of(PageId page) const;  // REQUIRES: it has one
+  std::span<std::byte> of(PageId page) const;        // REQUIRES: it has one
   void give(PageId page);
 
  private:

@@ -265,6 +265,26 @@ TEST(Trips, WaitThatTimesOut) {
   EXPECT_NEAR(Film(s).of(1, 3), 2 + 2, 0.01);
 }
 
+// With what is bound aboard; a hand-over sends nothing home.
+TEST(Trips, BoundDataComesWithTheLock) {
+  Script from_manager(3, {1}, 1, core::Policy::bound);
+  from_manager.bind(0, 0, 8, 24);
+  from_manager.node(0).acquire(0).write(0, 8, 8).release(0);
+  from_manager.join_all();
+  from_manager.node(1).acquire(0).read(0, 8, 8).release(0);
+  const Film first(from_manager);
+  EXPECT_EQ(first.of(1, 3), 2);
+  EXPECT_EQ(first.of(1, 4), 0);
+  Script from_elsewhere(3, {2}, 1, core::Policy::bound);
+  from_elsewhere.bind(0, 0, 8, 24);
+  from_elsewhere.node(1).acquire(0).write(0, 8, 8).release(0);
+  from_elsewhere.join_all();
+  from_elsewhere.node(2).acquire(0).read(0, 8, 8).release(0);
+  const Film second(from_elsewhere);
+  EXPECT_EQ(second.of(2, 3), 3);
+  EXPECT_EQ(second.of(2, 4), 0);
+}
+
 // The barrier of a team of so many, among more nodes, costs what one of a job of that size does.
 TEST_P(BarrierTrips, OfATeam) {
   const std::uint32_t size = GetParam();

@@ -195,7 +195,11 @@ TEST(Message, EveryKindSurvivesTheWire) {
   grant.token.recent[0].before.note(NodeId(4), PageSet::of({PageId(6)}), Seq(90));
   grant.token.recent[0].before.note(NodeId(2), PageSet::of({PageId(3), PageId(4)}), Seq(7));
   expect_same(grant);
+  grant.aboard = {{{PageId(5), 8, 3}, false}, {{PageId(6), 0, 4096}, true}};
+  grant.bytes.assign(3, std::byte{9});
+  expect_same(grant);
   const Bytes body(33, std::byte{7});
+  expect_same(BoundDiff{PageId(40), {{LockId(3), Seq(12), {PageId(40), 16, 5}}}, body});
   expect_same(Diff{{PageId(40), 3}, body});
   expect_same(DiffAck{{PageId(40), 3}});
   expect_same(ConditionCall{ConditionId(5), ConditionCall::Kind::notify_all, 9});

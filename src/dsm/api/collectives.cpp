@@ -39,6 +39,8 @@ const char* name_of(Collective kind) {
       return "exclusive_scan()";
     case Collective::split:
       return "Team::split()";
+    case Collective::bind:
+      return "Lock::bind()";
     case Collective::leave:
       return "the end of its Session";
   }

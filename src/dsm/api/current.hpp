@@ -44,6 +44,7 @@ enum class Collective : std::uint8_t {
   inclusive_scan,
   exclusive_scan,
   split,
+  bind,
   leave,
 };
 

@@ -83,12 +83,14 @@ core::Policy core_policy(const Node& node, Policy policy) {
       return core::Policy::scope;
     case Policy::release:
       return core::Policy::release;
+    case Policy::bound:
+      return core::Policy::bound;
     case Policy::sequential:
       return core::Policy::sequential;
   }
   throw Error(
-      "allocate() is given a policy that does not exist; give standard, scope, release or "
-      "sequential");
+      "allocate() is given a policy that does not exist; give standard, scope, release, "
+      "bound or sequential");
 }
 
 }  // namespace

@@ -86,6 +86,7 @@ class Engine {
 
   // What the edge may ask between steps.
   const Layout& layout() const { return layout_; }
+  const Bindings& bindings() const { return bindings_; }
   bool holds(LockId lock) const;                    // some thread of this node does
   bool holds(SharedLockId lock, sync::Mode mode) const;
   // The count with which the first node made it, when this node was told that it made it with another.

@@ -1,0 +1,49 @@
+// Values that are only reached through their locks, and travel with them. Part of <dsm/dsm.hpp>.
+#pragma once
+
+#include <dsm/dsm.hpp>
+#include <mutex>
+#include <span>
+
+namespace dsm {
+
+// A T in bound memory with a lock of its own, in the shape of a value that is only reached through
+// its lock:
+//   dsm::Bound<Account> account;             // collective; zero bytes at first
+//   account.lock()->balance += 10;           // locked until the end of the statement
+//   { auto a = account.lock(); a->balance = 0; a->owner = 1; }
+// Each takes a page of its own. The memory stays until the end of the Session, or free().
+template <typename T>
+class Bound {
+ public:
+  // The T, while this lives. Movable.
+  class Access {
+   public:
+    T& operator*() const { return *value_; }
+    T* operator->() const { return value_; }
+
+   private:
+    friend class Bound;
+    Access(T* value, Lock& lock) : value_(value), hold_(lock) {}
+    T* value_;
+    std::unique_lock<Lock> hold_;
+  };
+
+  explicit Bound(const Placement& placement = Placement::block(), CallSite at = CallSite::here())
+      : memory_(allocate<T>(1, placement, Policy::bound, at)) {
+    mutex_.bind(memory_, at);
+  }
+  Bound(const Bound&) = delete;
+  Bound& operator=(const Bound&) = delete;
+
+  Access lock() { return Access(memory_.data(), mutex_); }
+  Lock& mutex() { return mutex_; }  // for try_lock(), time-outs and conditions
+  T* get() const { return memory_.data(); }  // to be used under the lock, or behind a barrier
+  void free(CallSite at = CallSite::here()) { dsm::free(memory_, at); }  // collective
+
+ private:
+  std::span<T> memory_;
+  Lock mutex_;
+};
+
+}  // namespace dsm

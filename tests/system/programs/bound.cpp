@@ -1,0 +1,183 @@
+// Memory that is bound to locks and travels with them.
+#include <array>
+#include <mutex>
+#include <numeric>
+#include <thread>
+
+#include "scenario.hpp"
+
+using namespace scenario;  // NOLINT: a test program
+
+namespace {
+
+template <typename T>
+std::span<T> bound_memory(std::size_t count, const dsm::Placement& placement = dsm::Placement::block()) {
+  return dsm::allocate<T>(count, placement, dsm::Policy::bound);
+}
+
+struct Account {
+  std::int64_t balance = 0;
+  std::uint64_t changes = 0;
+  std::array<std::uint64_t, 30> history{};
+};
+
+// Threads of all nodes; every holder sees what the last one left, all of it.
+void values() {
+  constexpr int threads = 3;
+  constexpr std::uint64_t turns = 300;
+  dsm::Bound<Account> account(dsm::Placement::on(nodes() - 1));
+  in_threads(threads, [&](int t) {
+    for (std::uint64_t i = 0; i < turns; ++i) {
+      auto a = account.lock();
+      check(a->balance == static_cast<std::int64_t>(3 * a->changes), "half of a change is here");
+      for (const std::uint64_t h : a->history)
+        check(h <= a->changes && a->changes <= h + a->history.size(), "an old entry is here");
+      a->history[a->changes % a->history.size()] = ++a->changes;
+      a->balance += 3;
+      if (i % 64 == static_cast<std::uint64_t>(t)) std::this_thread::yield();
+    }
+  });
+  dsm::barrier();
+  same(account.get()->changes, static_cast<std::uint64_t>(nodes() * threads) * turns,
+       "behind a barrier without the lock");
+  account.free();
+}
+
+// Two locks own different bytes of every page, and what lies between is nobody's: for barriers.
+void neighbours() {
+  const std::size_t words = 3 * dsm::page_size() / 8;
+  const auto memory = bound_memory<std::uint64_t>(words, dsm::Placement::cyclic(1));
+  dsm::Lock left, right;
+  const std::size_t third = words / 3;
+  left.bind(memory.subspan(10, third));                // across a border of pages
+  right.bind(memory.subspan(10 + third, third));
+  const auto rounds = static_cast<std::uint64_t>(4 * nodes());
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    const std::size_t mine = words - 1 - static_cast<std::size_t>(me());
+    memory[mine] = round + 1;
+    for (int i = 0; i < 5; ++i) {
+      const std::scoped_lock hold(left);
+      const std::uint64_t before = memory[10];
+      for (std::size_t w = 10; w < 10 + third; ++w) {
+        same_at(memory[w], before, "left", w);
+        memory[w] = before + 1;
+      }
+    }
+    for (int i = 0; i < 3; ++i) {
+      const std::scoped_lock hold(right);
+      const std::uint64_t before = memory[10 + third];
+      for (std::size_t w = 10 + third; w < 10 + 2 * third; ++w) {
+        same_at(memory[w], before, "right", w);
+        memory[w] = before + 1;
+      }
+    }
+    dsm::barrier();
+    const auto all = static_cast<std::uint64_t>(nodes()) * (round + 1);
+    same(memory[10], 5 * all, "left, behind a barrier");
+    same(memory[9 + 2 * third], 3 * all, "right, behind a barrier");
+    for (int n = 0; n < nodes(); ++n)
+      same_at(memory[words - 1 - static_cast<std::size_t>(n)], round + 1, "unbound", n);
+    dsm::barrier();
+  }
+}
+
+// Bound pages leave the cache and come back, with the lock and without.
+void crowd() {
+  const std::size_t page_words = dsm::page_size() / 8;
+  constexpr std::size_t locks = 40;
+  const std::size_t apart = 512 * page_words;  // a chunk each
+  const auto memory = bound_memory<std::uint64_t>(locks * apart, dsm::Placement::on(nodes() - 1));
+  std::vector<dsm::Lock> lock(locks);
+  for (std::size_t l = 0; l < locks; ++l) lock[l].bind(memory.subspan(l * apart + 100, 900));
+  constexpr std::uint64_t turns = 12;
+  for (std::uint64_t i = 0; i < turns * locks; ++i) {
+    const std::size_t l = mix(i % locks, static_cast<unsigned>(me()) + i / locks) % locks;
+    const std::scoped_lock hold(lock[l]);
+    const auto mine = memory.subspan(l * apart + 100, 900);
+    same(mine[0], mine[899], "both ends");
+    ++mine[0];
+    ++mine[899];
+  }
+  dsm::barrier();
+  std::uint64_t sum = 0;
+  for (std::size_t l = 0; l < locks; ++l) sum += memory[l * apart + 100];
+  same(sum, static_cast<std::uint64_t>(nodes()) * turns * locks, "the sum");
+}
+
+// One lock whose scope covers memory of three policies: a release acts on each by its own.
+void mixed() {
+  const auto bound = bound_memory<std::uint64_t>(8);
+  const auto scoped = dsm::allocate<std::uint64_t>(8, dsm::Placement::on(0), dsm::Policy::scope);
+  const auto released = dsm::allocate<std::uint64_t>(8, dsm::Placement::on(0), dsm::Policy::release);
+  dsm::Lock lock;
+  lock.bind(bound);
+  for (int i = 0; i < 100; ++i) {
+    const std::scoped_lock hold(lock);
+    same(bound[3], scoped[3], "scope beside bound");
+    same(bound[3], released[3], "release beside bound");
+    ++bound[3];
+    ++scoped[3];
+    ++released[3];
+    if (i == 50) bound[4] = scoped[4] = 7;
+  }
+  dsm::barrier();
+  same(bound[3], static_cast<std::uint64_t>(100 * nodes()), "all");
+  same(bound[4], 7u, "the other word");
+}
+
+// A lock that is handed over while nodes stand on both sides of a barrier.
+void across_barriers() {
+  const auto memory = bound_memory<std::uint64_t>(16, dsm::Placement::on(0));
+  dsm::Lock lock;
+  lock.bind(memory);
+  std::atomic<bool> stop{false};
+  std::uint64_t added = 0;
+  std::thread other([&] {
+    while (!stop) {
+      const std::scoped_lock hold(lock);
+      const std::uint64_t was = memory[0];
+      for (auto& word : memory) {
+        check(word == was, "an older word");
+        ++word;
+      }
+      ++added;
+    }
+  });
+  for (int i = 0; i < 60; ++i) dsm::barrier();
+  stop = true;
+  other.join();
+  dsm::barrier();
+  same(memory[5], dsm::all_reduce(added), "what all have added");
+}
+
+void misuse() {
+  const auto bound = bound_memory<std::uint64_t>(600);
+  const auto scoped = dsm::allocate<std::uint64_t>(600, dsm::Placement::block(), dsm::Policy::scope);
+  dsm::Lock lock(7), other(8);
+  lock.bind(bound.subspan(100, 50));
+  std::uint64_t own = 0;
+  refused([&] { lock.bind(bound.subspan(0, 0)); }, {"no bytes"});
+  refused([&] { lock.bind(scoped.subspan(0, 4)); }, {"another policy"});
+  refused([&] { lock.bind(std::span(&own, 1)); }, {"allocate() did not return"});
+  refused([&] { other.bind(bound.subspan(149, 2)); }, {"bound already, to lock 7"});
+  refused([&] { lock.bind(bound.subspan(120, 1)); }, {"bound already, to lock 7"});
+  refused([&] { lock.bind_bytes(bound.data(), std::size_t{1} << 40); }, {"allocate() did not return"});
+  const auto large = bound_memory<std::byte>((std::size_t{16} << 20) + 1);
+  refused([&] { other.bind(large); }, {"at most 16777216"});
+  other.bind(bound.subspan(150, 2));
+  if (nodes() > 1)
+    refused([&] { lock.bind(bound.subspan(200 + static_cast<std::size_t>(me()), 1)); }, {"differ"});
+  dsm::barrier();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run(argc, argv,
+             {{"values", values},
+              {"neighbours", neighbours},
+              {"crowd", crowd},
+              {"mixed", mixed},
+              {"across_barriers", across_barriers},
+              {"misuse", misuse}});
+}
