@@ -57,7 +57,7 @@ void Engine::flush_everything(Publication::Kind why, Effects& out) {
       continue;
     }
     // What is bound travels with its lock; the page goes home at the barrier.
-    if (is_bound(id) && (why == Publication::Kind::grant || why == Publication::Kind::shared)) {
+    if (is_bound(id) && why != Publication::Kind::barrier && why != Publication::Kind::team) {
       stay.push_back(id);
       continue;
     }
