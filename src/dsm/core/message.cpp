@@ -261,13 +261,16 @@ std::optional<Message> decode_grant(Reader& in) {
   m.lock = in.get<LockId>();
   if (!decode(in, m.token)) return std::nullopt;
   const auto count = in.get<std::uint32_t>();
+  std::uint64_t size = 0;
   for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
     const Span span = get_span(in);
     const auto at_home = in.get<std::uint8_t>();
     if (at_home > 1) return std::nullopt;
     m.aboard.push_back({span, at_home == 1});
+    if (at_home == 0) size += span.length;
   }
-  const ByteView bytes = in.get_bytes(in.left());
+  if (size != in.left()) return std::nullopt;
+  const ByteView bytes = in.get_bytes(size);
   m.bytes.assign(bytes.begin(), bytes.end());
   return m;
 }
@@ -276,13 +279,16 @@ std::optional<Message> decode_bound_diff(Reader& in) {
   BoundDiff m;
   m.page = in.get<PageId>();
   const auto count = in.get<std::uint32_t>();
+  std::uint64_t size = 0;
   for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
     Versioned part;
     part.lock = in.get<LockId>();
     part.turn = in.get<Seq>();
     part.span = get_span(in);
     m.parts.push_back(part);
+    size += part.span.length;
   }
+  if (size > in.left()) return std::nullopt;
   m.body = in.get_bytes(in.left());
   return m;
 }

@@ -50,7 +50,8 @@ struct Diff {
   PageRun run;
   ByteView body;
 };
-// A page of a bound region: the bytes of its parts, then the diff of the rest as a run of one page.
+// A page of a bound region: the bytes of its parts, all of them, then the diff of the rest as a run of
+// one page.
 struct BoundDiff {
   PageId page{};
   std::vector<Versioned> parts;
