@@ -181,6 +181,8 @@ const char* name_of(Policy policy) {
       return "scope";
     case Policy::release:
       return "release";
+    case Policy::bound:
+      return "bound";
     case Policy::sequential:
       return "sequential";
   }

@@ -285,6 +285,16 @@ TEST(Trips, BoundDataComesWithTheLock) {
   EXPECT_EQ(second.of(2, 4), 0);
 }
 
+// Who does not have the page fetches it before it can put the data in.
+TEST(Trips, BoundDataOfAnAbsentPage) {
+  Script s(2, {0}, 1, core::Policy::bound);
+  s.bind(0, 0, 8, 24);
+  s.node(1).acquire(0).read(0, 8, 8).release(0);
+  const Film film(s);
+  EXPECT_EQ(film.of(1, 2), 2 + 2);
+  EXPECT_EQ(film.of(1, 3), 0);
+}
+
 // The barrier of a team of so many, among more nodes, costs what one of a job of that size does.
 TEST_P(BarrierTrips, OfATeam) {
   const std::uint32_t size = GetParam();
