@@ -647,5 +647,6 @@ DSM_API const char* version() noexcept;
 
 }  // namespace dsm
 
+#include <dsm/atomic.hpp>
 #include <dsm/bound.hpp>
 #include <dsm/semaphore.hpp>

@@ -275,6 +275,17 @@ bool Driver::release(SemaphoreId semaphore, std::uint64_t initial, std::uint64_t
   return ask(core::ReleaseSemaphore{who, semaphore, initial, count}, who);
 }
 
+std::uint64_t Driver::atomic(const core::WordOperation& operation) {
+  const InRuntime here;
+  const Ticket who = waiters_.take({"for a word of page", operation.page.value, true});
+  tell(core::Atomic{who, operation});
+  Waiters::Place& place = waiters_.at(who);
+  if (!place.done()) wait(place, Polls::when_it_waits);
+  const std::uint64_t found = found_[who.value];
+  waiters_.give(who);
+  return found;
+}
+
 std::vector<Bytes> Driver::barrier(Bytes payload, const char* what) {
   const InRuntime here;
   const Ticket who = waiters_.take({what, 0, false});

@@ -100,6 +100,9 @@ class Driver {
   bool wait_notified(Ticket waiter, Deadline deadline);
   void notify(ConditionId condition, bool all);
 
+  // What the word was before. REQUIRES: it lies in a region, not of the sequential policy.
+  std::uint64_t atomic(const core::WordOperation& operation);
+
   // Passes a barrier; what every node gave, by rank. One thread of the node at a time.
   std::vector<Bytes> barrier(Bytes payload, const char* what);
 
@@ -166,6 +169,8 @@ class Driver {
   void carry_out(core::Lend& e, Work& work);
   void carry_out(core::Recall& e, Work& work);
   void carry_out(core::Passed& e, Work& work);
+  void carry_out(core::PerformAtomic& e, Work& work);
+  void carry_out(core::Found& e, Work& work);
   void carry_out(core::SendPage& e, Work& work);
   void carry_out(core::FillPage& e, Work& work);
   void carry_out(core::Hold& e, Work& work);
@@ -207,6 +212,7 @@ class Driver {
   Tenures tenures_;
   // by ticket: what came of a barrier; handed to its waiter by its wake
   std::array<std::vector<Bytes>, Waiters::places_max> passed_;
+  std::array<std::uint64_t, Waiters::places_max> found_{};  // the same of an atomic operation
   std::atomic<std::uint32_t> polling_{0};  // threads that wait and poll
   std::atomic<std::uint32_t> waiting_{0};  // threads that wait, polling or asleep
   // the most that ever did at once: so many threads the program has at least

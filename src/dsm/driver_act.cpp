@@ -190,6 +190,29 @@ void Driver::carry_out(core::Recall& e, Work& work) {
     work.events.push_back(core::LockBack{e.lock, *held});
 }
 
+// The home's processor, in the runtime view: the program view may be closed, or watched.
+void Driver::carry_out(core::PerformAtomic& e, Work& work) {
+  if (e.home != parts_.self) return parts_.lanes.atomic(e);
+  const core::WordOperation& o = e.operation;
+  DSM_CHECK_WITH(o.offset % sizeof(std::uint64_t) == 0 &&
+                     o.offset < memory::AddressSpace::page_size(),
+                 "an atomic operation is on an aligned word", {"page", o.page.value},
+                 {"offset", o.offset});
+  auto* const word = reinterpret_cast<std::uint64_t*>(parts_.space.runtime(o.page) + o.offset);
+  const std::atomic_ref<std::uint64_t> shared(*word);
+  std::uint64_t previous = o.compare;
+  if (o.kind == core::WordOperation::Kind::fetch_add) {
+    previous = shared.fetch_add(o.operand);
+  } else {
+    shared.compare_exchange_strong(previous, o.operand);
+  }
+  work.events.push_back(core::AtomicDone{e.asker, e.who, previous});
+}
+
+void Driver::carry_out(core::Found& e, Work&) {
+  found_[e.who.value] = e.previous;
+}
+
 void Driver::carry_out(core::Passed& e, Work&) {
   passed_[e.who.value] = std::move(e.payloads);
 }

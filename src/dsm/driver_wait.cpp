@@ -96,7 +96,12 @@ void Driver::handle(const transport::Event& event) {
       if (event.code == Code::peer_lost) return;  // its peer_down comes too
       DSM_CHECK_WITH(event.code == Code::ok, "a one-sided operation stays inside a peer's memory",
                      {"peer", event.peer.value});
-      tell(core::Fetched{FetchCookie::run(event.cookie)});
+      if (AtomicCookie::is(event.cookie)) {
+        const Ticket who = AtomicCookie::who(event.cookie);
+        tell(core::AtomicDone{parts_.self, who, parts_.lanes.found(who)});
+      } else {
+        tell(core::Fetched{FetchCookie::run(event.cookie)});
+      }
       return;
     case transport::Event::Kind::message: {
       std::optional<core::Message> message = core::decode(event.bytes);

@@ -32,6 +32,26 @@ void Lanes::unmark(const core::Unmark& u) {
   submit(u.home, {u.slot, {u.run, u.epoch, false}});
 }
 
+// In no order with marks and READs: what an atomic operation changes is read plainly only behind a
+// barrier.
+void Lanes::atomic(const core::PerformAtomic& perform) {
+  const core::WordOperation& o = perform.operation;
+  Lane& lane = *lanes_[perform.home.value];
+  MutexLock hold(lane.mutex);
+  transport::Operation operation;
+  operation.kind = o.kind == core::WordOperation::Kind::fetch_add
+                       ? transport::Operation::Kind::fetch_add
+                       : transport::Operation::Kind::compare_swap;
+  operation.memory = lane.remote.space;
+  operation.offset = o.page.value * memory::AddressSpace::page_size() + o.offset;
+  operation.local = &found_[perform.who.value];
+  operation.operand = o.operand;
+  operation.compare = o.compare;
+  operation.cookie = AtomicCookie::of(perform.who);
+  lane.backlog.push_back(operation);
+  flush(perform.home, lane);
+}
+
 void Lanes::submit(NodeId home, const Entry& entry) {
   Lane& lane = *lanes_[home.value];
   MutexLock hold(lane.mutex);

@@ -4,6 +4,7 @@
 // operation with the one that is late.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "dsm/core/effect.hpp"
 #include "dsm/core/mark.hpp"
 #include "dsm/memory/address_space.hpp"
+#include "dsm/waiters.hpp"
 #include "transport/transport.hpp"
 
 namespace dsm {
@@ -24,7 +26,14 @@ struct FetchCookie {
   static transport::Cookie of(PageRun run) { return run.first.value << 6 | run.count; }
   static PageRun run(transport::Cookie cookie) { return {PageId(cookie >> 6), cookie & 63}; }
 };
-static_assert(core::fetch_run_max < 64 && core::mark_pages_max <= std::uint64_t{1} << 58,
+// The same of an atomic operation: whose.
+struct AtomicCookie {
+  static constexpr std::uint64_t mark = 63;  // no run is so long
+  static transport::Cookie of(Ticket who) { return who.value << 6 | mark; }
+  static bool is(transport::Cookie cookie) { return (cookie & 63) == mark; }
+  static Ticket who(transport::Cookie cookie) { return Ticket(cookie >> 6); }
+};
+static_assert(core::fetch_run_max < AtomicCookie::mark && core::mark_pages_max <= std::uint64_t{1} << 58,
               "a run fits a cookie");
 
 class Lanes {
@@ -40,6 +49,10 @@ class Lanes {
   // Any thread; never waits for a peer. The completion's cookie is FetchCookie::of(run).
   void fetch(const core::Fetch& fetch);
   void unmark(const core::Unmark& unmark);
+  // An operation of a thread of this node on another's word. The completion's cookie is
+  // AtomicCookie::of(who); then found(who) is what the word was.
+  void atomic(const core::PerformAtomic& perform);
+  std::uint64_t found(Ticket who) const { return found_[who.value]; }
 
   // Posts what the wire had no room for. True: something was posted.
   bool retry();
@@ -70,6 +83,7 @@ class Lanes {
   const NodeId self_;
   const std::uint32_t ring_slots_;
   std::vector<std::unique_ptr<Lane>> lanes_;
+  std::array<std::uint64_t, Waiters::places_max> found_{};  // by ticket
   std::atomic<bool> blocked_{false};  // some lane may have a backlog
   std::atomic<std::uint64_t> bytes_read_{0};
 };

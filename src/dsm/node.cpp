@@ -215,8 +215,10 @@ Status Node::start_engine() {
   config.chunk_pages = chunk_pages_;
   config.cache_chunks = static_cast<std::uint32_t>(settings_.cache_bytes / chunk_bytes);
   config.mark_ring_slots = ring_slots;
-  config.marks_by_message = !wire_->caps().ordered;
+  const transport::Caps& caps = wire_->caps();
+  config.marks_by_message = !caps.ordered;
   config.fetch_window = fetch_window_pages;
+  config.atomics_by_message = !caps.atomics || !caps.atomic_with_processor;
 
   Patience::Policy patience;
   patience.spinners = cores_allowed() / nodes_here_;

@@ -23,6 +23,7 @@ constexpr Caps loopback_caps{.name = "loopback",
                              .one_sided = true,
                              .ordered = true,
                              .atomics = true,
+                             .atomic_with_processor = true,
                              .message_max = std::size_t{1} << 30,
                              .operation_max = std::size_t{1} << 40};
 

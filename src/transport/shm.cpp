@@ -28,6 +28,7 @@ constexpr Caps shm_caps{.name = "shm",
                         .one_sided = true,
                         .ordered = true,
                         .atomics = true,
+                        .atomic_with_processor = true,
                         .message_max = shm_message_max,
                         .operation_max = std::size_t{1} << 40};
 

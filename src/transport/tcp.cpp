@@ -24,6 +24,7 @@ constexpr Caps tcp_caps{.name = "tcp",
                         .one_sided = false,
                         .ordered = true,
                         .atomics = true,
+                        .atomic_with_processor = true,
                         .message_max = frame_message_max,
                         .operation_max = frame_operation_max};
 

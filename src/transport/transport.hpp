@@ -39,6 +39,9 @@ struct Caps {
   bool one_sided = false;         // operations run no code at the peer
   bool ordered = false;           // operations to one peer take effect in posted order
   bool atomics = false;           // fetch_add and compare_swap exist
+  // and are indivisible also for the peer's processor. (Those of some devices are so only among
+  // themselves.)
+  bool atomic_with_processor = false;
   std::size_t message_max = 0;    // bytes of header + body of one send()
   std::size_t operation_max = 0;  // bytes of one READ or WRITE
 };

@@ -29,7 +29,7 @@ PageSet random_pages(std::mt19937& random) {
 
 Bytes random_message(std::mt19937& random) {
   Bytes bytes;
-  switch (random() % 8) {
+  switch (random() % 9) {
     case 0: {
       LockGrant grant{LockId(random()), {}};
       for (std::uint32_t turn = 1; turn < 5; ++turn) {
@@ -80,6 +80,17 @@ Bytes random_message(std::mt19937& random) {
         encode(SemaphoreRelease{SemaphoreId(random()), random(), random() % 9, 1, token}, bytes);
       } else {
         encode(SemaphoreAnswer{random(), kind, random(), token}, bytes);
+      }
+      break;
+    }
+    case 7: {
+      AtomicRequest request{Ticket(random() % 9), {}};
+      request.operation.offset = static_cast<std::uint32_t>(random());
+      request.operation.compare = random();
+      if (random() % 2 == 0) {
+        encode(AtomicReply{Ticket(random() % 9), random()}, bytes);
+      } else {
+        encode(request, bytes);
       }
       break;
     }

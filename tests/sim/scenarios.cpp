@@ -358,6 +358,20 @@ Program a_message_is_passed_on() {
   return s.finish();
 }
 
+// Thread 1's operation is asked for before thread 0 arrives, and takes effect when the barrier has
+// been left and the page fetched.
+Program an_atomic_operation_crosses_a_barrier() {
+  Script s(2, {0});
+  s.node(1, 0);
+  s.node(1, 1);
+  s.node(0).arrive();
+  s.node(1, 0).arrive().read(0, 32, 8);
+  s.node(1, 1).atomic_add(0, 0);
+  s.join_all();
+  s.node(1, 0).read(0, 0, 8);
+  return s.finish();
+}
+
 // One entry a ring: every fetch but the first waits for the home to read.
 Program a_mark_ring_of_one() {
   Script s(2, {0, 0, 0, 0});
@@ -410,6 +424,8 @@ std::vector<Scenario> all() {
       {"AWaiterIsNotifiedUnderTheLock", Bug::condition_unregistered,
        a_waiter_is_notified_under_the_lock()},
       {"ANotificationCrossesATimeOut", Bug::notification_lost, a_notification_crosses_a_time_out()},
+      {"AnAtomicOperationCrossesABarrier", Bug::atomic_under_way_forgotten,
+       an_atomic_operation_crosses_a_barrier()},
       {"ManyWaitForOne", Bug::none, many_wait_for_one()},
       {"ATeamOvertakesABarrier", Bug::team_overtakes_barrier, a_team_overtakes_a_barrier()},
       {"ATeamTellsOfADiffUnderWay", Bug::team_tells_unsent, a_team_tells_of_a_diff_under_way()},

@@ -57,6 +57,10 @@ const char* name_of(Do what) {
       return "team_arrive";
     case Do::team_join:
       return "team_join";
+    case Do::atomic_add:
+      return "atomic_add";
+    case Do::atomic_swap:
+      return "atomic_swap";
     case Do::pin:
       return "pin";
     case Do::unpin:
@@ -84,6 +88,8 @@ std::string to_string(const Op& op) {
              (op.what == Do::set ? " to " : " into register ") + std::to_string(op.arg);
     case Do::read:
     case Do::write:
+    case Do::atomic_add:
+    case Do::atomic_swap:
       return text + " page " + std::to_string(op.page) + " bytes " + std::to_string(op.offset) +
              "+" + std::to_string(op.length);
     case Do::acquire:
@@ -284,6 +290,14 @@ Script& Script::team_arrive(std::uint32_t team) {
 }
 Script& Script::team_join(std::uint32_t team) {
   return append({Do::team_join, 0, 0, 0, team});
+}
+
+Script& Script::atomic_add(std::uint32_t page, std::uint32_t offset) {
+  return append({Do::atomic_add, 8, static_cast<std::uint16_t>(offset), page});
+}
+
+Script& Script::atomic_swap(std::uint32_t page, std::uint32_t offset) {
+  return append({Do::atomic_swap, 8, static_cast<std::uint16_t>(offset), page});
 }
 Script& Script::pin(std::uint32_t page, std::uint32_t pages) {
   return append({Do::pin, 0, 0, page, pages});

@@ -48,6 +48,10 @@ enum class Do : std::uint8_t {
   await_waits,  // until so many waits of a condition have begun
   team_arrive,  // this thread alone arrives for its node at the barrier of a team
   team_join,    // all threads of the node meet, then one of them does
+  // of the 8 bytes at page, offset: adds; stores if they are what they were when it began, or (arg)
+  // if they are something else
+  atomic_add,
+  atomic_swap,
   pin,
   unpin,
   take,        // the baton, if it lies at the lock, which this thread holds
@@ -173,6 +177,8 @@ class Script {
   std::uint32_t team(const std::vector<std::uint32_t>& members);
   Script& team_arrive(std::uint32_t team);
   Script& team_join(std::uint32_t team);
+  Script& atomic_add(std::uint32_t page, std::uint32_t offset);
+  Script& atomic_swap(std::uint32_t page, std::uint32_t offset);
   Script& pin(std::uint32_t page, std::uint32_t pages = 1);
   Script& unpin(std::uint32_t page, std::uint32_t pages = 1);
   // One more region, behind the others: its number. Its thread 0s add and drop it, with barriers

@@ -598,6 +598,7 @@ Program random_program(std::uint64_t seed, const Shape& shape) {
   Program program = Generator(seed, shape).make();
   weave(program, seed);
   weave_semaphores(program, seed);
+  weave_atomics(program, seed);
   return program;
 }
 

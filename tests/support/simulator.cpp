@@ -207,6 +207,10 @@ void Simulator::carry_on(const Action& action) {
     case ActionKind::lock_back:
       return step(action.node,
                   core::LockBack{program_->locks[action.index / 2], action.index % 2 != 0});
+    case ActionKind::atomic:
+      return perform_atomic_far(action);
+    case ActionKind::atomic_done:
+      return atomic_done(action);
     case ActionKind::cancel:
       return give_up(action.node, action.index, action.run.first.value);
     case ActionKind::held:
@@ -406,6 +410,9 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
       if (++here.joined == here.threads.size()) arrive_team(node, thread, op.arg);
       return;
     }
+    case Do::atomic_add:
+    case Do::atomic_swap:
+      return operate_atomic(node, thread, op);
     case Do::pin:
     case Do::unpin: {
       const PageRun run{PageId(op.page), op.arg};

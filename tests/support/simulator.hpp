@@ -134,6 +134,8 @@ class Simulator {
     page_sent,
     filled,
     held,
+    atomic,       // an operation takes effect at its home
+    atomic_done,  // and is known, at the node that asked the wire for it
     cancel  // a thread has waited long enough
   };
   struct Action {
@@ -163,6 +165,7 @@ class Simulator {
     drop,
     registering,  // at a condition
     notification,
+    atomic,
     waits,  // of others
     stores  // its own, which must leave its buffer first (explorers)
   };
@@ -176,6 +179,11 @@ class Simulator {
     bool notified = false;    // of the wait under way
     bool notified_early = false;
     std::uint32_t waits = 0;  // begun, so that a time-out knows its own
+    // of the atomic operation under way: what it found, where it took effect, and whether only its
+    // load has (Bug::atomic_in_halves)
+    core::WordOperation atomic;
+    std::uint64_t atomic_found = 0;
+    bool atomic_loaded = false;
     // in sequential regions: the page it trapped on and is not back from, and the one before
     PageId trapped = core::no_page;
     PageId behind = core::no_page;
@@ -263,6 +271,13 @@ class Simulator {
   void give_up_later(std::uint32_t node, std::uint32_t thread);
   void give_up(std::uint32_t node, std::uint32_t thread, std::uint64_t op);
   void drain(std::uint32_t node, std::uint32_t thread);
+  // simulator_atomics.cpp
+  void operate_atomic(std::uint32_t node, std::uint32_t thread, const Op& op);
+  bool carry_out_atomic(std::uint32_t node, const core::PerformAtomic& effect);
+  bool perform_atomic(std::uint32_t asker, std::uint32_t thread, std::uint32_t at);
+  void perform_atomic_far(const Action& action);
+  void atomic_done(const Action& action);
+  void check_found(std::uint32_t node, const core::Found& found);
   // simulator_conditions.cpp
   static constexpr std::uint32_t waiter_tickets = 256;  // above those of threads
   static ConditionId condition_id(std::uint32_t index) { return ConditionId(index); }

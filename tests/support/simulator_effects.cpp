@@ -158,6 +158,10 @@ bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
           // begun with its step
         } else if constexpr (std::is_same_v<E, core::Hasten>) {
           hasten(node);
+        } else if constexpr (std::is_same_v<E, core::PerformAtomic>) {
+          return carry_out_atomic(node, e);
+        } else if constexpr (std::is_same_v<E, core::Found>) {
+          check_found(node, e);
         } else if constexpr (std::is_same_v<E, core::Lend>) {
           lend(node, e.lock);
         } else if constexpr (std::is_same_v<E, core::Recall>) {
@@ -220,6 +224,7 @@ void Simulator::wake(std::uint32_t node, const core::Wake& wake) {
     case Waiting::access:
       return schedule(ActionKind::operate, node, thread, local_delay());
     case Waiting::drop:
+    case Waiting::atomic:
       return advance(node, thread);
     case Waiting::registering:
       return registered(node, thread);

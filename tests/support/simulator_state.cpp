@@ -88,6 +88,8 @@ std::uint64_t Simulator::identity_of(const Action& a) const {
     case ActionKind::expire:
     case ActionKind::held:
     case ActionKind::cancel:
+    case ActionKind::atomic:
+    case ActionKind::atomic_done:
     case ActionKind::lock_back:
       h.add(a.index);
       break;
@@ -119,6 +121,9 @@ std::uint64_t Simulator::hash() const {
       h.add(t.next);
       h.add(static_cast<std::uint64_t>(t.waiting) * 8 + (t.joined ? 1 : 0) + (t.notified ? 2 : 0) +
             (t.notified_early ? 4 : 0));
+      h.add(t.atomic.page.value * 65536 + t.atomic.offset * 4 + (t.atomic_loaded ? 2 : 0) +
+            static_cast<std::uint64_t>(t.atomic.kind));
+      h.add(t.atomic.operand), h.add(t.atomic.compare), h.add(t.atomic_found);
       h.add(t.trapped.value + t.behind.value * 64 + t.last.value * 4096);
     }
   }
@@ -198,6 +203,10 @@ std::string Simulator::describe(std::size_t choice) const {
       return node + "the tenure of page " + to_string(a.run) + " ends";
     case ActionKind::lock_back:
       return node + "a lock comes back";
+    case ActionKind::atomic:
+      return node + "the atomic operation of thread " + std::to_string(a.index) + " takes effect";
+    case ActionKind::atomic_done:
+      return node + "an atomic operation of node " + std::to_string(a.run.first.value) + " is done";
     case ActionKind::cancel:
       return node + "thread " + std::to_string(a.index) + " has waited long enough";
   }

@@ -29,6 +29,13 @@ std::string words(const core::PageSet& set) {
   return text + "}";
 }
 
+std::string words(const core::WordOperation& o) {
+  const bool add = o.kind == core::WordOperation::Kind::fetch_add;
+  return (add ? " adds " : " swaps in ") + number(o.operand) +
+         (add ? "" : " for " + number(o.compare)) + " at page " + number(o.page) + " offset " +
+         number(std::uint64_t{o.offset});
+}
+
 struct MessageText {
   std::string operator()(const core::LockRequest& m) const { return " lock " + number(m.lock); }
   std::string operator()(const core::LockForward& m) const {
@@ -55,6 +62,12 @@ struct MessageText {
   }
   std::string operator()(const core::TeamLeft& m) const {
     return " team " + number(m.team) + " after " + number(m.passed);
+  }
+  std::string operator()(const core::AtomicRequest& m) const {
+    return " thread " + number(m.who) + words(m.operation);
+  }
+  std::string operator()(const core::AtomicReply& m) const {
+    return " thread " + number(m.who) + " found " + number(m.previous);
   }
   std::string operator()(const core::ConditionCall& m) const {
     static constexpr const char* kinds[] = {" add", " remove", " notify_one", " notify_all"};
@@ -192,6 +205,13 @@ struct EventText {
     return " thread " + number(e.who) + " team " + number(e.team);
   }
   std::string operator()(const core::LeaveTeams&) const { return ""; }
+  std::string operator()(const core::Atomic& e) const {
+    return " thread " + number(e.who) + words(e.operation);
+  }
+  std::string operator()(const core::AtomicDone& e) const {
+    return " of node " + number(e.asker) + " thread " + number(e.who) + " found " +
+           number(e.previous);
+  }
   std::string operator()(const core::Register& e) const {
     return " thread " + number(e.who) + " condition " + number(e.condition);
   }
@@ -267,6 +287,13 @@ struct EffectText {
   std::string operator()(const core::Hasten&) const { return ""; }
   std::string operator()(const core::Wake& e) const {
     return " thread " + number(e.who) + (e.granted ? "" : " refused");
+  }
+  std::string operator()(const core::PerformAtomic& e) const {
+    return " of node " + number(e.asker) + " thread " + number(e.who) + " at node " +
+           number(e.home) + words(e.operation);
+  }
+  std::string operator()(const core::Found& e) const {
+    return " thread " + number(e.who) + " " + number(e.previous);
   }
   std::string operator()(const core::Lend& e) const { return " lock " + number(e.lock); }
   std::string operator()(const core::Recall& e) const { return " lock " + number(e.lock); }

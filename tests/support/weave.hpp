@@ -14,6 +14,7 @@ namespace dsm::sim {
 // Locks for readers and writers, and time-outs of locks.
 void weave(Program& program, std::uint64_t seed);
 // Behind that.
+void weave_atomics(Program& program, std::uint64_t seed);
 void weave_semaphores(Program& program, std::uint64_t seed);
 
 // A few bytes of one word of a page.

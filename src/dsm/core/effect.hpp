@@ -125,6 +125,19 @@ struct Lend {
 struct Recall {
   LockId lock{};
 };
+// The operation takes effect in the home's frame, indivisibly for all nodes and for the home's
+// processor: at this node, or on the one-sided channel to `home`. Then AtomicDone{asker, who}.
+struct PerformAtomic {
+  NodeId home{};
+  NodeId asker{};
+  Ticket who{};
+  WordOperation operation;
+};
+// what the word of `who`'s atomic operation was before it. Its Wake comes next
+struct Found {
+  Ticket who{};
+  std::uint64_t previous = 0;
+};
 // the barrier at which `who` arrived is behind us: what each node, or member of the team,
 // contributed, by rank. Its Wake comes next
 struct Passed {
@@ -133,7 +146,7 @@ struct Passed {
 };
 
 using Effect = std::variant<Send, Fetch, Unmark, DrainMarks, Change, Twin, SendDiff, ApplyDiff,
-                            Punch, Wake, Passed, Lend, Recall, SendPage, FillPage, Hold, Hasten,
+                            Punch, Wake, PerformAtomic, Found, Passed, Lend, Recall, SendPage, FillPage, Hold, Hasten,
                             SendBound, FillBound, SendBoundDiff>;
 
 const char* name_of(const Effect& effect);

@@ -14,6 +14,7 @@
 //   on_release.cpp  publishing: flush, marks, grant
 //   on_barrier.cpp  arrival, exit, watching home pages
 //   on_condition.cpp  who waits, and who is woken
+//   on_atomic.cpp   atomic operations on words
 //   on_team.cpp     barriers of subsets of the nodes
 //   on_home.cpp     diffs and marks from others
 //   on_bound.cpp    memory that travels with a lock
@@ -32,6 +33,7 @@
 #include <vector>
 
 #include "base/types.hpp"
+#include "dsm/core/atomic.hpp"
 #include "dsm/core/bound.hpp"
 #include "dsm/core/cache.hpp"
 #include "dsm/core/effect.hpp"
@@ -65,6 +67,9 @@ struct Config {
   std::uint32_t fetch_window = 16;
   // more nodes than that meet by a tree (sync/barrier.hpp)
   std::uint32_t disseminate = sync::dissemination_nodes_max;
+  // Atomic operations are messages to the home's engine: where the wire has none of its own, or they
+  // are not atomic with the home's processor.
+  bool atomics_by_message = false;
   Bug bug = Bug::none;  // tests only
   bool operator==(const Config&) const = default;
 };
@@ -291,6 +296,14 @@ class Engine {
   void clear_marks(const PageSet& named, NodeId writer, Epoch last);
   static bool worth_watching(HomePage& page);
 
+  // on_atomic.cpp
+  void on(const Atomic& e, Effects& out);
+  void on(const AtomicDone& e, Effects& out);
+  void on(const AtomicRequest& m, NodeId from, Effects& out);
+  void on(const AtomicReply& m, NodeId from, Effects& out);
+  PageSet tell_atomics();
+  void drop_copies_of_atomics(Effects& out);
+
   // on_condition.cpp
   void on(const Register& e, Effects& out);
   void on(const Unregister& e, Effects& out);
@@ -425,6 +438,7 @@ class Engine {
   bool contributed_ = false;
   // what the nodes carried through the barrier that is being left
   std::vector<Bytes> passed_;
+  Atomics atomics_;
   std::map<TeamId, TeamHere> teams_;
   std::map<std::uint64_t, ConditionWait> waits_;  // by number
   std::uint64_t registrations_ = 0;

@@ -7,6 +7,7 @@
 
 #include "base/types.hpp"
 #include "base/wire.hpp"
+#include "dsm/core/atomic.hpp"
 #include "dsm/core/bound.hpp"
 #include "dsm/core/layout.hpp"
 #include "dsm/core/message.hpp"
@@ -129,6 +130,11 @@ struct ArriveTeam {
 
 // This node comes to no team's barrier any more.
 struct LeaveTeams {};
+// `who` changes a word, of any region but a sequential one. Effects at the end: Found, Wake
+struct Atomic {
+  Ticket who{};
+  WordOperation operation;
+};
 
 // What these spans hold travels with the lock from now on: they lie in bound regions, and nothing else
 // is bound there. The same on every node, with a barrier behind it before anyone takes the lock
@@ -186,6 +192,13 @@ struct Held {  // the time of a Hold is over
   std::uint8_t tenure = 0;
 };
 
+// a PerformAtomic is done; `asker` and `who` as there
+struct AtomicDone {
+  NodeId asker{};
+  Ticket who{};
+  std::uint64_t previous = 0;
+};
+
 // ---- from other nodes ----
 struct Marked {  // an entry of this node's mark ring, in ring order for each reader
   NodeId reader{};
@@ -201,7 +214,7 @@ struct Received {
 using Event = std::variant<Fault, Acquire, TryAcquire, Cancel, Release, Arrive, Pin, Unpin,
                            AddRegion, DropRegion, Fetched, Changed, DiffHome, Punched, LockBack,
                            MarksDrained, Marked, Received, Retry, PageSent, Filled, Held, AddTeam,
-                           ArriveTeam, Register, Unregister, Notify, AcquireShared, TryAcquireShared, CancelShared, ReleaseShared,
+                           ArriveTeam, Atomic, AtomicDone, Register, Unregister, Notify, AcquireShared, TryAcquireShared, CancelShared, ReleaseShared,
                            AcquireSemaphore, TryAcquireSemaphore, CancelSemaphore,
                            ReleaseSemaphore, LeaveTeams, Bind>;
 

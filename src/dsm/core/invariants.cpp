@@ -232,6 +232,9 @@ std::uint64_t Engine::hash() const {
     for (const Bytes& b : team.deferred) h.mix(b);
     for (const Bytes& b : team.passed) h.mix(b);
   }
+  for (const auto& [who, page] : atomics_.under_way) h.mix(who.value), h.mix(page.value);
+  for (const PageId page : atomics_.since_barrier) h.mix(page.value);
+  for (const PageId page : atomics_.told) h.mix(page.value);
   for (const auto& [number, wait] : waits_)
     h.mix(number), h.mix(wait.condition.value), h.mix(wait.who.value), h.mix(wait.waiter.value),
         h.mix(wait.registered | std::uint64_t{wait.ended} << 1);

@@ -17,6 +17,8 @@ enum class Kind : std::uint8_t {
   page_return,
   page_grant,
   team_round,
+  atomic_request,
+  atomic_reply,
   condition_call,
   condition_answer,
   shared_request,
@@ -152,6 +154,20 @@ struct Encoder {
     out.put(m.team);
     out.put(m.members);
     out.put(m.passed);
+  }
+  void operator()(const AtomicRequest& m) {
+    out.put(Kind::atomic_request);
+    out.put(m.who);
+    out.put(m.operation.page);
+    out.put(m.operation.offset);
+    out.put(m.operation.kind);
+    out.put(m.operation.operand);
+    out.put(m.operation.compare);
+  }
+  void operator()(const AtomicReply& m) {
+    out.put(Kind::atomic_reply);
+    out.put(m.who);
+    out.put(m.previous);
   }
   void operator()(const ConditionCall& m) {
     out.put(Kind::condition_call);
@@ -311,6 +327,18 @@ std::optional<Message> decode_team_round(Reader& in) {
   return m;
 }
 
+std::optional<Message> decode_atomic_request(Reader& in) {
+  AtomicRequest m;
+  m.who = in.get<Ticket>();
+  m.operation.page = in.get<PageId>();
+  m.operation.offset = in.get<std::uint32_t>();
+  m.operation.kind = in.get<WordOperation::Kind>();
+  m.operation.operand = in.get<std::uint64_t>();
+  m.operation.compare = in.get<std::uint64_t>();
+  if (m.operation.kind > WordOperation::Kind::compare_swap) return std::nullopt;
+  return m;
+}
+
 std::optional<Message> decode_request(Reader& in) {
   PageRequest m;
   m.page = in.get<PageId>();
@@ -432,6 +460,14 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
       return decode_copy(kind, in);
     case Kind::team_round:
       return decode_team_round(in);
+    case Kind::atomic_request:
+      return decode_atomic_request(in);
+    case Kind::atomic_reply: {
+      AtomicReply m;
+      m.who = in.get<Ticket>();
+      m.previous = in.get<std::uint64_t>();
+      return m;
+    }
     case Kind::condition_call: {
       ConditionCall m;
       m.condition = in.get<ConditionId>();

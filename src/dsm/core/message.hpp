@@ -8,6 +8,7 @@
 
 #include "base/types.hpp"
 #include "base/wire.hpp"
+#include "dsm/core/atomic.hpp"
 #include "dsm/core/bound.hpp"
 #include "dsm/core/notices.hpp"
 #include "sync/barrier.hpp"
@@ -82,6 +83,17 @@ struct TeamLeft {
   std::uint64_t members = 0;
   Epoch passed{};
   bool operator==(const TeamLeft&) const = default;
+};
+// An atomic operation for the home to perform, and what the word was before. `who` is the asker's.
+struct AtomicRequest {
+  Ticket who{};
+  WordOperation operation;
+  bool operator==(const AtomicRequest&) const = default;
+};
+struct AtomicReply {
+  Ticket who{};
+  std::uint64_t previous = 0;
+  bool operator==(const AtomicReply&) const = default;
 };
 // To a condition's manager: one more waiter, one fewer, or notify.
 struct ConditionCall {
@@ -214,7 +226,7 @@ struct SemaphoreAnswer {
 
 using Message = std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck, BarrierRound,
                              MarkFlush, MarkCredit, PageRequest, PageRecall, PageReturn, PageGrant,
-                             TeamRound, ConditionCall, ConditionAnswer, SharedRequest, SharedGrant, SharedRevoke, SharedReturn,
+                             TeamRound, AtomicRequest, AtomicReply, ConditionCall, ConditionAnswer, SharedRequest, SharedGrant, SharedRevoke, SharedReturn,
                              MarkNote, MarkTaken,
                              SemaphoreCall, SemaphoreRelease, SemaphoreAnswer, SharedWithdraw,
                              SharedWithdrawn, TeamLeft, BoundDiff>;

@@ -12,7 +12,7 @@ namespace {
 constexpr const char* message_names[] = {
     "LockRequest",  "LockForward", "LockGrant",  "Diff",          "DiffAck",
     "BarrierRound", "MarkFlush",   "MarkCredit", "PageRequest",   "PageRecall",
-    "PageReturn",   "PageGrant",   "TeamRound",  "ConditionCall", "ConditionAnswer", "SharedRequest", "SharedGrant", "SharedRevoke", "SharedReturn",
+    "PageReturn",   "PageGrant",   "TeamRound",  "AtomicRequest", "AtomicReply", "ConditionCall", "ConditionAnswer", "SharedRequest", "SharedGrant", "SharedRevoke", "SharedReturn",
     "MarkNote",     "MarkTaken",
     "SemaphoreCall", "SemaphoreRelease", "SemaphoreAnswer", "SharedWithdraw", "SharedWithdrawn",
     "TeamLeft", "BoundDiff"};
@@ -20,10 +20,10 @@ constexpr const char* event_names[] = {
     "Fault",    "Acquire",      "TryAcquire", "Cancel",   "Release",    "Arrive",   "Pin",
     "Unpin",    "AddRegion",    "DropRegion", "Fetched",  "Changed",    "DiffHome", "Punched",
     "LockBack", "MarksDrained", "Marked",     "Received", "Retry",      "PageSent", "Filled",
-    "Held",     "AddTeam",      "ArriveTeam", "Register", "Unregister", "Notify", "AcquireShared", "TryAcquireShared", "CancelShared", "ReleaseShared",
+    "Held",     "AddTeam",      "ArriveTeam", "Atomic", "AtomicDone", "Register", "Unregister", "Notify", "AcquireShared", "TryAcquireShared", "CancelShared", "ReleaseShared",
     "AcquireSemaphore", "TryAcquireSemaphore", "CancelSemaphore", "ReleaseSemaphore", "LeaveTeams", "Bind"};
 constexpr const char* effect_names[] = {"Send",   "Fetch",    "Unmark",    "DrainMarks", "Change",
-                                        "Twin",   "SendDiff", "ApplyDiff", "Punch",      "Wake",
+                                        "Twin",   "SendDiff", "ApplyDiff", "Punch",      "Wake", "PerformAtomic", "Found",
                                         "Passed", "Lend",     "Recall",    "SendPage",   "FillPage",
                                         "Hold",   "Hasten",   "SendBound", "FillBound",  "SendBoundDiff"};
 

@@ -39,8 +39,9 @@ void Engine::contribute(Effects& out) {
   contributed_ = true;
   if (!planted(Bug::barrier_tells_unsent)) log_unsent();
   std::vector<sync::BarrierMessage> messages;
-  barrier_.arrive(encode_contribution(written(Seq(), arrived_at_), barrier_wait_.payload),
-                  messages);
+  PageSet named = written(Seq(), arrived_at_);
+  named.add(tell_atomics());
+  barrier_.arrive(encode_contribution(named, barrier_wait_.payload), messages);
   barrier_wait_.payload.clear();
   for (sync::BarrierMessage& m : messages)
     out.push(Send{m.to, BarrierRound{m.epoch, m.round, std::move(m.known)}});
@@ -88,6 +89,7 @@ void Engine::exit_barrier(Effects& out) {
     clear_marks(named, NodeId(n), ended);
     if (NodeId(n) != config_.self) invalidate(named, out);
   }
+  drop_copies_of_atomics(out);
   if (planted(Bug::reduction_counted_twice) && config_.nodes == 3) passed_[0] = passed_[1];
   // A home page whose readers have all gone needs no watching; whoever comes next leaves a mark
   // first.

@@ -106,6 +106,18 @@ const char* name_of(Bug bug) {
       return "team_overtakes_barrier";
     case Bug::team_tells_unsent:
       return "team_tells_unsent";
+    case Bug::atomic_on_copy:
+      return "atomic_on_copy";
+    case Bug::atomic_in_halves:
+      return "atomic_in_halves";
+    case Bug::atomic_answer_mistaken:
+      return "atomic_answer_mistaken";
+    case Bug::atomics_not_told:
+      return "atomics_not_told";
+    case Bug::atomics_leave_own_copy:
+      return "atomics_leave_own_copy";
+    case Bug::atomic_under_way_forgotten:
+      return "atomic_under_way_forgotten";
     case Bug::condition_unregistered:
       return "condition_unregistered";
     case Bug::notification_lost:

@@ -62,6 +62,13 @@ enum class Bug : std::uint8_t {
   team_forgets_log,            // A2: a team's barrier settles the log, though not all have heard
   team_overtakes_barrier,      // A2: notices from beyond a barrier of the job are used before it
   team_tells_unsent,           // A3: as barrier_tells_unsent, of a team
+  // atomic operations on shared words
+  atomic_on_copy,              // on this node's copy of the page
+  atomic_in_halves,            // load, then store (in the simulated machine)
+  atomic_answer_mistaken,      // an answer is taken for that of another thread's operation
+  atomics_not_told,            // a barrier does not name the pages
+  atomics_leave_own_copy,      // a node keeps its own copy of what it changed at the home
+  atomic_under_way_forgotten,  // one that crosses a barrier is told of there, and not at the next
   condition_unregistered,      // the lock is let go before the condition's manager knows the waiter
   notification_lost,           // a notification that crosses a time-out is nobody's
   semaphore_release_before_acks,       // A3
