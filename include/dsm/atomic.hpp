@@ -34,9 +34,9 @@ DSM_API std::uint64_t atomic_compare_swap(void* word, std::uint64_t compare, std
 // only, never both: a copy of its page does not show what Atomics do until the next barrier. Other
 // bytes of the page, the next word included, are used plainly as ever.
 //
-// Regions of every policy have Atomics; in sequential ones they are the language's own, so that
+// Regions of every policy but bound have Atomics; in sequential ones they are the language's own, so that
 // there plain accesses may be mixed with them. A view is cheap to make and to copy. Errors: Error
-// when the word is misaligned, is no shared memory, or its region was freed.
+// when the word is misaligned, is no shared memory, or its region was freed or is bound.
 template <typename T>
 class Atomic {
   static_assert(std::is_integral_v<T> && !std::is_same_v<std::remove_cv_t<T>, bool> &&

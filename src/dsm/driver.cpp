@@ -286,11 +286,11 @@ std::uint64_t Driver::atomic(const core::WordOperation& operation) {
   return found;
 }
 
-std::vector<Bytes> Driver::barrier(Bytes payload, const char* what) {
+std::vector<Bytes> Driver::barrier(Bytes payload, const char* what, std::string site) {
   const InRuntime here;
   const Ticket who = waiters_.take({what, 0, false});
   std::vector<Bytes> passed;
-  ask(core::Arrive{who, std::move(payload)}, who, Polls::when_it_waits, &passed);
+  ask(core::Arrive{who, std::move(payload), std::move(site)}, who, Polls::when_it_waits, &passed);
   return passed;
 }
 
@@ -299,11 +299,13 @@ void Driver::add_team(TeamId team, std::vector<NodeId> members) {
   tell(core::AddTeam{team, std::move(members)});
 }
 
-std::optional<std::vector<Bytes>> Driver::team_barrier(TeamId team, Bytes payload) {
+std::optional<std::vector<Bytes>> Driver::team_barrier(TeamId team, Bytes payload,
+                                                       std::string site) {
   const InRuntime here;
   const Ticket who = waiters_.take({"at the barrier of team", team.value, true});
   std::vector<Bytes> passed;
-  if (!ask(core::ArriveTeam{who, team, std::move(payload)}, who, Polls::when_it_waits, &passed))
+  if (!ask(core::ArriveTeam{who, team, std::move(payload), std::move(site)}, who,
+           Polls::when_it_waits, &passed))
     return std::nullopt;
   return passed;
 }

@@ -100,17 +100,19 @@ class Driver {
   bool wait_notified(Ticket waiter, Deadline deadline);
   void notify(ConditionId condition, bool all);
 
-  // What the word was before. REQUIRES: it lies in a region, not of the sequential policy.
+  // What the word was before. REQUIRES: it lies in a region of the scope or release policy.
   std::uint64_t atomic(const core::WordOperation& operation);
 
-  // Passes a barrier; what every node gave, by rank. One thread of the node at a time.
-  std::vector<Bytes> barrier(Bytes payload, const char* what);
+  // Passes a barrier; what every node gave, by rank. One thread of the node at a time. `site` is for
+  // the line that a race leaves.
+  std::vector<Bytes> barrier(Bytes payload, const char* what, std::string site = {});
 
   // A team that this node is a member of; and its barrier: what every member gave, by rank in it.
   // One thread of the node at a time for each team.
   void add_team(TeamId team, std::vector<NodeId> members);
   // Nothing: a member has left and will not come (Engine::team_left_by).
-  std::optional<std::vector<Bytes>> team_barrier(TeamId team, Bytes payload);
+  std::optional<std::vector<Bytes>> team_barrier(TeamId team, Bytes payload,
+                                                 std::string site = {});
   void leave_teams();  // this node comes to no such barrier any more
 
   // From now on these bytes travel with the lock. The same on every node, between two barriers.
@@ -171,6 +173,7 @@ class Driver {
   void carry_out(core::Passed& e, Work& work);
   void carry_out(core::PerformAtomic& e, Work& work);
   void carry_out(core::Found& e, Work& work);
+  void carry_out(core::Report& e, Work& work);  // driver_report.cpp
   void carry_out(core::SendPage& e, Work& work);
   void carry_out(core::FillPage& e, Work& work);
   void carry_out(core::Hold& e, Work& work);

@@ -71,7 +71,7 @@ void Driver::carry_out(core::SendDiff& e, Work& work) {
   for (PageId first = e.run.first; first < e.run.end();) {
     const PageRun part{first, std::min(core::diff_run_max, e.run.end() - first)};
     work.message.clear();
-    core::encode(core::Diff{part, {}}, work.message);
+    core::encode(core::Diff{part, {}, e.stamp}, work.message);
     const std::size_t empty = work.message.size();
     for (std::uint64_t i = 0; i < part.count; ++i) {
       const PageId page = part.first + i;

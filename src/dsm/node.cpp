@@ -218,7 +218,11 @@ Status Node::start_engine() {
   const transport::Caps& caps = wire_->caps();
   config.marks_by_message = !caps.ordered;
   config.fetch_window = fetch_window_pages;
-  config.atomics_by_message = !caps.atomics || !caps.atomic_with_processor;
+  config.find_races = settings_.debug;
+  config.page_bytes = static_cast<std::uint32_t>(memory::AddressSpace::page_size());
+  // A home sees what it is told of.
+  config.atomics_by_message =
+      !caps.atomics || !caps.atomic_with_processor || config.find_races;
 
   Patience::Policy patience;
   patience.spinners = cores_allowed() / nodes_here_;

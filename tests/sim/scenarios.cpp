@@ -358,6 +358,39 @@ Program a_message_is_passed_on() {
   return s.finish();
 }
 
+// The same value, so that the end is the same whoever is last; and both have copies from before, so
+// that it changes both.
+Program two_nodes_write_one_byte() {
+  Script s(3, {0});
+  s.find_races(1);
+  for (const std::uint32_t node : {1u, 2u}) s.node(node).read(0, 32);
+  s.join_all();
+  for (const std::uint32_t node : {1u, 2u}) s.node(node).set(0, 3, 7);
+  return s.finish();
+}
+
+Program a_word_is_used_atomically_and_plainly() {
+  Script s(3, {0});
+  s.find_races(1);
+  s.node(1).atomic_swap(0, 0, true);
+  s.node(2).set(0, 3, 7);
+  return s.finish();
+}
+
+// Node 2 has left the barrier behind which it writes node 1's bytes, and the home has not.
+Program a_byte_changes_hands_at_a_barrier() {
+  Script s(3, {0});
+  s.find_races(0);
+  for (int i = 0; i < 6; ++i) {
+    s.node(1 + i % 2).write(0, 0, 8);
+    s.join_all();
+    s.node(2 - i % 2).acquire(1).write(0, 0, 8).release(1);
+    s.node(1 + i % 2).acquire(1).release(1);
+    s.join_all();
+  }
+  return s.finish();
+}
+
 // Thread 1's operation is asked for before thread 0 arrives, and takes effect when the barrier has
 // been left and the page fetched.
 Program an_atomic_operation_crosses_a_barrier() {
@@ -424,6 +457,11 @@ std::vector<Scenario> all() {
       {"AWaiterIsNotifiedUnderTheLock", Bug::condition_unregistered,
        a_waiter_is_notified_under_the_lock()},
       {"ANotificationCrossesATimeOut", Bug::notification_lost, a_notification_crosses_a_time_out()},
+      {"TwoNodesWriteOneByte", Bug::races_unseen, two_nodes_write_one_byte()},
+      {"AWordIsUsedAtomicallyAndPlainly", Bug::races_unseen,
+       a_word_is_used_atomically_and_plainly()},
+      {"AByteChangesHandsAtABarrier", Bug::clock_of_barrier_lost,
+       a_byte_changes_hands_at_a_barrier()},
       {"AnAtomicOperationCrossesABarrier", Bug::atomic_under_way_forgotten,
        an_atomic_operation_crosses_a_barrier()},
       {"ManyWaitForOne", Bug::none, many_wait_for_one()},

@@ -292,12 +292,18 @@ Script& Script::team_join(std::uint32_t team) {
   return append({Do::team_join, 0, 0, 0, team});
 }
 
+Script& Script::find_races(std::uint32_t races) {
+  program_.config.find_races = program_.config.atomics_by_message = true;
+  program_.races = races;
+  return *this;
+}
+
 Script& Script::atomic_add(std::uint32_t page, std::uint32_t offset) {
   return append({Do::atomic_add, 8, static_cast<std::uint16_t>(offset), page});
 }
 
-Script& Script::atomic_swap(std::uint32_t page, std::uint32_t offset) {
-  return append({Do::atomic_swap, 8, static_cast<std::uint16_t>(offset), page});
+Script& Script::atomic_swap(std::uint32_t page, std::uint32_t offset, bool fails) {
+  return append({Do::atomic_swap, 8, static_cast<std::uint16_t>(offset), page, fails ? 1u : 0u});
 }
 Script& Script::pin(std::uint32_t page, std::uint32_t pages) {
   return append({Do::pin, 0, 0, page, pages});

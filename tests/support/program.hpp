@@ -97,6 +97,7 @@ struct Binding {
 struct Program {
   core::Config config;  // of every node; `self` aside
   std::uint32_t page_bytes = 64;
+  std::uint32_t races = 0;  // that are to be reported, at least; none: no report may come
   bool repeats_stores = false;  // some stores write what is there already
   // When explored, an access to two missing pages traps at the higher first. (In runs, by chance.)
   bool higher_traps = false;
@@ -178,7 +179,8 @@ class Script {
   Script& team_arrive(std::uint32_t team);
   Script& team_join(std::uint32_t team);
   Script& atomic_add(std::uint32_t page, std::uint32_t offset);
-  Script& atomic_swap(std::uint32_t page, std::uint32_t offset);
+  // `fails`: the word is never what it is compared with.
+  Script& atomic_swap(std::uint32_t page, std::uint32_t offset, bool fails = false);
   Script& pin(std::uint32_t page, std::uint32_t pages = 1);
   Script& unpin(std::uint32_t page, std::uint32_t pages = 1);
   // One more region, behind the others: its number. Its thread 0s add and drop it, with barriers
@@ -195,6 +197,8 @@ class Script {
     return *this;
   }
   core::Config& config() { return program_.config; }
+  // Races are looked for, and so many at least are to be reported.
+  Script& find_races(std::uint32_t races);
   // With a last barrier behind what was written, so that the homes' memory can be compared.
   Program finish() const;
 

@@ -599,6 +599,8 @@ Program random_program(std::uint64_t seed, const Shape& shape) {
   weave(program, seed);
   weave_semaphores(program, seed);
   weave_atomics(program, seed);
+  if (Random(seed ^ 0x72616365).one_in(2))
+    program.config.find_races = program.config.atomics_by_message = true;
   return program;
 }
 

@@ -88,6 +88,7 @@ Simulator::Simulator(const Program& program, const Physics& physics, std::uint64
   for (std::uint32_t node = 0; node < n; ++node) {
     core::Config config = program.config;
     config.self = NodeId(node);
+    config.page_bytes = program.page_bytes;
     config.bug = bug;
     core::Engine engine(config);
     for (std::uint32_t team = 0; team < program.teams.size(); ++team) {

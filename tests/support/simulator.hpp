@@ -77,6 +77,7 @@ class Simulator {
   std::uint64_t now() const { return now_; }
   const core::Engine& engine(std::uint32_t node) const { return engines_[node]; }
   const Machine& machine(std::uint32_t node) const { return machines_[node]; }
+  const std::vector<core::Race>& races() const { return races_; }
   // What was observed last into each register.
   const std::vector<std::uint8_t>& registers() const { return registers_; }
   // When the thread began its operation number `op`, and when it was done with it.
@@ -365,6 +366,7 @@ class Simulator {
   std::uint32_t index_of(LockId lock) const;
   void check_token(LockId lock);
   void count_token(const core::Message& message, bool leaves);
+  void reported(std::uint32_t node, const core::Race& race);
   void check_end();
 
   const Program* program_;
@@ -384,6 +386,7 @@ class Simulator {
   SharedValues<Machine> machines_;
   std::vector<Node> nodes_;
   std::vector<Baton> batons_;
+  std::vector<core::Race> races_;  // reported
   std::vector<std::uint8_t> registers_;
   Oracle oracle_;
   std::deque<Executor> executors_;

@@ -208,7 +208,18 @@ void Simulator::check_everything() {
   for (const LockId lock : program_->locks) check_token(lock);
 }
 
+void Simulator::reported(std::uint32_t node, const core::Race& race) {
+  races_.push_back(race);
+  if (program_->races == 0)
+    fail("node " + std::to_string(node) + " reports a race where there is none: page " +
+         std::to_string(race.page.value) + " bytes " + std::to_string(race.offset) + "+" +
+         std::to_string(race.bytes) + " of node " + std::to_string(race.first.node.value) +
+         " and node " + std::to_string(race.second.node.value));
+}
+
 void Simulator::check_end() {
+  if (races_.size() < program_->races)
+    fail("a race was not reported, one of " + std::to_string(program_->races));
   for (std::uint32_t node = 0; node < nodes_.size(); ++node) {
     for (std::uint32_t t = 0; t < nodes_[node].threads.size(); ++t) {
       const Thread& thread = nodes_[node].threads[t];

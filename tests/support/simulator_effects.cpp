@@ -160,6 +160,8 @@ bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
           hasten(node);
         } else if constexpr (std::is_same_v<E, core::PerformAtomic>) {
           return carry_out_atomic(node, e);
+        } else if constexpr (std::is_same_v<E, core::Report>) {
+          reported(node, e.race);
         } else if constexpr (std::is_same_v<E, core::Found>) {
           check_found(node, e);
         } else if constexpr (std::is_same_v<E, core::Lend>) {
@@ -316,7 +318,7 @@ void Simulator::send_diff(std::uint32_t node, const core::SendDiff& diff) {
   Bytes body;
   PageRun changed{diff.run.first, 0}, same{diff.run.first, 0};
   const auto flush = [&](PageId next) {
-    if (changed.count > 0) send(node, diff.home, core::Diff{changed, body});
+    if (changed.count > 0) send(node, diff.home, core::Diff{changed, body, diff.stamp});
     body.clear();
     changed = {next, 0};
   };

@@ -295,6 +295,11 @@ struct EffectText {
   std::string operator()(const core::Found& e) const {
     return " thread " + number(e.who) + " " + number(e.previous);
   }
+  std::string operator()(const core::Report& e) const {
+    return " page " + number(e.race.page) + " bytes " + number(std::uint64_t{e.race.offset}) + "+" +
+           number(std::uint64_t{e.race.bytes}) + " of node " + number(e.race.first.node) +
+           " and of node " + number(e.race.second.node);
+  }
   std::string operator()(const core::Lend& e) const { return " lock " + number(e.lock); }
   std::string operator()(const core::Recall& e) const { return " lock " + number(e.lock); }
   std::string operator()(const core::Passed& e) const {

@@ -146,6 +146,7 @@ TEST(Settings, TheFingerprintChangesWithWhatNodesMustAgreeOnAndWithNothingElse) 
   EXPECT_EQ(plain, settings_fingerprint(
                        read({{"DSM_SPACE", "65536M"}, {"DSM_CACHE", "2G"}, {"DSM_LOG", "debug"}})));
   EXPECT_NE(plain, settings_fingerprint(read({{"DSM_SPACE", "32G"}})));
+  EXPECT_NE(plain, settings_fingerprint(read({{"DSM_DEBUG", "1"}})));
   EXPECT_NE(plain, settings_fingerprint(read({{"DSM_BASE", "0x550000000000"}})));
 }
 

@@ -25,13 +25,16 @@ std::uint64_t perform(void* word, core::WordOperation operation) {
   operation.page = node.space().page_of(address);
   operation.offset = static_cast<std::uint32_t>(
       address - reinterpret_cast<std::uintptr_t>(node.space().program(operation.page)));
-  bool known = false, sequential = false;
+  bool known = false, sequential = false, bound = false;
   node.driver().look([&](const core::Engine& engine) {
     const core::Region* region = engine.layout().region_of(operation.page);
     known = region != nullptr;
     sequential = known && region->policy() == core::Policy::sequential;
+    bound = known && region->policy() == core::Policy::bound;
   });
   if (!known) refuse(address, "lies in no region: it was freed, or never allocated");
+  if (bound)
+    refuse(address, "lies in a bound region; take its lock, which makes plain accesses indivisible");
   if (!sequential) return node.driver().atomic(operation);
 
   const std::atomic_ref<std::uint64_t> here(*static_cast<std::uint64_t*>(word));

@@ -84,8 +84,12 @@ class Meeting {
       : node_(node), team_(team), waiting_(waiting) {}
 
   std::vector<Bytes> meet(Bytes payload, const Call& call) const {
-    if (team_ == nullptr) return node_.driver().barrier(std::move(payload), waiting_);
-    auto all = node_.driver().team_barrier(team_->id, std::move(payload));
+    std::string site;
+    if (node_.debug() && call.at.file != nullptr)
+      site = std::string(call.at.file) + ":" + std::to_string(call.at.line);
+    if (team_ == nullptr)
+      return node_.driver().barrier(std::move(payload), waiting_, std::move(site));
+    auto all = node_.driver().team_barrier(team_->id, std::move(payload), std::move(site));
     if (!all) refuse(call);
     return std::move(*all);
   }

@@ -116,6 +116,36 @@ bool apply_bitmap(Reader& in, std::byte* page, std::size_t page_bytes) {
 
 }  // namespace
 
+bool changed_runs(Reader& in, std::uint8_t form, std::size_t page_bytes,
+                  std::vector<std::pair<std::size_t, std::size_t>>& runs) {
+  std::size_t bytes = 0;
+  const auto add = [&](std::size_t offset, std::size_t length) {
+    bytes += length;
+    if (!runs.empty() && runs.back().first + runs.back().second == offset) {
+      runs.back().second += length;
+    } else {
+      runs.emplace_back(offset, length);
+    }
+    return offset + length <= page_bytes;
+  };
+  if (static_cast<Form>(form) == Form::runs) {
+    const auto count = in.get<std::uint16_t>();
+    for (std::uint16_t i = 0; i < count && in.ok(); ++i) {
+      const std::size_t offset = in.get<std::uint16_t>();
+      if (!add(offset, in.get<std::uint16_t>())) return false;
+    }
+  } else if (static_cast<Form>(form) == Form::bitmap) {
+    const ByteView bitmap = in.get_bytes((page_bytes + 7) / 8);
+    for (std::size_t i = 0; i < bitmap.size(); ++i)
+      for (auto bits = std::to_integer<unsigned>(bitmap[i]); bits != 0; bits &= bits - 1)
+        if (!add(i * 8 + static_cast<std::size_t>(std::countr_zero(bits)), 1)) return false;
+  } else {
+    return false;
+  }
+  in.get_bytes(bytes);
+  return in.ok();
+}
+
 bool read_page_header(Reader& in, std::uint16_t& index, std::uint8_t& form) {
   index = in.get<std::uint16_t>();
   form = in.get<std::uint8_t>();

@@ -8,6 +8,8 @@
 
 #include <cstddef>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "base/wire.hpp"
 
@@ -24,11 +26,36 @@ std::size_t append_diff(std::span<const std::byte> page, std::span<const std::by
 template <typename Frame>
 bool apply_diff(ByteView body, std::size_t page_bytes, std::uint64_t pages, Frame frame);
 
+// Calls found(index, offset, length) for each run of changed bytes in a body, in order. False when it
+// is malformed; what came before the fault has then been found.
+template <typename Found>
+bool for_each_changed(ByteView body, std::size_t page_bytes, Found found);
+
 namespace detail {
+// Advances `in` over one page behind its header; its changed bytes as (offset, length). False:
+// malformed.
+bool changed_runs(Reader& in, std::uint8_t form, std::size_t page_bytes,
+                  std::vector<std::pair<std::size_t, std::size_t>>& runs);
 // One page of a body; both advance `in`. False: malformed.
 bool read_page_header(Reader& in, std::uint16_t& index, std::uint8_t& form);
 bool apply_page(Reader& in, std::uint8_t form, std::byte* page, std::size_t page_bytes);
 }  // namespace detail
+
+template <typename Found>
+bool for_each_changed(ByteView body, std::size_t page_bytes, Found found) {
+  Reader in(body);
+  std::vector<std::pair<std::size_t, std::size_t>> runs;
+  while (in.ok() && in.left() > 0) {
+    std::uint16_t index = 0;
+    std::uint8_t form = 0;
+    runs.clear();
+    if (!detail::read_page_header(in, index, form) ||
+        !detail::changed_runs(in, form, page_bytes, runs))
+      return false;
+    for (const auto& [offset, length] : runs) found(index, offset, length);
+  }
+  return in.ok();
+}
 
 template <typename Frame>
 bool apply_diff(ByteView body, std::size_t page_bytes, std::uint64_t pages, Frame frame) {

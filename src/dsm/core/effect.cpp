@@ -1,5 +1,7 @@
 #include "dsm/core/effect.hpp"
 
+#include <utility>
+
 namespace dsm::core {
 
 template <typename E, typename Same>
@@ -20,9 +22,9 @@ void Effects::twin(PageId page) {
   if (!extend<Twin>(page, [](const Twin&) { return true; })) list_.push_back(Twin{{page, 1}});
 }
 
-void Effects::send_diff(PageId page, NodeId home) {
-  if (!extend<SendDiff>(page, [&](const SendDiff& d) { return d.home == home; }))
-    list_.push_back(SendDiff{home, {page, 1}});
+void Effects::send_diff(PageId page, NodeId home, Stamp stamp) {
+  const auto same = [&](const SendDiff& d) { return d.home == home && d.stamp == stamp; };
+  if (!extend<SendDiff>(page, same)) list_.push_back(SendDiff{home, {page, 1}, std::move(stamp)});
 }
 
 }  // namespace dsm::core

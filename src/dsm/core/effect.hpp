@@ -10,6 +10,7 @@
 #include "base/types.hpp"
 #include "base/wire.hpp"
 #include "dsm/core/message.hpp"
+#include "dsm/core/races.hpp"
 
 namespace dsm::core {
 
@@ -58,6 +59,7 @@ struct Twin {  // copy each page to a twin. Done before the next effect
 struct SendDiff {
   NodeId home{};
   PageRun run;
+  Stamp stamp;
 };
 // store exactly the changed bytes into this node's frames. Done before the next effect
 struct ApplyDiff {
@@ -133,6 +135,10 @@ struct PerformAtomic {
   Ticket who{};
   WordOperation operation;
 };
+// Tell the user.
+struct Report {
+  Race race;
+};
 // what the word of `who`'s atomic operation was before it. Its Wake comes next
 struct Found {
   Ticket who{};
@@ -146,7 +152,7 @@ struct Passed {
 };
 
 using Effect = std::variant<Send, Fetch, Unmark, DrainMarks, Change, Twin, SendDiff, ApplyDiff,
-                            Punch, Wake, PerformAtomic, Found, Passed, Lend, Recall, SendPage, FillPage, Hold, Hasten,
+                            Punch, Wake, PerformAtomic, Found, Report, Passed, Lend, Recall, SendPage, FillPage, Hold, Hasten,
                             SendBound, FillBound, SendBoundDiff>;
 
 const char* name_of(const Effect& effect);
@@ -160,7 +166,7 @@ class Effects {
  public:
   void change(PageId page, Access from, Access to);
   void twin(PageId page);
-  void send_diff(PageId page, NodeId home);
+  void send_diff(PageId page, NodeId home, Stamp stamp = {});
   void punch(PageRun run) { list_.push_back(Punch{run}); }
   template <typename E>
   void push(E effect) {

@@ -43,6 +43,10 @@ Engine::Engine(const Config& config)
                  "a rank lies in its job", {"self", config.self.value}, {"nodes", config.nodes});
   DSM_CHECK_WITH(config.cache_chunks >= cache_chunks_min, "a cache holds at least two chunks",
                  {"chunks", config.cache_chunks});
+  if (!config.find_races) return;
+  DSM_CHECK(config.page_bytes > 0, "who looks for races knows how long a page is");
+  clock_ = Clock(config.self, config.nodes);
+  races_ = RaceFinder(config.page_bytes);
 }
 
 void Engine::step(const Event& event, Effects& effects) {

@@ -15,6 +15,7 @@
 //   on_barrier.cpp  arrival, exit, watching home pages
 //   on_condition.cpp  who waits, and who is woken
 //   on_atomic.cpp   atomic operations on words
+//   on_race.cpp     what finds races (for debugging)
 //   on_team.cpp     barriers of subsets of the nodes
 //   on_home.cpp     diffs and marks from others
 //   on_bound.cpp    memory that travels with a lock
@@ -44,6 +45,7 @@
 #include "dsm/core/page.hpp"
 #include "dsm/core/pending.hpp"
 #include "dsm/core/planted.hpp"
+#include "dsm/core/races.hpp"
 #include "dsm/core/semaphores.hpp"
 #include "dsm/core/sequential.hpp"
 #include "dsm/core/shared.hpp"
@@ -70,6 +72,9 @@ struct Config {
   // Atomic operations are messages to the home's engine: where the wire has none of its own, or they
   // are not atomic with the home's processor.
   bool atomics_by_message = false;
+  // Races are looked for; the same on every node. Then page_bytes is the size of a page.
+  bool find_races = false;
+  std::uint32_t page_bytes = 0;
   Bug bug = Bug::none;  // tests only
   bool operator==(const Config&) const = default;
 };
@@ -146,6 +151,7 @@ class Engine {
     bool waiting = false;
     Ticket who{};
     Bytes payload;
+    std::string site;
     // everyone has arrived; what they gave, while a barrier of the job must be left first
     std::vector<Bytes> deferred;
     bool exiting = false;  // invalidations are under way
@@ -304,6 +310,14 @@ class Engine {
   PageSet tell_atomics();
   void drop_copies_of_atomics(Effects& out);
 
+  // on_race.cpp
+  Clock tell_clock();
+  Epoch interval() const;
+  Origin origin_of(const Publication& p) const;
+  Stamp stamp(PageId id);
+  void look_for_races(const Diff& m, NodeId from, Effects& out);
+  void look_for_races(const WordOperation& operation, NodeId asker, Epoch interval, Effects& out);
+
   // on_condition.cpp
   void on(const Register& e, Effects& out);
   void on(const Unregister& e, Effects& out);
@@ -432,6 +446,7 @@ class Engine {
     bool waiting = false;
     Ticket who{};
     Bytes payload;
+    std::string site;
     bool operator==(const BarrierWait&) const = default;
   } barrier_wait_;
   // this node's part of the barrier is on its way: later writes belong to the next
@@ -439,6 +454,11 @@ class Engine {
   // what the nodes carried through the barrier that is being left
   std::vector<Bytes> passed_;
   Atomics atomics_;
+  // where races are looked for
+  Clock clock_;
+  std::map<PageId, Origin> origins_;  // of pages on their way home
+  Origin origin_;                     // of those that go now
+  RaceFinder races_;
   std::map<TeamId, TeamHere> teams_;
   std::map<std::uint64_t, ConditionWait> waits_;  // by number
   std::uint64_t registrations_ = 0;

@@ -2,6 +2,7 @@
 // at a time.
 #pragma once
 
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -94,6 +95,7 @@ struct ReleaseSemaphore {  // Wake: the manager has added the count; refused: it
 struct Arrive {
   Ticket who{};
   Bytes payload;
+  std::string site;  // of the call, where races are looked for
 };
 // chunks of this run are not evicted until Unpin; pages are then faulted in one by one
 struct Pin {
@@ -126,11 +128,12 @@ struct ArriveTeam {
   Ticket who{};
   TeamId team{};
   Bytes payload;
+  std::string site;
 };
 
 // This node comes to no team's barrier any more.
 struct LeaveTeams {};
-// `who` changes a word, of any region but a sequential one. Effects at the end: Found, Wake
+// `who` changes a word, of a region of the scope or release policy. Effects at the end: Found, Wake
 struct Atomic {
   Ticket who{};
   WordOperation operation;

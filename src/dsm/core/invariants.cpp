@@ -232,6 +232,10 @@ std::uint64_t Engine::hash() const {
     for (const Bytes& b : team.deferred) h.mix(b);
     for (const Bytes& b : team.passed) h.mix(b);
   }
+  Bytes clock;
+  Writer clock_writer(clock);
+  encode(clock_, clock_writer);
+  h.mix(clock);
   for (const auto& [who, page] : atomics_.under_way) h.mix(who.value), h.mix(page.value);
   for (const PageId page : atomics_.since_barrier) h.mix(page.value);
   for (const PageId page : atomics_.told) h.mix(page.value);

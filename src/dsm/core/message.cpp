@@ -8,6 +8,7 @@ enum class Kind : std::uint8_t {
   lock_forward,
   lock_grant,
   diff,
+  stamped_diff,
   diff_ack,
   barrier_round,
   mark_flush,
@@ -127,8 +128,9 @@ struct Encoder {
     out.put_bytes(m.body);
   }
   void operator()(const Diff& m) {
-    out.put(Kind::diff);
+    out.put(m.stamp.empty() ? Kind::diff : Kind::stamped_diff);
     put(out, m.run);
+    if (!m.stamp.empty()) encode(m.stamp, out);
     out.put_bytes(m.body);
   }
   void operator()(const DiffAck& m) {
@@ -163,6 +165,7 @@ struct Encoder {
     out.put(m.operation.kind);
     out.put(m.operation.operand);
     out.put(m.operation.compare);
+    out.put(m.epoch);
   }
   void operator()(const AtomicReply& m) {
     out.put(Kind::atomic_reply);
@@ -335,6 +338,7 @@ std::optional<Message> decode_atomic_request(Reader& in) {
   m.operation.kind = in.get<WordOperation::Kind>();
   m.operation.operand = in.get<std::uint64_t>();
   m.operation.compare = in.get<std::uint64_t>();
+  m.epoch = in.get<Epoch>();
   if (m.operation.kind > WordOperation::Kind::compare_swap) return std::nullopt;
   return m;
 }
@@ -436,10 +440,13 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
     }
     case Kind::lock_grant:
       return decode_grant(in);
-    case Kind::diff: {
+    case Kind::diff:
+    case Kind::stamped_diff: {
       const auto run = get_run(in);
       if (!run || run->count > 0xffff) return std::nullopt;
-      return Diff{*run, in.get_bytes(in.left())};
+      Stamp stamp;
+      if (kind == Kind::stamped_diff && !decode(in, stamp)) return std::nullopt;
+      return Diff{*run, in.get_bytes(in.left()), std::move(stamp)};
     }
     case Kind::diff_ack: {
       const auto run = get_run(in);
@@ -538,12 +545,13 @@ void encode(const Token& token, Writer& out) {
   out.put(token.turn);
   out.put(token.passed);
   for (const Notices& notices : token.recent) encode(notices, out);
+  encode(token.clock, out);
 }
 
 bool decode(Reader& in, Token& token) {
   token.turn = in.get<Seq>();
   token.passed = in.get<Epoch>();
-  return decode(in, token.recent[0]) && decode(in, token.recent[1]);
+  return decode(in, token.recent[0]) && decode(in, token.recent[1]) && decode(in, token.clock);
 }
 
 void encode(const Message& message, Bytes& out) {

@@ -10,6 +10,7 @@
 #include "base/wire.hpp"
 #include "dsm/core/atomic.hpp"
 #include "dsm/core/bound.hpp"
+#include "dsm/core/clock.hpp"
 #include "dsm/core/notices.hpp"
 #include "sync/barrier.hpp"
 #include "sync/semaphore.hpp"
@@ -24,6 +25,7 @@ struct Token {
   Seq turn{};      // hand-overs between nodes so far
   Epoch passed{};  // barriers passed by the node that sent it
   Notices recent[2];
+  Clock clock;  // where races are looked for
   bool operator==(const Token&) const = default;
 };
 
@@ -50,6 +52,7 @@ struct LockGrant {
 struct Diff {
   PageRun run;
   ByteView body;
+  Stamp stamp;  // where races are looked for
 };
 // A page of a bound region: the bytes of its parts, all of them, then the diff of the rest as a run of
 // one page.
@@ -88,6 +91,7 @@ struct TeamLeft {
 struct AtomicRequest {
   Ticket who{};
   WordOperation operation;
+  Epoch epoch{};  // barriers that the asker has done its part of
   bool operator==(const AtomicRequest&) const = default;
 };
 struct AtomicReply {

@@ -23,7 +23,7 @@ constexpr const char* event_names[] = {
     "Held",     "AddTeam",      "ArriveTeam", "Atomic", "AtomicDone", "Register", "Unregister", "Notify", "AcquireShared", "TryAcquireShared", "CancelShared", "ReleaseShared",
     "AcquireSemaphore", "TryAcquireSemaphore", "CancelSemaphore", "ReleaseSemaphore", "LeaveTeams", "Bind"};
 constexpr const char* effect_names[] = {"Send",   "Fetch",    "Unmark",    "DrainMarks", "Change",
-                                        "Twin",   "SendDiff", "ApplyDiff", "Punch",      "Wake", "PerformAtomic", "Found",
+                                        "Twin",   "SendDiff", "ApplyDiff", "Punch",      "Wake", "PerformAtomic", "Found", "Report",
                                         "Passed", "Lend",     "Recall",    "SendPage",   "FillPage",
                                         "Hold",   "Hasten",   "SendBound", "FillBound",  "SendBoundDiff"};
 

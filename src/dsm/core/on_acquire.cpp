@@ -112,6 +112,7 @@ void Engine::normalise(Token& token) const {
 // Invalidates what a token tells of the turns after `seen`, and what it tells of the time before.
 void Engine::heed(Token& token, Seq seen, Effects& out) {
   normalise(token);
+  clock_.merge(token.clock);
   if (planted(Bug::grant_without_log)) return;
   for (int i = 0; i < 2; ++i) {
     invalidate(token.recent[i].scope.since(seen), out);

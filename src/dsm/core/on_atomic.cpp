@@ -20,18 +20,20 @@ void Engine::on(const Atomic& e, Effects& out) {
   const bool first = atomics_.under_way.emplace(e.who, e.operation.page).second;
   DSM_CHECK_WITH(first, "a thread makes one atomic operation at a time", {"ticket", e.who.value});
   atomics_.since_barrier.insert(e.operation.page);
+  if (home == config_.self) look_for_races(e.operation, config_.self, interval(), out);
   if (home == config_.self || !config_.atomics_by_message) {
     const bool misled =
         planted(Bug::atomic_on_copy) && state_of(e.operation.page) == PageState::clean;
     out.push(PerformAtomic{misled ? config_.self : home, config_.self, e.who, e.operation});
   } else {
-    out.push(Send{home, AtomicRequest{e.who, e.operation}});
+    out.push(Send{home, AtomicRequest{e.who, e.operation, interval()}});
   }
 }
 
 void Engine::on(const AtomicRequest& m, NodeId from, Effects& out) {
   DSM_CHECK_WITH(is_home(m.operation.page), "an atomic operation goes to its word's home",
                  {"page", m.operation.page.value}, {"from", from.value});
+  look_for_races(m.operation, from, m.epoch, out);
   out.push(PerformAtomic{config_.self, from, m.who, m.operation});
 }
 

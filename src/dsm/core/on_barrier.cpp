@@ -8,11 +8,13 @@
 namespace dsm::core {
 namespace {
 
-// What a node contributes: the pages that it wrote, then the payload.
-Bytes encode_contribution(const PageSet& written, ByteView payload) {
+// What a node contributes: the pages that it wrote, its clock where races are looked for, then the
+// payload.
+Bytes encode_contribution(const PageSet& written, const Clock& clock, ByteView payload) {
   Bytes bytes;
   Writer writer(bytes);
   encode(written, writer);
+  if (!clock.empty()) encode(clock, writer);
   writer.put_bytes(payload);
   return bytes;
 }
@@ -21,7 +23,7 @@ Bytes encode_contribution(const PageSet& written, ByteView payload) {
 
 void Engine::on(const Arrive& e, Effects& out) {
   DSM_CHECK(!barrier_wait_.waiting, "a node arrives once at each barrier");
-  barrier_wait_ = {true, e.who, e.payload};
+  barrier_wait_ = {true, e.who, e.payload, e.site};
   ++counters_.barriers;
   publish(Publication::Kind::barrier, LockId(), out);
 }
@@ -41,7 +43,7 @@ void Engine::contribute(Effects& out) {
   std::vector<sync::BarrierMessage> messages;
   PageSet named = written(Seq(), arrived_at_);
   named.add(tell_atomics());
-  barrier_.arrive(encode_contribution(named, barrier_wait_.payload), messages);
+  barrier_.arrive(encode_contribution(named, tell_clock(), barrier_wait_.payload), messages);
   barrier_wait_.payload.clear();
   for (sync::BarrierMessage& m : messages)
     out.push(Send{m.to, BarrierRound{m.epoch, m.round, std::move(m.known)}});
@@ -82,7 +84,9 @@ void Engine::exit_barrier(Effects& out) {
   for (std::uint32_t n = 0; n < config_.nodes; ++n) {
     Reader in(contributions[n]);
     PageSet named;
-    const bool good = decode(in, named);
+    Clock clock;
+    const bool good = decode(in, named) && (!config_.find_races || decode(in, clock));
+    if (!planted(Bug::clock_of_barrier_lost)) clock_.merge(clock);
     DSM_CHECK_WITH(good, "a contribution names pages", {"rank", n});
     const ByteView payload = in.get_bytes(in.left());
     passed_.emplace_back(payload.begin(), payload.end());
@@ -90,6 +94,7 @@ void Engine::exit_barrier(Effects& out) {
     if (NodeId(n) != config_.self) invalidate(named, out);
   }
   drop_copies_of_atomics(out);
+  races_.passed(epoch());
   if (planted(Bug::reduction_counted_twice) && config_.nodes == 3) passed_[0] = passed_[1];
   // A home page whose readers have all gone needs no watching; whoever comes next leaves a mark
   // first.

@@ -11,6 +11,7 @@ void Engine::on(const Diff& m, NodeId from, Effects& out) {
   for (PageId id = m.run.first; id < m.run.end(); ++id)
     DSM_CHECK_WITH(is_home(id), "a diff goes to the page's home", {"page", id.value},
                    {"from", from.value});
+  look_for_races(m, from, out);
   out.push(ApplyDiff{m.run, m.body});
   out.push(Send{from, DiffAck{m.run}});
 }

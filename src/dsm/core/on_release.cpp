@@ -26,7 +26,9 @@ void Engine::publish(Publication::Kind kind, LockId lock, Effects& out, TeamId t
 
 void Engine::publish(Publication p, Effects& out) {
   p.id = publications_made_++;
+  if (config_.find_races) origin_ = origin_of(p);
   flush_everything(p.kind, out);
+  origin_ = Origin();
   p.flushes_before = flushes_.next();
   if (planted(Bug::release_before_acks)) p.flushes_before = 0;
   if (planted(Bug::semaphore_release_before_acks) && p.kind == Publication::Kind::semaphore)
@@ -71,6 +73,7 @@ void Engine::flush_everything(Publication::Kind why, Effects& out) {
 void Engine::start_flush(Page& page, PageId id, Effects& out) {
   page.flush = true;
   page.flush_number = flushes_.begin();
+  if (config_.find_races && !is_home(id)) origins_.insert_or_assign(id, origin_);
   if (planted(Bug::log_at_flush_start)) log_.append(id);
   if (page.state == PageState::dirty || page.state == PageState::own_written)
     protect(page, id, out);
@@ -92,7 +95,7 @@ void Engine::protected_now(Page& page, PageId id, Effects& out) {
     set_state(page, id, PageState::diffing);
     ++counters_.diffs;
     if (is_bound(id)) return send_bound_diff(id, out);
-    out.send_diff(id, home_of(id));
+    out.send_diff(id, home_of(id), stamp(id));
     return;
   }
   HomePage& home = home_page(id);
@@ -206,6 +209,7 @@ void Engine::tell(Token& token, Seq stamp, bool bound_too) {
     token.recent[i].before = heard_[i];
     if (planted(Bug::history_told_once)) heard_[i].clear();
   }
+  if (!planted(Bug::clock_not_told)) token.clock.merge(tell_clock());
   if (planted(Bug::log_collected_early)) token.recent[0] = Notices();
 }
 
@@ -215,6 +219,7 @@ void Engine::add_turn(Token& kept, Token& told) const {
   normalise(kept);
   normalise(told);
   ++kept.turn;
+  kept.clock.merge(told.clock);
   for (int i = 0; i < 2; ++i) {
     kept.recent[i].scope.note(told.recent[i].scope.since(Seq()), kept.turn);
     kept.recent[i].before.learn(told.recent[i].before, no_node);

@@ -66,6 +66,7 @@ void Engine::on(const ArriveTeam& e, Effects& out) {
   team.waiting = true;
   team.who = e.who;
   team.payload = e.payload;
+  team.site = e.site;
   ++counters_.barriers;
   publish(Publication::Kind::team, LockId(), out, e.team);
 }

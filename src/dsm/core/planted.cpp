@@ -118,6 +118,12 @@ const char* name_of(Bug bug) {
       return "atomics_leave_own_copy";
     case Bug::atomic_under_way_forgotten:
       return "atomic_under_way_forgotten";
+    case Bug::clock_not_told:
+      return "clock_not_told";
+    case Bug::clock_of_barrier_lost:
+      return "clock_of_barrier_lost";
+    case Bug::races_unseen:
+      return "races_unseen";
     case Bug::condition_unregistered:
       return "condition_unregistered";
     case Bug::notification_lost:

@@ -69,6 +69,10 @@ enum class Bug : std::uint8_t {
   atomics_not_told,            // a barrier does not name the pages
   atomics_leave_own_copy,      // a node keeps its own copy of what it changed at the home
   atomic_under_way_forgotten,  // one that crosses a barrier is told of there, and not at the next
+  // races
+  clock_not_told,           // a token does not carry what its sender has heard of: a false alarm
+  clock_of_barrier_lost,    // nor does a barrier
+  races_unseen,             // nobody compares
   condition_unregistered,      // the lock is let go before the condition's manager knows the waiter
   notification_lost,           // a notification that crosses a time-out is nobody's
   semaphore_release_before_acks,       // A3

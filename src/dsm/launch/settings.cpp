@@ -260,6 +260,7 @@ Agreement settings_agreement(const Settings& settings) {
           {"DSM_BASE", base},
           {"DSM_CONSISTENCY",
            std::string(consistency_names[static_cast<std::size_t>(settings.consistency)])},
+          {"DSM_DEBUG", settings.debug ? "1" : "0"},
           {"page size", std::to_string(::sysconf(_SC_PAGESIZE))}};
 }
 

@@ -188,6 +188,8 @@ void misuse() {
           {"Atomic", "not aligned", "4 bytes"});
   refused([&] { dsm::Atomic(at(bytes + (std::size_t{1} << 29))).store(1); },
           {"Atomic", "no region", "never allocated"});
+  auto bound = dsm::allocate<std::uint64_t>(1, dsm::Placement::block(), dsm::Policy::bound);
+  refused([&] { dsm::Atomic(bound[0]).store(1); }, {"Atomic", "bound region", "lock"});
   const dsm::Atomic word(words[0]);
   word.fetch_add(1);
   dsm::barrier();

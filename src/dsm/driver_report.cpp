@@ -1,0 +1,53 @@
+// What DSM_DEBUG=1 finds at a home, in one line for the user. The job goes on.
+#include <string>
+
+#include "base/log.hpp"
+#include "dsm/driver.hpp"
+
+namespace dsm {
+namespace {
+
+std::string words(const core::Origin& origin) {
+  switch (origin.kind) {
+    case core::Origin::Kind::lock:
+      return "sent home when lock " + std::to_string(origin.number) + " left it";
+    case core::Origin::Kind::shared_lock:
+      return "sent home when shared lock " + std::to_string(origin.number) + " left it";
+    case core::Origin::Kind::semaphore:
+      return "sent home by a release of semaphore " + std::to_string(origin.number);
+    case core::Origin::Kind::barrier:
+      return "sent home by the collective call" +
+             (origin.site.empty() ? std::string() : " at " + origin.site);
+    case core::Origin::Kind::team:
+      return "sent home by its team's call" +
+             (origin.site.empty() ? std::string() : " at " + origin.site);
+    case core::Origin::Kind::dropped:
+      return "sent home when its copy had to go";
+  }
+  return "";
+}
+
+std::string words(const core::Race::Party& party) {
+  const std::string who = "node " + std::to_string(party.node.value);
+  return party.atomic ? who + " (through a dsm::Atomic)" : who + " (" + words(party.origin) + ")";
+}
+
+}  // namespace
+
+void Driver::carry_out(core::Report& e, Work&) {
+  const core::Race& race = e.race;
+  const PageId first = look([&](const core::Engine& engine) {
+    const core::Region* region = engine.layout().region_of(race.page);
+    return region == nullptr ? race.page : region->run().first;
+  });
+  const bool mixed = race.first.atomic || race.second.atomic;
+  const auto address =
+      reinterpret_cast<std::uintptr_t>(parts_.space.program(race.page)) + race.offset;
+  log_line("%s: %s and %s wrote %u bytes at 0x%lx, page %lu of its region, offset %u, with no %s between",
+           mixed ? "atomic and plain use of a word" : "data race", words(race.first).c_str(),
+           words(race.second).c_str(), race.bytes, static_cast<unsigned long>(address),
+           static_cast<unsigned long>(race.page - first), race.offset,
+           mixed ? "barrier of the job" : "lock or barrier");
+}
+
+}  // namespace dsm
