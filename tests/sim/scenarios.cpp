@@ -359,12 +359,14 @@ Program a_message_is_passed_on() {
 }
 
 // The same value, so that the end is the same whoever is last; and both have copies from before, so
-// that it changes both.
+// that it changes both. (The first barrier takes the copies: the page was private when they came.)
 Program two_nodes_write_one_byte() {
   Script s(3, {0});
   s.find_races(1);
-  for (const std::uint32_t node : {1u, 2u}) s.node(node).read(0, 32);
-  s.join_all();
+  for (int i = 0; i < 2; ++i) {
+    for (const std::uint32_t node : {1u, 2u}) s.node(node).read(0, 32);
+    s.join_all();
+  }
   for (const std::uint32_t node : {1u, 2u}) s.node(node).set(0, 3, 7);
   return s.finish();
 }

@@ -91,13 +91,15 @@ void AtomicWeaver::insert(std::vector<Op>& ops, bool first_thread) {
   std::vector<Op> woven;
   std::vector<std::size_t> moved_to;  // as in weave.cpp
   std::uint32_t pins = 0, phase = 0;
+  bool apart = true;  // the operation before does not count those that follow
   for (const Op& op : ops) {
-    if (phase > 0 && phase < joins && pins == 0 && random_.one_in(one_in)) operation(woven, phase);
+    if (phase > 0 && phase < joins && pins == 0 && apart && random_.one_in(one_in)) operation(woven, phase);
     if (op.what == Do::join && phase++ == 0 && first_thread)
       woven.push_back({Do::add_region, 0, 0, 0, region_});
     moved_to.push_back(woven.size());
     pins += op.what == Do::pin ? 1 : 0;
     pins -= op.what == Do::unpin ? 1 : 0;
+    apart = op.what != Do::try_acquire_semaphore && op.what != Do::timed_acquire_semaphore;
     woven.push_back(op);
   }
   moved_to.push_back(woven.size());

@@ -44,6 +44,7 @@ void heard_at_home(std::initializer_list<std::string> words, Body body) {
   std::string text;
   {
     const Heard heard;
+    dsm::barrier();
     body();
     dsm::barrier();
     text = heard.text();
@@ -79,7 +80,7 @@ void told() {
   dsm::barrier();
   const bool writes = me() == 1 || me() == 2;
 
-  const int first = __LINE__ + 8, second = __LINE__ + 10;
+  const int first = __LINE__ + 7, second = __LINE__ + 9;
   found({"dsm[0]: data race: node ", "node 1 (sent home by the collective call at ",
          "node 2 (sent home by the collective call at ", line(first), line(second),
          "wrote 2 bytes at 0x", "page 1 of its region, offset 77,", "no lock or barrier between"},
