@@ -92,7 +92,9 @@ void told() {
             dsm::barrier();
         });
 
-  // Under two locks, which node 0 takes from them.
+  // Under two locks, which node 0 takes from them before they go to the barrier.
+  auto flag = dsm::allocate<std::uint64_t>(1, dsm::Placement::on(0));
+  const dsm::Atomic taken(flag[0]);
   dsm::Lock fifth(5), sixth(6);
   if (me() == 1) fifth.lock();
   if (me() == 2) sixth.lock();
@@ -105,7 +107,9 @@ void told() {
           if (me() == 2) sixth.unlock();
           if (me() == 0) {
             const std::scoped_lock hold(fifth, sixth);
+            taken.store(1);
           }
+          while (writes && taken.load() == 0) std::this_thread::yield();
         });
 
   // The same bytes once more: it was told of these two and this page.
