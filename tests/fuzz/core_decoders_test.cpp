@@ -52,7 +52,10 @@ Bytes random_message(std::mt19937& random) {
     }
     case 2: {
       const Bytes body = random_bytes(random, 40);
-      encode(Diff{{PageId(random() % 9), 1 + random() % 9}, body}, bytes);
+      Stamp stamp;
+      if (random() % 2 == 0)
+        stamp = {Epoch(3), Clock(NodeId(1), 3), {Origin::Kind::team, random(), "file:7"}};
+      encode(Diff{{PageId(random() % 9), 1 + random() % 9}, body, stamp}, bytes);
       break;
     }
     case 3: {

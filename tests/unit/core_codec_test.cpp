@@ -187,7 +187,7 @@ TEST(Message, EveryKindSurvivesTheWire) {
   expect_same(LockRequest{LockId(~std::uint64_t{0})});
   expect_same(LockForward{LockId(5), NodeId(3)});
   expect_same(AtomicRequest{
-      Ticket(7), {PageId(4), 24, WordOperation::Kind::compare_swap, ~std::uint64_t{0}, 5}});
+      Ticket(7), {PageId(4), 24, WordOperation::Kind::compare_swap, ~std::uint64_t{0}, 5}, Epoch(3)});
   expect_same(AtomicReply{Ticket(7), std::uint64_t{1} << 63});
   LockGrant grant{LockId(9), {}};
   grant.token.turn = Seq(12);
@@ -198,12 +198,17 @@ TEST(Message, EveryKindSurvivesTheWire) {
   grant.token.recent[0].before.note(NodeId(4), PageSet::of({PageId(6)}), Seq(90));
   grant.token.recent[0].before.note(NodeId(2), PageSet::of({PageId(3), PageId(4)}), Seq(7));
   expect_same(grant);
+  grant.token.clock = Clock(NodeId(2), 5);
+  expect_same(grant);
   grant.aboard = {{{PageId(5), 8, 3}, false}, {{PageId(6), 0, 4096}, true}};
   grant.bytes.assign(3, std::byte{9});
   expect_same(grant);
   const Bytes body(33, std::byte{7});
   expect_same(BoundDiff{PageId(40), {{LockId(3), Seq(12), {PageId(40), 16, 5}}}, body});
   expect_same(Diff{{PageId(40), 3}, body});
+  expect_same(Diff{{PageId(40), 3},
+                   body,
+                   {Epoch(4), Clock(NodeId(1), 3), {Origin::Kind::barrier, 0, "here.cpp:12"}}});
   expect_same(DiffAck{{PageId(40), 3}});
   expect_same(ConditionCall{ConditionId(5), ConditionCall::Kind::notify_all, 9});
   expect_same(ConditionAnswer{~std::uint64_t{0}, ConditionAnswer::Kind::notified});
