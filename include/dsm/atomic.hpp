@@ -32,7 +32,8 @@ DSM_API std::uint64_t atomic_compare_swap(void* word, std::uint64_t compare, std
 //
 // Between two barriers (of the job, not of a team) a word is used through Atomics only, or plainly
 // only, never both: a copy of its page does not show what Atomics do until the next barrier. Other
-// bytes of the page, the next word included, are used plainly as ever.
+// bytes of the page, the next word included, are used plainly as ever. DSM_DEBUG=1 finds plain writes
+// of other nodes than the home to words that are used atomically.
 //
 // Regions of every policy but bound have Atomics; in sequential ones they are the language's own, so that
 // there plain accesses may be mixed with them. A view is cheap to make and to copy. Errors: Error

@@ -119,10 +119,8 @@ TEST(Races, AtomicAndPlainUseOfAWordBetweenTwoBarriers) {
   ASSERT_EQ(plainly.size(), 1u) << "hearing of one another does not help";
   EXPECT_TRUE(plainly[0].first.atomic);
   EXPECT_FALSE(plainly[0].second.atomic);
-  const std::vector<Race> atomically = one.change(home, 24);
-  ASSERT_EQ(atomically.size(), 0u) << "the same pair and page";
-  Writer three(3);
-  EXPECT_EQ(three.change(home, 24).size(), 1u);
+  const Writer three(3);
+  EXPECT_EQ(three.change(home, 24).size(), 1u) << "plain first";
   home.passed(Epoch(1));
   one.epoch = two.epoch = Epoch(1);
   EXPECT_TRUE(one.write(home, 16, 8).empty());

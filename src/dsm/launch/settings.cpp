@@ -159,7 +159,7 @@ constexpr Setting table[] = {
      "auto, or a multiple of 2M in hexadecimal, as in 0x550000000000",
      "where the shared address range starts; equal on all nodes", apply_base},
     {"DSM_LOG", "choice", "off", "off or debug", "lines about what the library does", apply_log},
-    {"DSM_DEBUG", "choice", "0", "0 or 1", "looks for misuse of locks and of freed memory",
+    {"DSM_DEBUG", "choice", "0", "0 or 1", "looks for misuse of locks and of freed memory, and for data races",
      apply_debug},
     {"DSM_SPIN", "microseconds", "auto", "auto, or 0 to 1000000 microseconds",
      "how long a wait spins before it sleeps", apply_spin},
