@@ -37,7 +37,7 @@ class Bound {
   Bound& operator=(const Bound&) = delete;
 
   Access lock() { return Access(memory_.data(), mutex_); }
-  Lock& mutex() { return mutex_; }  // for try_lock(), time-outs and conditions
+  Lock& mutex() { return mutex_; }           // for try_lock(), time-outs and conditions
   T* get() const { return memory_.data(); }  // to be used under the lock, or behind a barrier
   void free(CallSite at = CallSite::here()) { dsm::free(memory_, at); }  // collective
 

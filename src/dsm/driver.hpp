@@ -111,8 +111,7 @@ class Driver {
   // One thread of the node at a time for each team.
   void add_team(TeamId team, std::vector<NodeId> members);
   // Nothing: a member has left and will not come (Engine::team_left_by).
-  std::optional<std::vector<Bytes>> team_barrier(TeamId team, Bytes payload,
-                                                 std::string site = {});
+  std::optional<std::vector<Bytes>> team_barrier(TeamId team, Bytes payload, std::string site = {});
   void leave_teams();  // this node comes to no such barrier any more
 
   // From now on these bytes travel with the lock. The same on every node, between two barriers.
@@ -216,8 +215,8 @@ class Driver {
   // by ticket: what came of a barrier; handed to its waiter by its wake
   std::array<std::vector<Bytes>, Waiters::places_max> passed_;
   std::array<std::uint64_t, Waiters::places_max> found_{};  // the same of an atomic operation
-  std::atomic<std::uint32_t> polling_{0};  // threads that wait and poll
-  std::atomic<std::uint32_t> waiting_{0};  // threads that wait, polling or asleep
+  std::atomic<std::uint32_t> polling_{0};                   // threads that wait and poll
+  std::atomic<std::uint32_t> waiting_{0};                   // threads that wait, polling or asleep
   // the most that ever did at once: so many threads the program has at least
   std::atomic<std::uint32_t> waiting_most_{0};
   // what the wire was armed for last

@@ -17,9 +17,9 @@ void Driver::carry_out(core::Send& e, Work& work) {
   }
   work.message.clear();
   core::encode(e.message, work.message);
-  outbox_.send(e.to, work.message,
-               core::is_for_waiters(e.message) ? transport::Urgency::patient
-                                               : transport::Urgency::prompt);
+  outbox_.send(
+      e.to, work.message,
+      core::is_for_waiters(e.message) ? transport::Urgency::patient : transport::Urgency::prompt);
 }
 
 void Driver::carry_out(core::Fetch& e, Work&) {
@@ -194,10 +194,9 @@ void Driver::carry_out(core::Recall& e, Work& work) {
 void Driver::carry_out(core::PerformAtomic& e, Work& work) {
   if (e.home != parts_.self) return parts_.lanes.atomic(e);
   const core::WordOperation& o = e.operation;
-  DSM_CHECK_WITH(o.offset % sizeof(std::uint64_t) == 0 &&
-                     o.offset < memory::AddressSpace::page_size(),
-                 "an atomic operation is on an aligned word", {"page", o.page.value},
-                 {"offset", o.offset});
+  DSM_CHECK_WITH(
+      o.offset % sizeof(std::uint64_t) == 0 && o.offset < memory::AddressSpace::page_size(),
+      "an atomic operation is on an aligned word", {"page", o.page.value}, {"offset", o.offset});
   auto* const word = reinterpret_cast<std::uint64_t*>(parts_.space.runtime(o.page) + o.offset);
   const std::atomic_ref<std::uint64_t> shared(*word);
   std::uint64_t previous = o.compare;

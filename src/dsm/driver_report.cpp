@@ -43,11 +43,13 @@ void Driver::carry_out(core::Report& e, Work&) {
   const bool mixed = race.first.atomic || race.second.atomic;
   const auto address =
       reinterpret_cast<std::uintptr_t>(parts_.space.program(race.page)) + race.offset;
-  log_line("%s: %s and %s wrote %u bytes at 0x%lx, page %lu of its region, offset %u, with no %s between",
-           mixed ? "atomic and plain use of a word" : "data race", words(race.first).c_str(),
-           words(race.second).c_str(), race.bytes, static_cast<unsigned long>(address),
-           static_cast<unsigned long>(race.page - first), race.offset,
-           mixed ? "barrier of the job" : "lock or barrier");
+  log_line(
+      "%s: %s and %s wrote %u bytes at 0x%lx, page %lu of its region, offset %u, with no %s "
+      "between",
+      mixed ? "atomic and plain use of a word" : "data race", words(race.first).c_str(),
+      words(race.second).c_str(), race.bytes, static_cast<unsigned long>(address),
+      static_cast<unsigned long>(race.page - first), race.offset,
+      mixed ? "barrier of the job" : "lock or barrier");
 }
 
 }  // namespace dsm

@@ -145,7 +145,7 @@ void Driver::arm() {
 // While nobody waits, what only a waiter could use wakes nobody.
 bool Driver::arm_locked() {
   armed_for_ = waiting_.load(std::memory_order_seq_cst) == 0 ? transport::Urgency::prompt
-                                                              : transport::Urgency::patient;
+                                                             : transport::Urgency::patient;
   return parts_.wire.arm(armed_for_.load(std::memory_order_relaxed));
 }
 

@@ -33,7 +33,8 @@ struct AtomicCookie {
   static bool is(transport::Cookie cookie) { return (cookie & 63) == mark; }
   static Ticket who(transport::Cookie cookie) { return Ticket(cookie >> 6); }
 };
-static_assert(core::fetch_run_max < AtomicCookie::mark && core::mark_pages_max <= std::uint64_t{1} << 58,
+static_assert(core::fetch_run_max < AtomicCookie::mark && core::mark_pages_max <= std::uint64_t{1}
+                                                                                      << 58,
               "a run fits a cookie");
 
 class Lanes {
@@ -84,7 +85,7 @@ class Lanes {
   const std::uint32_t ring_slots_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::array<std::uint64_t, Waiters::places_max> found_{};  // by ticket
-  std::atomic<bool> blocked_{false};  // some lane may have a backlog
+  std::atomic<bool> blocked_{false};                        // some lane may have a backlog
   std::atomic<std::uint64_t> bytes_read_{0};
 };
 

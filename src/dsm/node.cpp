@@ -221,8 +221,7 @@ Status Node::start_engine() {
   config.find_races = settings_.debug;
   config.page_bytes = static_cast<std::uint32_t>(memory::AddressSpace::page_size());
   // A home sees what it is told of.
-  config.atomics_by_message =
-      !caps.atomics || !caps.atomic_with_processor || config.find_races;
+  config.atomics_by_message = !caps.atomics || !caps.atomic_with_processor || config.find_races;
 
   Patience::Policy patience;
   patience.spinners = cores_allowed() / nodes_here_;

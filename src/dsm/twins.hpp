@@ -23,8 +23,8 @@ class Twins {
   Twins& operator=(const Twins&) = delete;
 
   // Any thread. A page's own calls do not overlap (the engine keeps it busy).
-  void take(PageId page, const std::byte* bytes);    // REQUIRES: it has none
-  std::span<std::byte> of(PageId page) const;        // REQUIRES: it has one
+  void take(PageId page, const std::byte* bytes);  // REQUIRES: it has none
+  std::span<std::byte> of(PageId page) const;      // REQUIRES: it has one
   void give(PageId page);
 
  private:

@@ -164,8 +164,7 @@ SharedOrders SharedQueue::ask(NodeId who, Mode mode, std::uint64_t request) {
   const Withdrawal own{who, request};
   const bool withdrawn = std::find(early_.begin(), early_.end(), own) != early_.end();
   // A node asks for one thing at a time, so what it withdrew before was granted.
-  std::erase_if(early_,
-                [&](const Withdrawal& w) { return w.node == who && w.request <= request; });
+  std::erase_if(early_, [&](const Withdrawal& w) { return w.node == who && w.request <= request; });
   SharedOrders orders;
   orders.withdrawn = withdrawn;
   if (withdrawn) return orders;

@@ -58,10 +58,10 @@ class SharedLock {
   SharedStep release(Mode mode);              // REQUIRES: holds(mode)
   // A permission came. REQUIRES: it was asked for.
   void granted(Mode mode, std::uint64_t number);
-  SharedStep entered();                      // the caller is ready. REQUIRES: state() == entering
+  SharedStep entered();  // the caller is ready. REQUIRES: state() == entering
   SharedStep withdrawn(std::uint64_t request);  // the manager will not grant it
-  SharedStep revoked(std::uint64_t number);  // also before the permission itself has come
-  SharedStep left();                         // it is gone. REQUIRES: state() == leaving
+  SharedStep revoked(std::uint64_t number);     // also before the permission itself has come
+  SharedStep left();                            // it is gone. REQUIRES: state() == leaving
 
   SharedState state() const;
   bool holds(Mode mode) const { return mode == Mode::exclusive ? writing_ : readers_ > 0; }
@@ -90,11 +90,11 @@ class SharedLock {
 
   Mode permission_ = Mode::none;
   Mode asked_ = Mode::none;
-  bool withdrawing_ = false;     // what was asked for: it comes, or is withdrawn
-  std::uint64_t requests_ = 0;   // made so far
-  std::uint64_t number_ = 0;   // of the permission
-  std::uint64_t revoked_ = 0;  // the last one that was revoked
-  std::uint32_t turns_ = 0;    // taken since it was revoked
+  bool withdrawing_ = false;    // what was asked for: it comes, or is withdrawn
+  std::uint64_t requests_ = 0;  // made so far
+  std::uint64_t number_ = 0;    // of the permission
+  std::uint64_t revoked_ = 0;   // the last one that was revoked
+  std::uint32_t turns_ = 0;     // taken since it was revoked
   std::uint32_t readers_ = 0;
   bool writing_ = false;
   bool entering_ = false;
@@ -173,7 +173,7 @@ class SharedQueue {
   std::vector<Request> waiting_;  // oldest first
   // of requests that have not come yet, or that were granted; one a node at most
   std::vector<Withdrawal> early_;
-  std::uint64_t granted_ = 0;     // permissions so far
+  std::uint64_t granted_ = 0;  // permissions so far
 };
 
 template <typename Mix>

@@ -36,9 +36,9 @@ namespace dsm::transport {
 
 struct Caps {
   const char* name = "";
-  bool one_sided = false;         // operations run no code at the peer
-  bool ordered = false;           // operations to one peer take effect in posted order
-  bool atomics = false;           // fetch_add and compare_swap exist
+  bool one_sided = false;  // operations run no code at the peer
+  bool ordered = false;    // operations to one peer take effect in posted order
+  bool atomics = false;    // fetch_add and compare_swap exist
   // and are indivisible also for the peer's processor. (Those of some devices are so only among
   // themselves.)
   bool atomic_with_processor = false;

@@ -37,7 +37,8 @@ Bytes random_message(std::mt19937& random) {
         grant.token.recent[turn % 2].before.note(NodeId(turn % 3), random_pages(random), Seq(turn));
       }
       if (random() % 2 == 0) {
-        encode(SharedGrant{SharedLockId(random()), sync::Mode::shared, random(), grant.token}, bytes);
+        encode(SharedGrant{SharedLockId(random()), sync::Mode::shared, random(), grant.token},
+               bytes);
       } else {
         encode(grant, bytes);
       }

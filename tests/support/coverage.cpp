@@ -27,7 +27,7 @@ void observe(const char* machine, int from, int to) {
 
 const char* lock_state(int state) {
   static constexpr const char* names[] = {"away", "asked",   "entering", "held",
-                                         "idle", "leaving", "lent",     "recalled"};
+                                          "idle", "leaving", "lent",     "recalled"};
   return names[state];
 }
 

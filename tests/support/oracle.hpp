@@ -66,7 +66,7 @@ class Oracle {
   static constexpr std::uint32_t nobody = ~std::uint32_t{0};
   std::uint32_t page_bytes_ = 0;
   std::vector<std::byte> memory_;
-  std::vector<std::uint32_t> holder_;   // by lock: node * 256 + thread
+  std::vector<std::uint32_t> holder_;  // by lock: node * 256 + thread
   struct Shared {
     std::uint32_t readers = 0, writers = 0;
   };

@@ -249,8 +249,8 @@ Script& Script::unlock_exclusive(std::uint32_t shared_lock) {
   return append({Do::release_shared, 0, 0, 0, shared_lock, 0, 0, 0, 0, sync::Mode::exclusive});
 }
 Script& Script::timed_exclusive(std::uint32_t shared_lock, std::uint32_t skip) {
-  return append({Do::timed_acquire_shared, 0, 0, 0, shared_lock, skip + 1, 0, 0, 0,
-                 sync::Mode::exclusive});
+  return append(
+      {Do::timed_acquire_shared, 0, 0, 0, shared_lock, skip + 1, 0, 0, 0, sync::Mode::exclusive});
 }
 std::uint32_t Script::semaphore(std::uint64_t id, std::uint64_t initial) {
   program_.semaphores.push_back({SemaphoreId(id), initial});

@@ -70,11 +70,11 @@ struct Op {
   std::uint32_t arg = 0;
   // try_acquire, timed_acquire, if_has; wait: when not notified, or when it has no time-out
   std::uint32_t skip = 0;
-  std::uint32_t lock = 0;   // take, give
+  std::uint32_t lock = 0;  // take, give
   // wait: its condition; await_waits: of waits; a semaphore's release: how many; its acquires: how
   // many operations are left out when it is granted
   std::uint32_t count = 0;
-  std::uint32_t time = 0;   // wait: ticks after which it gives up; 0: never
+  std::uint32_t time = 0;              // wait: ticks after which it gives up; 0: never
   sync::Mode mode = sync::Mode::none;  // of a shared lock
 };
 
@@ -97,7 +97,7 @@ struct Binding {
 struct Program {
   core::Config config;  // of every node; `self` aside
   std::uint32_t page_bytes = 64;
-  std::uint32_t races = 0;  // that are to be reported, at least; none: no report may come
+  std::uint32_t races = 0;      // that are to be reported, at least; none: no report may come
   bool repeats_stores = false;  // some stores write what is there already
   // When explored, an access to two missing pages traps at the higher first. (In runs, by chance.)
   bool higher_traps = false;

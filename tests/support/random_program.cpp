@@ -56,7 +56,7 @@ class Generator {
   void put(Op op) { ops_->push_back(op); }
 
   Random random_;
-  Random races_;  // what sequential regions need: programs without one stay as they are
+  Random races_;        // what sequential regions need: programs without one stay as they are
   Random team_random_;  // so that programs without teams do not change
   Random bound_random_;
   Shape shape_;

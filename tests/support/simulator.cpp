@@ -278,9 +278,8 @@ Part Simulator::part_of_step(std::uint32_t node, const core::Event& event,
     if (!std::holds_alternative<core::Send>(effect)) return Part::engine;
   if (std::holds_alternative<core::BarrierRound>(received->message)) return Part::barrier;
   if (!std::holds_alternative<core::LockRequest>(received->message)) return Part::engine;
-  return effects.list().size() == 1 &&
-                 std::holds_alternative<core::LockForward>(
-                     std::get<core::Send>(effects.list().front()).message)
+  return effects.list().size() == 1 && std::holds_alternative<core::LockForward>(
+                                           std::get<core::Send>(effects.list().front()).message)
              ? Part::queues
              : Part::engine;
 }
@@ -504,7 +503,8 @@ bool Simulator::access(std::uint32_t node, std::uint32_t thread, const Op& op) {
   if (!machine.allows(op.page, stores)) {
     if (exploring_ && waits_for_stores(node, thread)) return false;
     empties(node, thread);
-    machines_.change(node).fence(thread);  // a trap enters the kernel, and the runtime takes a mutex
+    machines_.change(node).fence(
+        thread);  // a trap enters the kernel, and the runtime takes a mutex
     t.waiting = Waiting::access;
     ++statistics_.faults;
     if (++t.tries > tries_max) fail("an access is never let through");

@@ -137,15 +137,15 @@ class Simulator {
     held,
     atomic,       // an operation takes effect at its home
     atomic_done,  // and is known, at the node that asked the wire for it
-    cancel  // a thread has waited long enough
+    cancel        // a thread has waited long enough
   };
   struct Action {
     std::uint64_t due = 0;
     std::uint64_t order = 0;  // breaks ties
     ActionKind kind{};
     std::uint32_t node = 0;
-    std::uint32_t index = 0;  // thread, executor, message, channel's peer, transfer
-    PageRun run;              // of cancel: its first is the operation
+    std::uint32_t index = 0;             // thread, executor, message, channel's peer, transfer
+    PageRun run;                         // of cancel: its first is the operation
     mutable std::uint64_t identity = 0;  // 0: not yet asked for
   };
   struct Later {
@@ -199,8 +199,8 @@ class Simulator {
     std::vector<Thread> threads;
     std::vector<Tenure> tenures;  // whose ends nobody waits for yet
     std::uint32_t joined = 0;
-    std::uint32_t arriving = 0;  // the thread that arrived
-    bool alone = false;          // it arrived for itself
+    std::uint32_t arriving = 0;       // the thread that arrived
+    bool alone = false;               // it arrived for itself
     std::vector<std::uint32_t> held;  // executors that wait for stores (explorers)
   };
   // The effects of one step, carried out one by one.

@@ -41,12 +41,10 @@ void Simulator::send_bound_diff(std::uint32_t node, const core::SendBoundDiff& d
     std::memcpy(twin.data() + span.offset, frame + span.offset, span.length);
   Bytes body;
   for (const core::Versioned& part : diff.parts)
-    body.insert(body.end(), frame + part.span.offset,
-                frame + part.span.offset + part.span.length);
+    body.insert(body.end(), frame + part.span.offset, frame + part.span.offset + part.span.length);
   core::append_diff({frame, size}, twin, 0, body);
   machine.drop_twin(page);
-  if (body.empty())
-    return schedule(ActionKind::diff_home, node, 0, local_delay(), {diff.page, 1});
+  if (body.empty()) return schedule(ActionKind::diff_home, node, 0, local_delay(), {diff.page, 1});
   send(node, diff.home, core::BoundDiff{diff.page, diff.parts, body});
 }
 

@@ -91,9 +91,7 @@ struct MessageText {
   std::string operator()(const core::MarkNote& m) const {
     return " pages " + to_string(m.run) + " epoch " + number(m.epoch);
   }
-  std::string operator()(const core::MarkTaken& m) const {
-    return " pages " + to_string(m.run);
-  }
+  std::string operator()(const core::MarkTaken& m) const { return " pages " + to_string(m.run); }
   std::string operator()(const core::PageRequest& m) const {
     return " page " + number(m.page) + " to " + word(m.wanted) + (m.has_copy ? " too" : "");
   }

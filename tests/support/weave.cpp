@@ -160,8 +160,8 @@ std::vector<Field> widen_pages(Program& program, Random& random) {
         const auto cut = static_cast<std::uint8_t>(random.between(1, 7));
         const auto page = static_cast<std::uint32_t>(p.value);
         fields.push_back({page, static_cast<std::uint16_t>(offset), cut});
-        fields.push_back({page, static_cast<std::uint16_t>(offset + cut),
-                          static_cast<std::uint8_t>(8 - cut)});
+        fields.push_back(
+            {page, static_cast<std::uint16_t>(offset + cut), static_cast<std::uint8_t>(8 - cut)});
       }
     }
   }

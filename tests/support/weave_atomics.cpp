@@ -93,7 +93,8 @@ void AtomicWeaver::insert(std::vector<Op>& ops, bool first_thread) {
   std::uint32_t pins = 0, phase = 0;
   bool apart = true;  // the operation before does not count those that follow
   for (const Op& op : ops) {
-    if (phase > 0 && phase < joins && pins == 0 && apart && random_.one_in(one_in)) operation(woven, phase);
+    if (phase > 0 && phase < joins && pins == 0 && apart && random_.one_in(one_in))
+      operation(woven, phase);
     if (op.what == Do::join && phase++ == 0 && first_thread)
       woven.push_back({Do::add_region, 0, 0, 0, region_});
     moved_to.push_back(woven.size());

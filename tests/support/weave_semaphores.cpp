@@ -109,8 +109,8 @@ void Semaphores::choose() {
       t.ops = &ops;
       t.first_join =
           static_cast<std::size_t>(std::find_if(ops.begin(), ops.end(), is_join) - ops.begin());
-      t.last_join = static_cast<std::size_t>(
-          ops.rend() - std::find_if(ops.rbegin(), ops.rend(), is_join) - 1);
+      t.last_join = static_cast<std::size_t>(ops.rend() -
+                                             std::find_if(ops.rbegin(), ops.rend(), is_join) - 1);
       threads_.push_back(std::move(t));
     }
   }

@@ -186,8 +186,10 @@ void expect_same(const M& message) {
 TEST(Message, EveryKindSurvivesTheWire) {
   expect_same(LockRequest{LockId(~std::uint64_t{0})});
   expect_same(LockForward{LockId(5), NodeId(3)});
-  expect_same(AtomicRequest{
-      Ticket(7), {PageId(4), 24, WordOperation::Kind::compare_swap, ~std::uint64_t{0}, 5}, Epoch(3)});
+  expect_same(
+      AtomicRequest{Ticket(7),
+                    {PageId(4), 24, WordOperation::Kind::compare_swap, ~std::uint64_t{0}, 5},
+                    Epoch(3)});
   expect_same(AtomicReply{Ticket(7), std::uint64_t{1} << 63});
   LockGrant grant{LockId(9), {}};
   grant.token.turn = Seq(12);

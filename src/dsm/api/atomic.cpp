@@ -34,7 +34,8 @@ std::uint64_t perform(void* word, core::WordOperation operation) {
   });
   if (!known) refuse(address, "lies in no region: it was freed, or never allocated");
   if (bound)
-    refuse(address, "lies in a bound region; take its lock, which makes plain accesses indivisible");
+    refuse(address,
+           "lies in a bound region; take its lock, which makes plain accesses indivisible");
   if (!sequential) return node.driver().atomic(operation);
 
   const std::atomic_ref<std::uint64_t> here(*static_cast<std::uint64_t*>(word));

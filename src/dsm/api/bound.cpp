@@ -19,8 +19,7 @@ std::vector<core::Span> spans_of(Node& node, std::uintptr_t address, std::size_t
     const PageId page = node.space().page_of(address);
     const std::size_t offset = address % page_bytes;
     const std::size_t length = std::min(bytes, page_bytes - offset);
-    spans.push_back(
-        {page, static_cast<std::uint32_t>(offset), static_cast<std::uint32_t>(length)});
+    spans.push_back({page, static_cast<std::uint32_t>(offset), static_cast<std::uint32_t>(length)});
     address += length;
     bytes -= length;
   }
@@ -59,10 +58,10 @@ void Lock::bind_bytes(const void* memory, std::size_t bytes, CallSite at) {
   const auto address = reinterpret_cast<std::uintptr_t>(memory);
   const auto refuse = [](const std::string& why) { throw Error("Lock::bind() " + why); };
   if (bytes == 0) refuse("is given no bytes");
-  const std::uintptr_t end = node.space().contains(address)
-                                 ? reinterpret_cast<std::uintptr_t>(node.space().program(PageId(0))) +
-                                       node.space().bytes()
-                                 : 0;
+  const std::uintptr_t end =
+      node.space().contains(address)
+          ? reinterpret_cast<std::uintptr_t>(node.space().program(PageId(0))) + node.space().bytes()
+          : 0;
   if (end == 0 || bytes > end - address) refuse("is given memory that allocate() did not return");
   if (bytes > bound_bytes_max)
     refuse("is given " + std::to_string(bytes) + " bytes; a lock carries at most " +
@@ -75,8 +74,8 @@ void Lock::bind_bytes(const void* memory, std::size_t bytes, CallSite at) {
   // Everyone binds the same, everything written before is home, and nobody takes the lock before all
   // know.
   std::uint64_t what = number_;
-  for (const std::uint64_t part : {std::uint64_t{spans[0].page.value}, std::uint64_t{spans[0].offset},
-                                   std::uint64_t{bytes}})
+  for (const std::uint64_t part :
+       {std::uint64_t{spans[0].page.value}, std::uint64_t{spans[0].offset}, std::uint64_t{bytes}})
     what = (what ^ part) * 0x100000001b3u;
   api::collective({api::Collective::bind, what, at}, {});
   node.driver().bind(lock, spans);

@@ -77,9 +77,9 @@ void Semaphore::release(std::ptrdiff_t count) {
       count <= max() && node.driver().release(id, initial_, static_cast<std::uint64_t>(count));
   if (fits) return;
   must_agree(call, node, id, initial_);
-  throw Error(std::string(call) + " of " + std::to_string(count) + " would make the count of semaphore " +
-              std::to_string(number_) + " more than " + std::to_string(max()) +
-              ", which is the most; release what was acquired");
+  throw Error(std::string(call) + " of " + std::to_string(count) +
+              " would make the count of semaphore " + std::to_string(number_) + " more than " +
+              std::to_string(max()) + ", which is the most; release what was acquired");
 }
 
 }  // namespace dsm

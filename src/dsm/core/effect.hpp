@@ -152,8 +152,8 @@ struct Passed {
 };
 
 using Effect = std::variant<Send, Fetch, Unmark, DrainMarks, Change, Twin, SendDiff, ApplyDiff,
-                            Punch, Wake, PerformAtomic, Found, Report, Passed, Lend, Recall, SendPage, FillPage, Hold, Hasten,
-                            SendBound, FillBound, SendBoundDiff>;
+                            Punch, Wake, PerformAtomic, Found, Report, Passed, Lend, Recall,
+                            SendPage, FillPage, Hold, Hasten, SendBound, FillBound, SendBoundDiff>;
 
 const char* name_of(const Effect& effect);
 

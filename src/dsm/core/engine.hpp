@@ -97,11 +97,11 @@ class Engine {
   // What the edge may ask between steps.
   const Layout& layout() const { return layout_; }
   const Bindings& bindings() const { return bindings_; }
-  bool holds(LockId lock) const;                    // some thread of this node does
+  bool holds(LockId lock) const;  // some thread of this node does
   bool holds(SharedLockId lock, sync::Mode mode) const;
   // The count with which the first node made it, when this node was told that it made it with another.
   std::optional<std::uint64_t> semaphore_made_with(SemaphoreId semaphore) const;
-  NodeId team_left_by(TeamId team) const;  // a member that comes no more
+  NodeId team_left_by(TeamId team) const;           // a member that comes no more
   Epoch epoch() const { return barrier_.epoch(); }  // barriers passed
   std::uint32_t cached_chunks() const { return cache_.used(); }
   const Counters& counters() const { return counters_; }

@@ -230,10 +230,10 @@ struct SemaphoreAnswer {
 
 using Message = std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck, BarrierRound,
                              MarkFlush, MarkCredit, PageRequest, PageRecall, PageReturn, PageGrant,
-                             TeamRound, AtomicRequest, AtomicReply, ConditionCall, ConditionAnswer, SharedRequest, SharedGrant, SharedRevoke, SharedReturn,
-                             MarkNote, MarkTaken,
-                             SemaphoreCall, SemaphoreRelease, SemaphoreAnswer, SharedWithdraw,
-                             SharedWithdrawn, TeamLeft, BoundDiff>;
+                             TeamRound, AtomicRequest, AtomicReply, ConditionCall, ConditionAnswer,
+                             SharedRequest, SharedGrant, SharedRevoke, SharedReturn, MarkNote,
+                             MarkTaken, SemaphoreCall, SemaphoreRelease, SemaphoreAnswer,
+                             SharedWithdraw, SharedWithdrawn, TeamLeft, BoundDiff>;
 
 // Appends one kind byte and the fields. Bodies come last, so that a sender may append them piece by
 // piece.

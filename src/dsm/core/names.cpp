@@ -10,22 +10,56 @@ namespace {
 
 // Indexed by the variants' alternatives; the sizes are checked below.
 constexpr const char* message_names[] = {
-    "LockRequest",  "LockForward", "LockGrant",  "Diff",          "DiffAck",
-    "BarrierRound", "MarkFlush",   "MarkCredit", "PageRequest",   "PageRecall",
-    "PageReturn",   "PageGrant",   "TeamRound",  "AtomicRequest", "AtomicReply", "ConditionCall", "ConditionAnswer", "SharedRequest", "SharedGrant", "SharedRevoke", "SharedReturn",
-    "MarkNote",     "MarkTaken",
-    "SemaphoreCall", "SemaphoreRelease", "SemaphoreAnswer", "SharedWithdraw", "SharedWithdrawn",
-    "TeamLeft", "BoundDiff"};
-constexpr const char* event_names[] = {
-    "Fault",    "Acquire",      "TryAcquire", "Cancel",   "Release",    "Arrive",   "Pin",
-    "Unpin",    "AddRegion",    "DropRegion", "Fetched",  "Changed",    "DiffHome", "Punched",
-    "LockBack", "MarksDrained", "Marked",     "Received", "Retry",      "PageSent", "Filled",
-    "Held",     "AddTeam",      "ArriveTeam", "Atomic", "AtomicDone", "Register", "Unregister", "Notify", "AcquireShared", "TryAcquireShared", "CancelShared", "ReleaseShared",
-    "AcquireSemaphore", "TryAcquireSemaphore", "CancelSemaphore", "ReleaseSemaphore", "LeaveTeams", "Bind"};
-constexpr const char* effect_names[] = {"Send",   "Fetch",    "Unmark",    "DrainMarks", "Change",
-                                        "Twin",   "SendDiff", "ApplyDiff", "Punch",      "Wake", "PerformAtomic", "Found", "Report",
-                                        "Passed", "Lend",     "Recall",    "SendPage",   "FillPage",
-                                        "Hold",   "Hasten",   "SendBound", "FillBound",  "SendBoundDiff"};
+    "LockRequest",     "LockForward",     "LockGrant",       "Diff",          "DiffAck",
+    "BarrierRound",    "MarkFlush",       "MarkCredit",      "PageRequest",   "PageRecall",
+    "PageReturn",      "PageGrant",       "TeamRound",       "AtomicRequest", "AtomicReply",
+    "ConditionCall",   "ConditionAnswer", "SharedRequest",   "SharedGrant",   "SharedRevoke",
+    "SharedReturn",    "MarkNote",        "MarkTaken",       "SemaphoreCall", "SemaphoreRelease",
+    "SemaphoreAnswer", "SharedWithdraw",  "SharedWithdrawn", "TeamLeft",      "BoundDiff"};
+constexpr const char* event_names[] = {"Fault",
+                                       "Acquire",
+                                       "TryAcquire",
+                                       "Cancel",
+                                       "Release",
+                                       "Arrive",
+                                       "Pin",
+                                       "Unpin",
+                                       "AddRegion",
+                                       "DropRegion",
+                                       "Fetched",
+                                       "Changed",
+                                       "DiffHome",
+                                       "Punched",
+                                       "LockBack",
+                                       "MarksDrained",
+                                       "Marked",
+                                       "Received",
+                                       "Retry",
+                                       "PageSent",
+                                       "Filled",
+                                       "Held",
+                                       "AddTeam",
+                                       "ArriveTeam",
+                                       "Atomic",
+                                       "AtomicDone",
+                                       "Register",
+                                       "Unregister",
+                                       "Notify",
+                                       "AcquireShared",
+                                       "TryAcquireShared",
+                                       "CancelShared",
+                                       "ReleaseShared",
+                                       "AcquireSemaphore",
+                                       "TryAcquireSemaphore",
+                                       "CancelSemaphore",
+                                       "ReleaseSemaphore",
+                                       "LeaveTeams",
+                                       "Bind"};
+constexpr const char* effect_names[] = {
+    "Send",     "Fetch",     "Unmark",    "DrainMarks", "Change",        "Twin",
+    "SendDiff", "ApplyDiff", "Punch",     "Wake",       "PerformAtomic", "Found",
+    "Report",   "Passed",    "Lend",      "Recall",     "SendPage",      "FillPage",
+    "Hold",     "Hasten",    "SendBound", "FillBound",  "SendBoundDiff"};
 
 static_assert(std::size(message_names) == std::variant_size_v<Message>);
 static_assert(std::size(event_names) == std::variant_size_v<Event>);

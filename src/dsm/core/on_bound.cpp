@@ -82,8 +82,8 @@ bool Engine::bound_is_here(LockId id, Effects& out) {
     BoundPart& part = (*parts)[i];
     if (!part.pending) continue;
     const PageId page = part.span.page;
-    const bool ready = is_home(page) || state_of(page) == PageState::dirty ||
-                       planted(Bug::bound_filled_too_early);
+    const bool ready =
+        is_home(page) || state_of(page) == PageState::dirty || planted(Bug::bound_filled_too_early);
     if (!ready) {
       here = false;
       want(page, out);

@@ -43,8 +43,7 @@ Origin Engine::origin_of(const Publication& p) const {
 Stamp Engine::stamp(PageId id) {
   if (!config_.find_races) return {};
   Stamp stamp{interval(), clock_, {}};
-  if (const auto why = origins_.extract(id); !why.empty())
-    stamp.origin = std::move(why.mapped());
+  if (const auto why = origins_.extract(id); !why.empty()) stamp.origin = std::move(why.mapped());
   return stamp;
 }
 

@@ -23,7 +23,6 @@ void Engine::publish(Publication::Kind kind, LockId lock, Effects& out, TeamId t
   publish(p, out);
 }
 
-
 void Engine::publish(Publication p, Effects& out) {
   p.id = publications_made_++;
   if (config_.find_races) origin_ = origin_of(p);

@@ -40,9 +40,8 @@ void Engine::on(const TryAcquireSemaphore& e, Effects& out) {
 }
 
 void Engine::on(const CancelSemaphore& e, Effects& out) {
-  const auto it = std::find_if(
-      semaphores_.calls.begin(), semaphores_.calls.end(),
-      [&](const auto& numbered) { return numbered.second.who == e.who; });
+  const auto it = std::find_if(semaphores_.calls.begin(), semaphores_.calls.end(),
+                               [&](const auto& numbered) { return numbered.second.who == e.who; });
   if (it == semaphores_.calls.end() || it->second.granted) return;  // its Wake is on the way
   it->second.given_up = true;
   if (it->second.queued) withdraw(it->first, out);
@@ -50,8 +49,9 @@ void Engine::on(const CancelSemaphore& e, Effects& out) {
 
 void Engine::withdraw(std::uint64_t number, Effects& out) {
   const Semaphores::Call& call = semaphores_.calls.at(number);
-  out.push(Send{manager_of(call.semaphore),
-                SemaphoreCall{call.semaphore, SemaphoreCall::Kind::withdraw, number, call.initial}});
+  out.push(
+      Send{manager_of(call.semaphore),
+           SemaphoreCall{call.semaphore, SemaphoreCall::Kind::withdraw, number, call.initial}});
 }
 
 void Engine::on(const ReleaseSemaphore& e, Effects& out) {
@@ -143,8 +143,8 @@ Semaphores::Kept* Engine::kept_semaphore(SemaphoreId id, std::uint64_t initial, 
       semaphores_.kept.try_emplace(id, Semaphores::Kept{sync::SemaphoreQueue(initial), {}})
           .first->second;
   if (kept.queue.initial() == initial) return &kept;
-  out.push(
-      Send{from, SemaphoreAnswer{number, SemaphoreAnswer::Kind::differs, kept.queue.initial(), {}}});
+  out.push(Send{from,
+                SemaphoreAnswer{number, SemaphoreAnswer::Kind::differs, kept.queue.initial(), {}}});
   return nullptr;
 }
 
@@ -183,8 +183,8 @@ void Engine::on(const SemaphoreCall& m, NodeId from, Effects& out) {
 
 void Engine::let_in(Semaphores::Kept& kept, sync::SemaphoreRequest request, Effects& out) {
   normalise(kept.token);
-  out.push(Send{request.node, SemaphoreAnswer{request.number, SemaphoreAnswer::Kind::granted, 0,
-                                              kept.token}});
+  out.push(Send{request.node,
+                SemaphoreAnswer{request.number, SemaphoreAnswer::Kind::granted, 0, kept.token}});
 }
 
 void Engine::on(const SemaphoreRelease& m, NodeId from, Effects& out) {
@@ -200,15 +200,16 @@ void Engine::take_release(Semaphores::Released released, Effects& out) {
   Semaphores::Kept* kept = kept_semaphore(m.semaphore, m.initial, released.from, m.number, out);
   if (kept == nullptr) return;
   if (!kept->queue.takes(m.count)) {
-    out.push(Send{released.from,
-                  SemaphoreAnswer{m.number, SemaphoreAnswer::Kind::overflow, 0, {}}});
+    out.push(
+        Send{released.from, SemaphoreAnswer{m.number, SemaphoreAnswer::Kind::overflow, 0, {}}});
     return;
   }
   add_turn(kept->token, m.token);
   for (const sync::SemaphoreRequest request : kept->queue.release(m.count))
     let_in(*kept, request, out);
-  out.push(Send{released.from, SemaphoreAnswer{m.number, SemaphoreAnswer::Kind::released,
-                                               kept->token.turn.value, {}}});
+  out.push(
+      Send{released.from,
+           SemaphoreAnswer{m.number, SemaphoreAnswer::Kind::released, kept->token.turn.value, {}}});
 }
 
 // ---- barriers ----

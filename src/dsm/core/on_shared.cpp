@@ -120,7 +120,8 @@ void Engine::finish_entering_shared(Effects& out) {
 void Engine::on(const SharedWithdrawn& m, NodeId, Effects& out) {
   if (planted(Bug::shared_withdrawal_unheard)) return;
   obey(m.lock,
-       moved(shared_.here[m.lock], [&](sync::SharedLock& l) { return l.withdrawn(m.number); }), out);
+       moved(shared_.here[m.lock], [&](sync::SharedLock& l) { return l.withdrawn(m.number); }),
+       out);
 }
 
 void Engine::on(const SharedRevoke& m, NodeId, Effects& out) {

@@ -140,7 +140,8 @@ void Engine::on(const LeaveTeams&, Effects& out) {
   for (const auto& [id, team] : teams_) {
     const Epoch passed = team.barrier.epoch() + (team.barrier.arrived() ? 1 : 0);
     for (const NodeId member : team.members)
-      if (member != config_.self) out.push(Send{member, TeamLeft{id, hash_of(team.members), passed}});
+      if (member != config_.self)
+        out.push(Send{member, TeamLeft{id, hash_of(team.members), passed}});
   }
 }
 

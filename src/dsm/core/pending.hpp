@@ -35,7 +35,7 @@ struct Publication {
   enum class Kind : std::uint8_t { grant, barrier, team, shared, semaphore } kind = Kind::grant;
   LockId lock{};  // grant
   TeamId team{};
-  SharedLockId shared{};  // shared: its permission goes back
+  SharedLockId shared{};   // shared: its permission goes back
   std::uint64_t call = 0;  // semaphore: the number of the release
   std::uint64_t id = 0;
   std::uint32_t flushes_before = 0;  // of Pending

@@ -9,33 +9,33 @@ namespace dsm::core {
 
 enum class Bug : std::uint8_t {
   none,
-  release_before_acks,          // A3
-  lost_notice,                  // A1
-  missing_fence,                // B6 (in the simulated machine)
-  mark_cleared_early,           // B7: cleared by a lock's notice
-  mark_lost,                    // B5
-  read_before_mark_taken,       // B6: a mark is a message, and its READ does not wait for it
-  mark_cleared_by_next_epoch,   // B7: a barrier clears marks that were left after it
-  shared_not_written,           // B8
-  fetch_not_poisoned,           // D16
-  map_and_unmap_swapped,        // D17
-  dirty_invalidated_unsent,     // D18
-  diff_by_blend,                // A3 (in the simulated machine)
-  grant_without_log,            // A2
-  grant_after_timeout_lost,     // A2: a token that comes for nobody is not passed on
-  shared_grant_without_log,     // A2: of a shared lock's permission
-  shared_permission_kept,       // a revoked permission goes back, and is used on
+  release_before_acks,         // A3
+  lost_notice,                 // A1
+  missing_fence,               // B6 (in the simulated machine)
+  mark_cleared_early,          // B7: cleared by a lock's notice
+  mark_lost,                   // B5
+  read_before_mark_taken,      // B6: a mark is a message, and its READ does not wait for it
+  mark_cleared_by_next_epoch,  // B7: a barrier clears marks that were left after it
+  shared_not_written,          // B8
+  fetch_not_poisoned,          // D16
+  map_and_unmap_swapped,       // D17
+  dirty_invalidated_unsent,    // D18
+  diff_by_blend,               // A3 (in the simulated machine)
+  grant_without_log,           // A2
+  grant_after_timeout_lost,    // A2: a token that comes for nobody is not passed on
+  shared_grant_without_log,    // A2: of a shared lock's permission
+  shared_permission_kept,      // a revoked permission goes back, and is used on
   // A1: what was written by a node that only read in the scope
   reader_release_not_published,
   shared_grant_overtakes_barrier,  // A2
   shared_withdrawal_unheard,       // a node waits for what it has taken back
-  log_collected_early,          // A2
-  opening_page_not_flushed,     // A1: a page that is being made writable counts as dirty
-  log_at_flush_start,           // A1: the log entry is made when protection holds, not before
-  evicted_while_fetching,       // D20
-  evicted_dirty_unsent,         // D20
-  reduction_counted_twice,      // E28
-  grant_overtakes_barrier,      // A2: a token from beyond a barrier is used before it
+  log_collected_early,             // A2
+  opening_page_not_flushed,        // A1: a page that is being made writable counts as dirty
+  log_at_flush_start,              // A1: the log entry is made when protection holds, not before
+  evicted_while_fetching,          // D20
+  evicted_dirty_unsent,            // D20
+  reduction_counted_twice,         // E28
+  grant_overtakes_barrier,         // A2: a token from beyond a barrier is used before it
   barrier_tells_unsent,         // A3: a barrier tells of another thread's diff that is not home yet
   told_before_home,             // A3: a release region's page is told of before it is home
   history_not_passed_on,        // A1: what the releaser had heard of is not told
@@ -58,10 +58,10 @@ enum class Bug : std::uint8_t {
   bound_bytes_in_diff,           // of a node that has not the lock
   bound_older_overwrites_newer,  // at the home
   bound_not_home_before_barrier,
-  team_clears_marks,           // B7: a team's barrier clears marks as the job's does
-  team_forgets_log,            // A2: a team's barrier settles the log, though not all have heard
-  team_overtakes_barrier,      // A2: notices from beyond a barrier of the job are used before it
-  team_tells_unsent,           // A3: as barrier_tells_unsent, of a team
+  team_clears_marks,       // B7: a team's barrier clears marks as the job's does
+  team_forgets_log,        // A2: a team's barrier settles the log, though not all have heard
+  team_overtakes_barrier,  // A2: notices from beyond a barrier of the job are used before it
+  team_tells_unsent,       // A3: as barrier_tells_unsent, of a team
   // atomic operations on shared words
   atomic_on_copy,              // on this node's copy of the page
   atomic_in_halves,            // load, then store (in the simulated machine)
@@ -70,15 +70,15 @@ enum class Bug : std::uint8_t {
   atomics_leave_own_copy,      // a node keeps its own copy of what it changed at the home
   atomic_under_way_forgotten,  // one that crosses a barrier is told of there, and not at the next
   // races
-  clock_not_told,           // a token does not carry what its sender has heard of: a false alarm
-  clock_of_barrier_lost,    // nor does a barrier
-  races_unseen,             // nobody compares
-  condition_unregistered,      // the lock is let go before the condition's manager knows the waiter
-  notification_lost,           // a notification that crosses a time-out is nobody's
-  semaphore_release_before_acks,       // A3
-  semaphore_grant_without_log,         // A2
-  semaphore_told_once,                 // A1: a release that overtakes another tells less than it must
-  semaphore_tells_unsent,              // A3: as team_tells_unsent, of a release
+  clock_not_told,          // a token does not carry what its sender has heard of: a false alarm
+  clock_of_barrier_lost,   // nor does a barrier
+  races_unseen,            // nobody compares
+  condition_unregistered,  // the lock is let go before the condition's manager knows the waiter
+  notification_lost,       // a notification that crosses a time-out is nobody's
+  semaphore_release_before_acks,  // A3
+  semaphore_grant_without_log,    // A2
+  semaphore_told_once,            // A1: a release that overtakes another tells less than it must
+  semaphore_tells_unsent,         // A3: as team_tells_unsent, of a release
   semaphore_grant_overtakes_barrier,   // A2
   semaphore_grant_after_timeout_lost,  // a grant that crosses a time-out is nobody's
   semaphore_count_given_twice,         // ... or is given back too

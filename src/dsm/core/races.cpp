@@ -71,8 +71,9 @@ void RaceFinder::changed_atomically(NodeId asker, Epoch epoch, PageId page, std:
   };
   if (std::all_of(bytes.begin() + offset, bytes.begin() + offset + 8, is_same)) return;
   const std::uint32_t write = note({{asker, true, {}}, epoch, 0});
-  note_run(page, offset, 8, write,
-           [&](const Write& other) { return !other.by.atomic && other.epoch == epoch; }, found);
+  note_run(
+      page, offset, 8, write,
+      [&](const Write& other) { return !other.by.atomic && other.epoch == epoch; }, found);
 }
 
 void RaceFinder::passed(Epoch barriers) {

@@ -11,7 +11,8 @@ using namespace scenario;  // NOLINT: a test program
 namespace {
 
 template <typename T>
-std::span<T> bound_memory(std::size_t count, const dsm::Placement& placement = dsm::Placement::block()) {
+std::span<T> bound_memory(std::size_t count,
+                          const dsm::Placement& placement = dsm::Placement::block()) {
   return dsm::allocate<T>(count, placement, dsm::Policy::bound);
 }
 
@@ -49,7 +50,7 @@ void neighbours() {
   const auto memory = bound_memory<std::uint64_t>(words, dsm::Placement::cyclic(1));
   dsm::Lock left, right;
   const std::size_t third = words / 3;
-  left.bind(memory.subspan(10, third));                // across a border of pages
+  left.bind(memory.subspan(10, third));  // across a border of pages
   right.bind(memory.subspan(10 + third, third));
   const auto rounds = static_cast<std::uint64_t>(4 * nodes());
   for (std::uint64_t round = 0; round < rounds; ++round) {
@@ -108,7 +109,8 @@ void crowd() {
 void mixed() {
   const auto bound = bound_memory<std::uint64_t>(8);
   const auto scoped = dsm::allocate<std::uint64_t>(8, dsm::Placement::on(0), dsm::Policy::scope);
-  const auto released = dsm::allocate<std::uint64_t>(8, dsm::Placement::on(0), dsm::Policy::release);
+  const auto released =
+      dsm::allocate<std::uint64_t>(8, dsm::Placement::on(0), dsm::Policy::release);
   dsm::Lock lock;
   lock.bind(bound);
   for (int i = 0; i < 100; ++i) {
@@ -152,7 +154,8 @@ void across_barriers() {
 
 void misuse() {
   const auto bound = bound_memory<std::uint64_t>(600);
-  const auto scoped = dsm::allocate<std::uint64_t>(600, dsm::Placement::block(), dsm::Policy::scope);
+  const auto scoped =
+      dsm::allocate<std::uint64_t>(600, dsm::Placement::block(), dsm::Policy::scope);
   dsm::Lock lock(7), other(8);
   lock.bind(bound.subspan(100, 50));
   std::uint64_t own = 0;
@@ -161,7 +164,8 @@ void misuse() {
   refused([&] { lock.bind(std::span(&own, 1)); }, {"allocate() did not return"});
   refused([&] { other.bind(bound.subspan(149, 2)); }, {"bound already, to lock 7"});
   refused([&] { lock.bind(bound.subspan(120, 1)); }, {"bound already, to lock 7"});
-  refused([&] { lock.bind_bytes(bound.data(), std::size_t{1} << 40); }, {"allocate() did not return"});
+  refused([&] { lock.bind_bytes(bound.data(), std::size_t{1} << 40); },
+          {"allocate() did not return"});
   const auto large = bound_memory<std::byte>((std::size_t{16} << 20) + 1);
   refused([&] { other.bind(large); }, {"at most 16777216"});
   other.bind(bound.subspan(150, 2));

@@ -148,7 +148,10 @@ void misuse() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(
-      argc, argv,
-      {{"queue", queue}, {"everyone", everyone}, {"readers", readers}, {"time_outs", time_outs}, {"misuse", misuse}});
+  return run(argc, argv,
+             {{"queue", queue},
+              {"everyone", everyone},
+              {"readers", readers},
+              {"time_outs", time_outs},
+              {"misuse", misuse}});
 }

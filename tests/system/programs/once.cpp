@@ -97,5 +97,8 @@ void throwing() {
 
 int main(int argc, char** argv) {
   return run(argc, argv,
-             {{"shared_start", shared_start}, {"threads", threads}, {"numbered", numbered}, {"throwing", throwing}});
+             {{"shared_start", shared_start},
+              {"threads", threads},
+              {"numbered", numbered},
+              {"throwing", throwing}});
 }

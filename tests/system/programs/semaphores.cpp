@@ -61,9 +61,7 @@ void ping_pong() {
     }
   };
   if (nodes() == 1) {
-    in_threads(2, [&](int thread) {
-      thread == 0 ? play(ping, pong, 0) : play(pong, ping, 1);
-    });
+    in_threads(2, [&](int thread) { thread == 0 ? play(ping, pong, 0) : play(pong, ping, 1); });
   } else if (me() < 2) {
     me() == 0 ? play(ping, pong, 0) : play(pong, ping, 1);
   }
@@ -140,8 +138,8 @@ void timed() {
       done = true;
     } else {
       for (int i = 0; i < 200; ++i) {
-        const auto time =
-            std::chrono::microseconds(mix(static_cast<unsigned>(i), static_cast<unsigned>(me())) % 400);
+        const auto time = std::chrono::microseconds(
+            mix(static_cast<unsigned>(i), static_cast<unsigned>(me())) % 400);
         got += some.try_acquire_for(time) ? 1 : 0;
       }
     }

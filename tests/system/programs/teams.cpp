@@ -121,7 +121,8 @@ void threads() {
       slot[self] = mix(round, self);
       together.arrive_and_wait();
       const int member = static_cast<int>(round) % team.size();
-      const auto other = static_cast<std::size_t>(team.node(member) * per_node + (t + 1) % per_node);
+      const auto other =
+          static_cast<std::size_t>(team.node(member) * per_node + (t + 1) % per_node);
       same_at(slot[other], mix(round, other), "slot", other);
       together.arrive_and_wait();
     }
@@ -169,9 +170,8 @@ void leaving() {
   if (me() == 0) return;
   const int here = __LINE__;
   const std::string site = "teams.cpp:" + std::to_string(here + 3);
-  refused(
-      [&] { team.barrier(); },
-      {"barrier() at ", site.c_str(), "nodes ", " 0)", "node 0", "end of its Session"});
+  refused([&] { team.barrier(); },
+          {"barrier() at ", site.c_str(), "nodes ", " 0)", "node 0", "end of its Session"});
   refused([&] { (void)team.all_reduce(1); }, {"all_reduce() at ", "node 0", "end of its Session"});
   same(others.all_reduce(1), nodes() - 1, "those who are there, counted");
 }
