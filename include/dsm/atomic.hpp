@@ -1,11 +1,12 @@
-// Words of shared memory that any thread of any node changes indivisibly. Included by dsm.hpp.
+// Words of shared memory that any thread of any node changes indivisibly. Included by
+// <dsm/dsm.hpp>.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
-#include "dsm/dsm.hpp"
+#include <dsm/job.hpp>
 
 namespace dsm {
 

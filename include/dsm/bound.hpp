@@ -1,9 +1,12 @@
-// Values that are only reached through their locks, and travel with them. Part of <dsm/dsm.hpp>.
+// Values that are only reached through their locks, and travel with them. Included by
+// <dsm/dsm.hpp>.
 #pragma once
 
-#include <dsm/dsm.hpp>
 #include <mutex>
 #include <span>
+
+#include <dsm/lock.hpp>
+#include <dsm/memory.hpp>
 
 namespace dsm {
 

@@ -1,11 +1,11 @@
-// A semaphore of the whole job. Part of dsm.hpp, which has the conventions.
+// Semaphores of the whole job. Included by <dsm/dsm.hpp>.
 #pragma once
-
-#include <dsm/dsm.hpp>
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+
+#include <dsm/lock.hpp>
 
 namespace dsm {
 

@@ -1,4 +1,4 @@
-// Conditions. What they wait with is the caller's: any lock; see dsm.hpp.
+// Conditions. What they wait with is the caller's: any lock; see condition.hpp.
 #include <atomic>
 #include <string>
 

@@ -1,0 +1,36 @@
+// What this node did, and with what. Included by <dsm/dsm.hpp>.
+#pragma once
+
+#include <cstdint>
+
+#include <dsm/job.hpp>
+
+namespace dsm {
+
+// What this node did since it joined; for reports and tests. Counting costs nothing that one could
+// measure.
+struct Statistics {
+  std::uint64_t read_faults = 0;  // traps, by what the access wanted
+  std::uint64_t write_faults = 0;
+  std::uint64_t pages_fetched = 0;
+  std::uint64_t pages_invalidated = 0;
+  std::uint64_t pages_sent_home = 0;  // diffs
+  std::uint64_t chunks_evicted = 0;
+  std::uint64_t messages_sent = 0;
+  std::uint64_t bytes_sent = 0;  // in messages
+  std::uint64_t bytes_read = 0;  // one-sided
+  std::uint64_t locks_taken = 0;
+  std::uint64_t locks_taken_here = 0;  // of these, without a message
+  std::uint64_t barriers = 0;
+  std::uint64_t cache_bytes = 0;  // chunks held for other nodes' pages, and the limit
+  std::uint64_t cache_limit_bytes = 0;
+  std::uint64_t home_bytes = 0;
+};
+DSM_API Statistics statistics();
+
+// "shm", "uffd" and the like: what this run uses, for reports.
+DSM_API const char* transport_name() noexcept;
+DSM_API const char* trap_name() noexcept;
+DSM_API const char* version() noexcept;
+
+}  // namespace dsm
