@@ -8,20 +8,15 @@ readonly uml_tools=(make bc flex bison patch xz-utils)
 
 uml_key() { printf '%s-%s' "$1" "$(cat "$parts"/uml.{config,patch} | sha256sum | cut -c1-8)"; }
 
-# The kernel for the source that apt offers, else any of this configuration.
-uml_kernel() {
-  local version kernels
-  version=$(version_of $uml_source)
-  [[ -z $version || ! -x $cache/linux-$(uml_key "$version") ]] || { printf '%s' "$cache/linux-$(uml_key "$version")"; return; }
-  [[ -z $version ]] || return 0
-  kernels=("$cache"/linux-"$(uml_key '*')")
-  [[ ! -x ${kernels[-1]} ]] || printf '%s' "${kernels[-1]}"
-}
-
+# The kernel of this configuration: the newest that is there; for --prepare, that of the source which apt offers, if it knows one.
 is_prepared_uml() {
   [[ $(uname -m) == x86_64 ]] || unavailable "uml nodes are for x86-64, and this is $(uname -m)"
-  kernel=$(uml_kernel)
-  [[ -n $kernel ]]
+  local version='' kernels
+  [[ $verb != prepare ]] || version=$(version_of $uml_source)
+  # shellcheck disable=SC2207  # a pattern, without blanks (check_paths)
+  kernels=("$cache"/linux-$(uml_key "${version:-*}"))
+  kernel=${kernels[-1]}
+  [[ -x $kernel ]]
 }
 
 prepare_uml() {
