@@ -26,7 +26,8 @@ namespace dsm {
 // is told so on every member, with the file and line of both. Values are combined in order of rank
 // in the team, combine(...combine(v0, v1)..., v(n-1)), on every node that has a result: the same bits
 // everywhere, also of floating-point numbers. A member that ends its Session while others are in a call
-// of the team, or come to one, is named to them by an Error.
+// of the team, or come to one, is named to them by an Error. Members in calls of different teams may
+// wait for each other for ever: with DSM_DEBUG=1 a call that waits long says where, and for whom.
 class DSM_API Team {
  public:
   Team() = default;   // of nobody

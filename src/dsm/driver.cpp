@@ -112,7 +112,7 @@ void Driver::act(Work& work) {
   }
 }
 
-bool Driver::ask(const core::Event& event, Ticket who, Polls polls, std::vector<Bytes>* passed) {
+bool Driver::ask(const core::Event& event, Ticket who, Polls polls) {
   if (polls == Polls::from_the_start) {
     polling_.fetch_add(1, std::memory_order_seq_cst);
     progress();
@@ -125,7 +125,6 @@ bool Driver::ask(const core::Event& event, Ticket who, Polls polls, std::vector<
     stop_polling();
   }
   const bool granted = place.was_granted();
-  if (passed != nullptr) *passed = std::exchange(passed_[who.value], {});
   waiters_.give(who);
   return granted;
 }
@@ -290,8 +289,25 @@ std::vector<Bytes> Driver::barrier(Bytes payload, const char* what, std::string 
   const InRuntime here;
   const Ticket who = waiters_.take({what, 0, false});
   std::vector<Bytes> passed;
-  ask(core::Arrive{who, std::move(payload), std::move(site)}, who, Polls::when_it_waits, &passed);
+  meet(core::Arrive{who, std::move(payload), site}, who, {std::nullopt, site}, passed);
   return passed;
+}
+
+bool Driver::meet(const core::Event& event, Ticket who, const Meeting& meeting,
+                  std::vector<Bytes>& passed) {
+  tell(event);
+  Waiters::Place& place = waiters_.at(who);
+  if (!place.done())
+    wait(place, Polls::when_it_waits,
+         parts_.debug ? std::chrono::steady_clock::now() + silent_max : no_deadline);
+  if (!place.done()) {
+    report_waiting(meeting);
+    wait(place, Polls::when_it_waits);
+  }
+  const bool granted = place.was_granted();
+  passed = std::exchange(passed_[who.value], {});
+  waiters_.give(who);
+  return granted;
 }
 
 void Driver::add_team(TeamId team, std::vector<NodeId> members) {
@@ -304,8 +320,7 @@ std::optional<std::vector<Bytes>> Driver::team_barrier(TeamId team, Bytes payloa
   const InRuntime here;
   const Ticket who = waiters_.take({"at the barrier of team", team.value, true});
   std::vector<Bytes> passed;
-  if (!ask(core::ArriveTeam{who, team, std::move(payload), std::move(site)}, who,
-           Polls::when_it_waits, &passed))
+  if (!meet(core::ArriveTeam{who, team, std::move(payload), site}, who, {team, site}, passed))
     return std::nullopt;
   return passed;
 }

@@ -60,6 +60,7 @@ class Driver {
     std::function<void(NodeId lost, const Doing& doing)> on_lost;  // a peer is down
     std::function<void(const Doing& doing)> on_news;               // `news_fd` is readable
     int news_fd = -1;
+    bool debug = false;  // says so when a collective call waits for long
   };
   Driver(const core::Config& config, Parts parts);
   ~Driver();  // REQUIRES: no thread is in any call
@@ -146,8 +147,15 @@ class Driver {
   // wake the service thread for a completion that it takes itself.
   enum class Polls : std::uint8_t { when_it_waits, from_the_start };
   // tell, then wait until `who` is woken; whether it was granted
-  bool ask(const core::Event& event, Ticket who, Polls polls = Polls::when_it_waits,
-           std::vector<Bytes>* passed = nullptr);
+  bool ask(const core::Event& event, Ticket who, Polls polls = Polls::when_it_waits);
+  // The same at a barrier, and what came of it.
+  struct Meeting {
+    std::optional<TeamId> team;
+    std::string site;
+  };
+  bool meet(const core::Event& event, Ticket who, const Meeting& meeting,
+            std::vector<Bytes>& passed);
+  void report_waiting(const Meeting& meeting) const;  // driver_report.cpp
   // The same; but at the deadline the engine is told `give_up`, and wakes `who` soon if it has not
   // yet. Only the engine knows which of the two came first, so its word counts, and not the clock's.
   bool ask_until(const core::Event& event, Ticket who, Deadline deadline,
@@ -199,6 +207,8 @@ class Driver {
 
   static constexpr std::size_t events_at_once = 32;
   static constexpr std::size_t works_usual = 32;
+  // With `debug`: a collective call that waits for longer says whom for.
+  static constexpr std::chrono::seconds silent_max{5};
 
   Parts parts_;
   mutable Mutex engine_mutex_;

@@ -1,5 +1,7 @@
-// What DSM_DEBUG=1 finds at a home, in one line for the user. The job goes on.
+// What DSM_DEBUG=1 finds, in one line for the user. The job goes on.
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include "base/log.hpp"
 #include "dsm/driver.hpp"
@@ -50,6 +52,24 @@ void Driver::carry_out(core::Report& e, Work&) {
       words(race.second).c_str(), race.bytes, static_cast<unsigned long>(address),
       static_cast<unsigned long>(race.page - first), race.offset,
       mixed ? "barrier of the job" : "lock or barrier");
+}
+
+// It may be that the others compute, or that they are in another call, for which they wait for us.
+void Driver::report_waiting(const Meeting& meeting) const {
+  std::vector<NodeId> nodes = look([&](const core::Engine& engine) {
+    return meeting.team ? engine.awaited(*meeting.team) : engine.awaited();
+  });
+  std::erase(nodes, parts_.self);
+  std::string who;
+  for (const NodeId node : nodes)
+    who +=
+        (who.empty() ? nodes.size() == 1 ? "node " : "nodes " : ", ") + std::to_string(node.value);
+  const std::string where = meeting.site.empty() ? "" : " at " + meeting.site;
+  log_line(
+      "%ld s in the collective call%s, which is of %s, and no word of %s: is every one of them on "
+      "its way to the same call?",
+      static_cast<long>(silent_max.count()), where.c_str(), meeting.team ? "a team" : "all nodes",
+      who.empty() ? "its end" : who.c_str());
 }
 
 }  // namespace dsm

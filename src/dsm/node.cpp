@@ -231,7 +231,7 @@ Status Node::start_engine() {
       config, Driver::Parts{job_.rank, *wire_, *space_, *rings_, *lanes_, *twins_, patience,
                             [this](NodeId lost, const Doing& doing) { on_lost(lost, doing); },
                             [this](const Doing& doing) { on_news(doing); },
-                            rendezvous_ ? rendezvous_->wait_fd() : -1});
+                            rendezvous_ ? rendezvous_->wait_fd() : -1, settings_.debug});
   auto trap = memory::Trap::install(*space_, &Node::on_trap, this);
   if (!trap) return trap.status();
   trap_ = std::make_unique<memory::Trap>(std::move(trap).value());

@@ -85,6 +85,13 @@ std::vector<Bytes> Barrier::leave() {
   return by_rank;
 }
 
+std::vector<NodeId> Barrier::missing() const {
+  std::vector<NodeId> ranks;
+  for (NodeId rank{0}; rank.value < nodes_; ++rank)
+    if (!known_[rank.value]) ranks.push_back(rank);
+  return ranks;
+}
+
 BarrierMessage Barrier::message(NodeId to, std::uint32_t round) const {
   return {to, epoch_, round, {}};
 }

@@ -54,6 +54,8 @@ class Barrier {
 
   bool arrived() const { return arrived_; }
   Epoch epoch() const { return epoch_; }  // barriers left so far
+  // Ranks that this node has not heard of. They may have arrived: a round tells of several.
+  std::vector<NodeId> missing() const;
   std::uint32_t rounds() const { return rounds_; }
   // Everything that the future depends on, for telling states apart.
   void encode(Writer& out) const;

@@ -101,7 +101,10 @@ class Engine {
   bool holds(SharedLockId lock, sync::Mode mode) const;
   // The count with which the first node made it, when this node was told that it made it with another.
   std::optional<std::uint64_t> semaphore_made_with(SemaphoreId semaphore) const;
-  NodeId team_left_by(TeamId team) const;           // a member that comes no more
+  NodeId team_left_by(TeamId team) const;  // a member that comes no more
+  // Whom this node has not heard of at the barrier of the job, or of a team.
+  std::vector<NodeId> awaited() const { return barrier_.missing(); }
+  std::vector<NodeId> awaited(TeamId team) const;
   Epoch epoch() const { return barrier_.epoch(); }  // barriers passed
   std::uint32_t cached_chunks() const { return cache_.used(); }
   const Counters& counters() const { return counters_; }

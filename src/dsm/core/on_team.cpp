@@ -166,6 +166,14 @@ NodeId Engine::team_left_by(TeamId id) const {
   return it == teams_.end() ? no_node : it->second.left_by;
 }
 
+std::vector<NodeId> Engine::awaited(TeamId id) const {
+  const auto it = teams_.find(id);
+  if (it == teams_.end()) return {};
+  std::vector<NodeId> nodes = it->second.barrier.missing();
+  for (NodeId& node : nodes) node = it->second.members[node.value];
+  return nodes;
+}
+
 // This node has left a barrier of the job.
 void Engine::retry_teams(Effects& out) {
   for (auto& [id, team] : teams_)

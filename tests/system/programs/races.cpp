@@ -1,41 +1,15 @@
 // What DSM_DEBUG=1 finds at a home of writes that nothing orders, and that it finds nothing where
 // something does. The lines go to descriptor 2 of the home, which is a file here.
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <cstdint>
 #include <mutex>
 #include <string>
 
+#include "heard.hpp"
 #include "scenario.hpp"
 
 using namespace scenario;  // NOLINT: a test program
 
 namespace {
-
-// What this process writes to descriptor 2 while it lives.
-class Heard {
- public:
-  Heard() : file_(::memfd_create("heard", 0)), before_(::dup(2)) { ::dup2(file_, 2); }
-  ~Heard() {
-    ::dup2(before_, 2);
-    ::close(before_);
-    ::close(file_);
-  }
-  Heard(const Heard&) = delete;
-  Heard& operator=(const Heard&) = delete;
-
-  std::string text() const {
-    std::string text(1 << 16, '\0');
-    const ssize_t size = ::pread(file_, text.data(), text.size(), 0);
-    check(size >= 0, "what was written to descriptor 2 can be read");
-    text.resize(static_cast<std::size_t>(size));
-    return text;
-  }
-
- private:
-  int file_, before_;
-};
 
 // Node 0 is home and hears `words` in one line; or nothing when there are none. `body` is done by
 // all, once.

@@ -1,7 +1,11 @@
 // Teams: splits, barriers of theirs, collectives in them, several at once.
 #include <algorithm>
+#include <chrono>
+#include <cstdlib>
 #include <mutex>
+#include <thread>
 
+#include "heard.hpp"
 #include "scenario.hpp"
 
 using namespace scenario;  // NOLINT: a test program
@@ -163,13 +167,43 @@ void misuse() {
   same(dsm::all_reduce(1), nodes(), "the nodes, counted");
 }
 
+// Node 0 is at another barrier than its fellows, and each waits for the other: both say so. Another
+// thread of each node then makes up for it.
+void crossed() {
+  ::setenv("DSM_DEBUG", "1", 1);
+  dsm::Session session;
+  const dsm::Team first = dsm::Team::split(0), second = dsm::Team::split(0);
+  const dsm::Team& here = me() == 0 ? first : second;
+  const dsm::Team& there = me() == 0 ? second : first;
+  auto count = dsm::allocate<std::uint64_t>(1);
+  const dsm::Atomic heard_by(count[0]);
+  const auto others = static_cast<std::uint64_t>(nodes() - 1);
+  const Heard heard;
+  const int site = __LINE__ + 1;
+  std::thread waits([&] { here.barrier(); });
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  const auto heard_all = [&] {
+    return me() == 0 ? heard_by.load() == others : !heard.text().empty();
+  };
+  while (!heard_all() && std::chrono::steady_clock::now() < end)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const std::string text = heard.text();
+  if (me() != 0) heard_by.fetch_add(1);
+  there.barrier();
+  waits.join();
+  if (me() == 0) return;
+  for (const std::string& word : {"teams.cpp:" + std::to_string(site), std::string("of a team"),
+                                  std::string("no word of node")})
+    check(text.find(word) != std::string::npos, "no '" + word + "' in: " + text);
+}
+
 // Node 0 comes to the end of its Session while the others meet, or before.
 void leaving() {
   const dsm::Team team = dsm::Team::split(0, -me()), others = dsm::Team::split(me() == 0 ? 1 : 2);
   team.barrier();
   if (me() == 0) return;
   const int here = __LINE__;
-  const std::string site = "teams.cpp:" + std::to_string(here + 3);
+  const std::string site = "teams.cpp:" + std::to_string(here + 2);
   refused([&] { team.barrier(); },
           {"barrier() at ", site.c_str(), "nodes ", " 0)", "node 0", "end of its Session"});
   refused([&] { (void)team.all_reduce(1); }, {"all_reduce() at ", "node 0", "end of its Session"});
@@ -186,5 +220,6 @@ int main(int argc, char** argv) {
               {"at_once", at_once},
               {"threads", threads},
               {"misuse", misuse},
+              {"crossed", crossed, false},
               {"leaving", leaving}});
 }
