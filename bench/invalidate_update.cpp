@@ -1,0 +1,268 @@
+// What it costs to change a datum that other nodes hold, and what it costs them to see the change:
+// the measurement of Fagus' papers, against the number of nodes. Start it by dsmrun; node 0 is the
+// writer and the home, all others are readers, and they start together.
+//
+//   invalidate  Every reader holds the datum. sequential: from the writer's store to its being done,
+//               when all copies are gone. scope, release: from the writer's release to the moment at
+//               which it has the lock again, behind all readers, each of which has waited for it,
+//               has taken it and so has heard. bound: from the writer's asking for the lock to its
+//               having it, with the datum, from the reader that held it last.
+//   update      The writer has written. pull: from a reader's first load to the whole datum's being
+//               here. bound: from a reader's asking for the lock to the same; it comes with the lock,
+//               so readers wait for each other.
+//
+// Every time is taken by one node's clock. Of the readers' times the least, the middle and the greatest of
+// a round are kept, and of the rounds the median. Messages are those of all nodes for one change and
+// its being seen by all readers, less those of the same round without either.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <dsm/dsm.hpp>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double us_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+}
+
+struct Options {
+  int rounds = 200;
+  std::vector<std::size_t> bytes = {8, 1024, 4096, 65536};
+  std::vector<std::string> policies = {"scope", "release", "bound", "sequential"};
+  std::string json;
+  bool quiet = false;
+};
+
+bool writer() {
+  return dsm::rank() == 0;
+}
+
+// The datum, and what a node does with it in one round. Its time is taken where a node has one.
+struct Subject {
+  std::function<void()> prepare;     // every node: the readers get copies
+  std::function<double()> change;    // every node; microseconds at the writer
+  std::function<double()> see;       // every node; microseconds at a reader
+  std::function<void()> take_apart;  // collective
+};
+
+// A word of each cache line, so that all of it is there.
+void store(std::span<std::uint64_t> datum, std::uint64_t value) {
+  for (std::uint64_t& word : datum) *static_cast<volatile std::uint64_t*>(&word) = value;
+}
+void load(std::span<std::uint64_t> datum) {
+  for (const std::uint64_t& word : datum) (void)*static_cast<const volatile std::uint64_t*>(&word);
+}
+
+// Long enough for every reader to have asked for a lock that the writer holds.
+void let_readers_ask() {
+  std::this_thread::sleep_for(std::chrono::microseconds(300 * dsm::size()));
+}
+
+Subject by_locks(std::size_t bytes, dsm::Policy policy) {
+  const auto datum = dsm::allocate<std::uint64_t>(bytes / 8, dsm::Placement::on(0), policy);
+  dsm::Lock lock;
+  return {[=] { load(datum); },
+          [=]() mutable {
+            if (!writer()) {
+              lock.lock();
+              lock.unlock();
+              return 0.0;
+            }
+            const std::unique_lock first(lock);
+            store(datum, static_cast<std::uint64_t>(Clock::now().time_since_epoch().count()));
+            let_readers_ask();
+            const Clock::time_point start = Clock::now();
+            lock.unlock();
+            lock.lock();
+            return us_since(start);
+          },
+          [=] {
+            const Clock::time_point start = Clock::now();
+            if (!writer()) load(datum);
+            return us_since(start);
+          },
+          [=] { dsm::free(datum); }};
+}
+
+// A lock is only its number: copies are the same lock.
+void load_under(dsm::Lock lock, std::span<std::uint64_t> datum) {
+  const std::scoped_lock hold(lock);
+  load(datum);
+}
+
+Subject by_binding(std::size_t bytes) {
+  const auto datum =
+      dsm::allocate<std::uint64_t>(bytes / 8, dsm::Placement::on(0), dsm::Policy::bound);
+  dsm::Lock lock;
+  lock.bind(datum);
+  return {[=] {
+            if (!writer()) load_under(lock, datum);
+          },
+          [=]() mutable {
+            if (!writer()) return 0.0;
+            const Clock::time_point start = Clock::now();
+            const std::scoped_lock hold(lock);
+            const double took = us_since(start);
+            store(datum, static_cast<std::uint64_t>(start.time_since_epoch().count()));
+            return took;
+          },
+          [=] {
+            const Clock::time_point start = Clock::now();
+            if (!writer()) load_under(lock, datum);
+            return us_since(start);
+          },
+          [=] { dsm::free(datum); }};
+}
+
+Subject by_page(std::size_t bytes) {
+  const auto datum =
+      dsm::allocate<std::uint64_t>(bytes / 8, dsm::Placement::on(0), dsm::Policy::sequential);
+  return {[=] { load(datum); },
+          [=] {
+            const Clock::time_point start = Clock::now();
+            if (writer())
+              store(datum, static_cast<std::uint64_t>(start.time_since_epoch().count()));
+            return us_since(start);
+          },
+          [=] {
+            const Clock::time_point start = Clock::now();
+            if (!writer()) load(datum);
+            return us_since(start);
+          },
+          [=] { dsm::free(datum); }};
+}
+
+Subject subject_of(const std::string& policy, std::size_t bytes) {
+  if (policy == "bound") return by_binding(bytes);
+  if (policy == "sequential") return by_page(bytes);
+  return by_locks(bytes, policy == "release" ? dsm::Policy::release : dsm::Policy::scope);
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+struct Figures {
+  double invalidate = 0;
+  double update_min = 0, update = 0, update_max = 0;
+  double messages = 0;  // of all nodes
+};
+
+std::uint64_t messages_of_all() {
+  return dsm::all_reduce(dsm::statistics().messages_sent);
+}
+
+Figures measure(const Subject& subject, int rounds) {
+  std::vector<double> invalidate, least, middle, most;
+  const auto round = [&](bool works) {
+    if (works) subject.prepare();
+    dsm::barrier();
+    const double changed = works ? subject.change() : 0;
+    dsm::barrier();
+    const double saw = works ? subject.see() : 0;
+    std::vector<double> times = dsm::all_gather(writer() ? changed : saw);
+    if (!works) return;
+    invalidate.push_back(times.front());
+    times.erase(times.begin());
+    std::sort(times.begin(), times.end());
+    least.push_back(times.front());
+    middle.push_back(times[times.size() / 2]);
+    most.push_back(times.back());
+  };
+  const auto messages = [&](bool works) {
+    const std::uint64_t before = messages_of_all();
+    for (int i = 0; i < rounds; ++i) round(works);
+    return static_cast<double>(messages_of_all() - before) / rounds;
+  };
+  for (int i = 0; i < rounds / 10 + 2; ++i) round(true);  // cold caches
+  for (auto* times : {&invalidate, &least, &middle, &most}) times->clear();
+  const double idle = messages(false);
+  const double busy = messages(true);
+  return {median(invalidate), median(least), median(middle), median(most), busy - idle};
+}
+
+int run(const Options& options) {
+  if (dsm::size() < 2)
+    throw dsm::Error("it takes a writer and a reader: start it by dsmrun -n 2, or more");
+  nlohmann::json record = {{"transport", dsm::transport_name()},
+                           {"traps", dsm::trap_name()},
+                           {"nodes", dsm::size()},
+                           {"rounds", options.rounds},
+                           {"figures", nlohmann::json::array()}};
+  if (writer() && !options.quiet)
+    std::printf(
+        "%d nodes, %s, traps by %s; median of %d rounds, in us; update: over the %d readers of a "
+        "round\n\n"
+        "| policy | bytes | invalidate | update: least | median | greatest | messages |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+        dsm::size(), dsm::transport_name(), dsm::trap_name(), options.rounds, dsm::size() - 1);
+  for (const std::string& policy : options.policies) {
+    for (const std::size_t bytes : options.bytes) {
+      const Subject subject = subject_of(policy, bytes);
+      const Figures f = measure(subject, options.rounds);
+      subject.take_apart();
+      if (!writer()) continue;
+      if (!options.quiet) {
+        std::printf("| %s | %zu | %.3g | %.3g | %.3g | %.3g | %.1f |\n", policy.c_str(), bytes,
+                    f.invalidate, f.update_min, f.update, f.update_max, f.messages);
+        std::fflush(stdout);
+      }
+      record["figures"].push_back({{"policy", policy},
+                                   {"bytes", bytes},
+                                   {"invalidate_us", f.invalidate},
+                                   {"update_min_us", f.update_min},
+                                   {"update_us", f.update},
+                                   {"update_max_us", f.update_max},
+                                   {"messages", f.messages}});
+    }
+  }
+  if (!writer() || options.json.empty()) return 0;
+  std::ofstream file(options.json);
+  file << record.dump(2) << '\n';
+  if (!file.flush()) throw dsm::Error("cannot write " + options.json);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  CLI::App app(
+      "Times of invalidation and update against the number of nodes: dsmrun -n N "
+      "build/bench/invalidate_update");
+  app.add_option("--rounds", options.rounds, "rounds of each figure")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  app.add_option("--bytes", options.bytes, "sizes of the datum, multiples of 8")
+      ->check(CLI::Range(std::size_t{8}, std::size_t{16} << 20))
+      ->check([](const std::string& text) {
+        return std::stoull(text) % 8 == 0 ? std::string() : "must be a multiple of 8";
+      })
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--policies", options.policies, "which of scope, release, bound, sequential")
+      ->check(CLI::IsMember({"scope", "release", "bound", "sequential"}))
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--json", options.json, "write the figures to this file, too");
+  app.add_flag("--quiet", options.quiet, "print no table");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    dsm::Session session;
+    return run(options);
+  } catch (const dsm::Error& error) {
+    std::fprintf(stderr, "invalidate_update: %s\n", error.what());
+    return 1;
+  }
+}
