@@ -21,7 +21,10 @@ struct Wire {
   const char* backend;
   const char* adapters;  // "faulty+traced"
   const char* host = "";
+  const char* lossy = "";    // DSM_LOSSY, of a wire of datagrams
   std::string name() const;  // for the test's name
+  // Sets the variables that the backends and adapters read.
+  void set_environment() const;
   bool faulty() const {
     return std::string_view(adapters).find("faulty") != std::string_view::npos;
   }
