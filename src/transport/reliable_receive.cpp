@@ -21,6 +21,7 @@ void Reliable::receive(const Packet& packet, Time now) {
   find_losses(now);
   release_lost(now);
   trim();
+  const std::uint64_t whole_before = counters_.messages_received;
   if (packet.kind == Packet::Kind::data && take_piece(packet) == Taken::no) {
     ++counters_.refused_pieces;  // as if it had been lost
     return reschedule();
@@ -33,7 +34,11 @@ void Reliable::receive(const Packet& packet, Time now) {
     const std::uint32_t slots = setup_.slots - control_slots(setup_.slots);
     const std::uint32_t every = std::clamp<std::uint32_t>(slots / 4, 1, ack_every_max);
     if (unanswered_++ == 0) answer_due_ = now + ack_delay_max;
-    if (packet.kind != Packet::Kind::data || !in_sequence || unanswered_ >= every)
+    // Who sends much waits for its queue to become empty.
+    const bool long_one_is_whole =
+        counters_.messages_received != whole_before && packet.total > packet.piece.size();
+    if (packet.kind != Packet::Kind::data || !in_sequence || unanswered_ >= every ||
+        long_one_is_whole)
       answer_now_ = true;
   }
   reschedule();

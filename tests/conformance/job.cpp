@@ -195,6 +195,16 @@ bool Job::pump(const std::function<bool()>& done, double seconds) {
   return true;
 }
 
+void Job::send(std::uint32_t node, NodeId peer, std::string_view text, std::string_view body) {
+  Status sent = Status::would_block();
+  EXPECT_TRUE(pump([&] {
+    sent = nodes_[node]->wire->send(peer, view(text), view(body));
+    return sent.code() != Code::would_block;
+  })) << "a message for node "
+      << peer.value << " was never accepted";
+  EXPECT_TRUE(sent.ok()) << sent.message();
+}
+
 Code Job::run(std::uint32_t node, NodeId peer, Operation operation) {
   static Cookie cookies = Cookie{1} << 61;
   operation.cookie = ++cookies;

@@ -103,7 +103,8 @@ class Job {
 
   // Polls all nodes in turn until done() or `seconds` have passed; returns done().
   bool pump(const std::function<bool()>& done, double seconds = 20);
-  // A run() or next() of one node with all the others polled.
+  // A send(), run() or next() of one node with all the others polled.
+  void send(std::uint32_t node, NodeId peer, std::string_view text, std::string_view body = {});
   Code run(std::uint32_t node, NodeId peer, Operation operation);
 
  private:
