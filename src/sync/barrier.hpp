@@ -57,6 +57,7 @@ class Barrier {
   // Ranks that this node has not heard of. They may have arrived: a round tells of several.
   std::vector<NodeId> missing() const;
   std::uint32_t rounds() const { return rounds_; }
+  std::uint32_t round() const { return round_; }  // messages taken, in the order of their rounds
   // Everything that the future depends on, for telling states apart.
   void encode(Writer& out) const;
   bool operator==(const Barrier&) const = default;

@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "transport/faulty.hpp"
-#include "transport/ipoib.hpp"
 #include "transport/loopback.hpp"
 #include "transport/shm.hpp"
 #include "transport/tcp.hpp"
@@ -16,7 +15,6 @@ namespace {
 constexpr const Backend* rows[] = {
     &shm_backend,
     &tcp_backend,
-    &ipoib_backend,
     &loopback_backend,
 };
 

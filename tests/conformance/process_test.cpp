@@ -100,7 +100,7 @@ struct Member {
 class Processes : public Conformance {
  protected:
   void SetUp() override {
-    GetParam().set_environment();
+    ::setenv("DSM_FAULTY", "seed=3,delay=0.2,reorder=0.2,would_block=0.1", 0);
     for (std::uint32_t rank = 1; rank < nodes; ++rank) {
       int down[2];
       int up[2];

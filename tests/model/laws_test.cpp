@@ -91,6 +91,7 @@ TEST_P(Laws, ActionsWithoutConflictCommute) {
 INSTANTIATE_TEST_SUITE_P(Model, Laws,
                          testing::Values("home to reader", "two writers and a barrier",
                                          "two pages and two homes", "three nodes race",
+                                         "three nodes and two barriers", "two locks on loan",
                                          "two nodes across a border"),
                          [](const auto& test) {
                            std::string name;

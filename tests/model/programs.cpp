@@ -61,6 +61,22 @@ Script three_nodes_and_a_lock() {
   return s;
 }
 
+// A message of the second barrier meets a node that is in the first.
+Script three_nodes_and_two_barriers() {
+  Script s(3, {0}, 0);
+  s.join_all();
+  s.join_all();
+  return s;
+}
+
+// Two locks of one manager, lent and recalled.
+Script two_locks_on_loan() {
+  Script s(2, {0}, 3);
+  s.node(0).acquire(0).release(0).acquire(2).release(2);
+  s.node(1).acquire(0).release(0).acquire(2).release(2);
+  return s;
+}
+
 // A sequential page: each stores a word and looks at the other's, without a lock.
 Script two_nodes_race() {
   Script s(2, {0}, 0, core::Policy::sequential);
@@ -185,6 +201,8 @@ const std::vector<Named>& small_programs() {
       {"a notice meets a fetch", a_notice_meets_a_fetch},
       {"two pages and two homes", two_pages_and_two_homes},
       {"three nodes and a lock", three_nodes_and_a_lock},
+      {"three nodes and two barriers", three_nodes_and_two_barriers},
+      {"two locks on loan", two_locks_on_loan},
       {"two nodes race", two_nodes_race},
       {"two nodes race on two pages", two_nodes_race_on_two_pages},
       {"three nodes race", three_nodes_race},

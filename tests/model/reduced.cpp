@@ -1,37 +1,26 @@
 #include "model/reduced.hpp"
 
 #include <algorithm>
-#include <bitset>
 #include <limits>
 #include <unordered_map>
 #include <utility>
 
 #include "base/check.hpp"
-#include "support/random.hpp"
+#include "model/future.hpp"
+#include "model/path.hpp"
 #include "support/simulator.hpp"
 
 namespace dsm::sim {
 namespace {
 
-constexpr std::size_t depth_max = 1024;   // actions of one run, from the start of its threads
-using Clock = std::bitset<depth_max>;     // which steps of the path happened before something
-constexpr std::size_t per_root_max = 16;  // entries of one root in what is known of a future
 constexpr std::size_t nobody = std::numeric_limits<std::size_t>::max();
-
-// What the future of a state uses first, by the action of that state that it comes of.
-struct Later {
-  std::uint64_t root = 0;  // its number on this path; in the table: its identity
-  Footprint uses;          // first, of all that come after the state
-  Footprint past;          // what surely has been used before, by what it must come after
-  bool operator==(const Later&) const = default;
-};
 
 struct Step {
   std::uint64_t number = 0;
   std::uint64_t made_before = 0;  // what it made has numbers from here
   std::size_t maker = nobody;
   Footprint used;
-  Clock before;
+  Steps before;  // that this one could not come ahead of
 };
 
 struct Frame {
@@ -39,7 +28,7 @@ struct Frame {
   std::uint64_t hash = 0;
   std::vector<std::uint64_t> chosen{};  // actions to be tried here, by number
   std::size_t tried = 0;
-  std::vector<Later> later{};
+  Future later{};
 
   void choose(std::uint64_t number) {
     if (!has_chosen(number)) chosen.push_back(number);
@@ -47,28 +36,6 @@ struct Frame {
   bool has_chosen(std::uint64_t number) const {
     return std::find(chosen.begin(), chosen.end(), number) != chosen.end();
   }
-};
-
-// What is known of futures, each kept once: neighbouring states know much the same.
-class Knowledge {
- public:
-  std::uint32_t keep(const Later& later) {
-    const auto [it, added] = index_.try_emplace(later, static_cast<std::uint32_t>(entries_.size()));
-    if (added) entries_.push_back(later);
-    return it->second;
-  }
-  const Later& operator[](std::uint32_t i) const { return entries_[i]; }
-
- private:
-  struct Hash {
-    std::size_t operator()(const Later& l) const {
-      std::uint64_t h = l.root;
-      for (const Footprint& f : {l.uses, l.past}) h = mix(mix(h ^ f.reads()) ^ f.writes());
-      return h;
-    }
-  };
-  std::unordered_map<Later, std::uint32_t, Hash> index_;
-  std::vector<Later> entries_;
 };
 
 class Reduced {
@@ -158,35 +125,43 @@ class Reduced {
     ++result_.transitions;
     if (failed(after)) return;
     find_races(n);
-    add(frame.later, {step.number, step.used, {}});
+    users_.push(n, step.used);
+    frame.later.add({step.number, step.used, {}});
+    if (!enter(std::move(after), n)) users_.pop(step.used);
+  }
 
+  // The state behind step n; false: nothing new comes of it.
+  bool enter(Simulator after, std::size_t n) {
+    Frame& frame = stack_[n];
     const std::uint64_t hash = after.hash();
     const auto known = seen_.find(hash);
     if (known == seen_.end()) {
       if (seen_.size() == states_max_) {
         over_ = true;
-        return;
+      } else if (stack_.size() == depth_max) {
+        fail("a run does not come to rest");
+      } else {
+        visit(std::move(after), hash);
+        return true;
       }
-      if (stack_.size() == depth_max) return fail("a run does not come to rest");
-      return visit(std::move(after), hash);
-    }
-    if (known->second.first == on_stack) {
+    } else if (known->second.first == on_stack) {
       // A cycle: everything may follow.
       for (std::size_t c = 0; c < frame.simulator.choices(); ++c)
         frame.choose(frame.simulator.number(c));
       Footprint all;
       all.everything();
       for (std::size_t c = 0; c < after.choices(); ++c) meet({after.number(c), all, {}}, n);
-      return;
-    }
-    for (std::size_t i = 0; i < known->second.count; ++i) {
-      Later later = knowledge_[later_[known->second.first + i]];
-      const std::uint64_t root = later.root;
-      for (std::size_t c = 0; c < after.choices(); ++c) {
-        later.root = after.number(c);
-        if (after.identity(c) == root) meet(later, n);
+    } else {
+      for (std::size_t i = 0; i < known->second.count; ++i) {
+        Later later = knowledge_[later_[known->second.first + i]];
+        const std::uint64_t root = later.root;
+        for (std::size_t c = 0; c < after.choices(); ++c) {
+          later.root = after.number(c);
+          if (after.identity(c) == root) meet(later, n);
+        }
       }
     }
+    return false;
   }
 
   // The state is done: what follows it is known, for whoever comes here again.
@@ -202,6 +177,7 @@ class Reduced {
     }
     if (stack_.size() > 1) {
       for (const Later& l : frame.later) pass_down(stack_.size() - 2, l);
+      users_.pop(path_[stack_.size() - 2].used);
     }
     stack_.pop_back();
   }
@@ -215,21 +191,7 @@ class Reduced {
       later.past.add(step.used);
     if (made) later.root = step.number;
     later.uses.hide(step.used.writes());
-    if (!later.uses.empty()) add(stack_[n].later, later);
-  }
-
-  static void add(std::vector<Later>& list, const Later& later) {
-    std::size_t same = 0;
-    Later* last = nullptr;
-    for (Later& l : list) {
-      if (l.root != later.root) continue;
-      if (l.uses.has(later.uses) && later.past.has(l.past)) return;
-      ++same;
-      last = &l;
-    }
-    if (same < per_root_max) return list.push_back(later);
-    last->uses.add(later.uses);
-    last->past.keep(later.past);
+    if (!later.uses.empty()) stack_[n].later.add(later);
   }
 
   // The step of the path's first `steps` that made the action.
@@ -248,22 +210,18 @@ class Reduced {
 
   void find_races(std::size_t n) {
     Step& step = path_[n];
-    step.before.reset();
+    step.before = {};
     if (step.maker != nobody) happened(step.before, step.maker);
-    Footprint rest = step.used;  // whatever wrote a part came after all that used it before
-    for (std::size_t i = n; i-- > 0 && !rest.empty();) {
-      const Footprint& used = path_[i].used;
-      if (!step.before[i] && rest.conflicts(used)) {
-        reverse(i, n);
-        happened(step.before, i);
-      }
-      rest.hide(used.writes());
-    }
+    users_.last(step.used).each_down([&](std::size_t i) {
+      if (step.before.has(i)) return;
+      reverse(i, n);
+      happened(step.before, i);
+    });
   }
 
-  void happened(Clock& clock, std::size_t step) const {
-    clock |= path_[step].before;
-    clock.set(step);
+  void happened(Steps& before, std::size_t step) const {
+    before.add(path_[step].before);
+    before.add(step);
   }
 
   // Steps i and n could have come in the other order: some step that leads to n begins instead of i.
@@ -273,7 +231,7 @@ class Reduced {
     bool found = false;
     for (std::size_t j = i + 1; j <= n; ++j) {
       const Step& s = path_[j];
-      if (j < n && !path_[n].before[j]) continue;
+      if (j < n && !path_[n].before.has(j)) continue;
       if (s.maker != nobody && s.maker >= i) continue;
       if (frame.has_chosen(s.number)) return;
       if (!found) first = s.number;
@@ -286,30 +244,23 @@ class Reduced {
   // Something that comes of the action `root`, which waits behind step n, is performed some time.
   void meet(const Later& later, std::size_t n) {
     pass_down(n, later);
-    Clock before;
+    Steps before;
     const std::size_t maker = maker_of(later.root, n + 1);
     if (maker != nobody) happened(before, maker);
-    Footprint past = later.past;
-    for (std::size_t i = n + 1; i-- > 0 && !past.empty();) {
-      const Footprint& used = path_[i].used;
-      if (!before[i] && past.conflicts(used)) happened(before, i);
-      past.hide(used.writes());
-    }
-    meet(later.root, later.uses, before, n);
-  }
-
-  void meet(std::uint64_t root, Footprint uses, const Clock& before, std::size_t n) {
-    for (std::size_t i = n + 1; i-- > 0 && !uses.empty();) {
-      const Footprint& used = path_[i].used;
-      if (!before[i] && uses.conflicts(used)) {
-        std::uint64_t number = root;
-        for (std::size_t m = maker_of(number, n + 1); m != nobody && m >= i;
-             m = maker_of(number, n + 1))
-          number = path_[m].number;
-        stack_[i].choose(number);
+    users_.last(later.past).each_down([&](std::size_t i) {
+      if (!before.has(i)) happened(before, i);
+    });
+    // At a step's state waits the action of which the root came.
+    std::uint64_t number = later.root;
+    std::size_t made_by = maker;
+    users_.last(later.uses).each_down([&](std::size_t i) {
+      if (before.has(i)) return;
+      while (made_by != nobody && made_by >= i) {
+        number = path_[made_by].number;
+        made_by = path_[made_by].maker;
       }
-      uses.hide(used.writes());
-    }
+      stack_[i].choose(number);
+    });
   }
 
   const Program& program_;
@@ -320,6 +271,7 @@ class Reduced {
   std::vector<Frame> stack_;
   std::vector<Step> path_ = std::vector<Step>(depth_max);  // by frame: the step under way
   std::unordered_map<std::uint64_t, Seen> seen_;
+  Users users_;  // of the path
   Knowledge knowledge_;
   std::vector<std::uint32_t> later_;  // of it, state by state
 };

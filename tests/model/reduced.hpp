@@ -12,10 +12,18 @@
 // that did not have to come first (a race), the state before the earlier one must also begin with
 // something that leads to the later step: an action that waited there, and that the later step comes
 // of or comes after. What is chosen at a state is, when it is left, a persistent set. A state that is
-// met again is not entered; instead it is remembered what its future uses first, by the waiting
-// action from which that comes, and races of this path with it are sought as if it were performed.
+// met again is not entered; instead it is remembered what its future uses first (model/future.hpp),
+// by the waiting action from which that comes and by what must have come before, and races of this
+// path with it are sought as if it were performed. Too many entries of one action are joined: they
+// then use what any of them uses and come after what all of them come after, so that more is tried.
 // What a future uses behind a write of the same part races with that write and no earlier step, so
 // it is not kept. A state of the path that is met again closes a cycle: there everything is tried.
+//
+// A step's parts. Most steps write all of their engine. A message of a barrier writes where it is
+// kept until its turn comes; a step that gets on in a barrier looks for such messages round by round,
+// up to one that is missing. So messages of different rounds commute while nobody waits for them,
+// as do those of the next barrier with everything before this node arrives there. A diff that comes
+// home leaves the engine as it is. DrainMarks that finds no mark only reads the rings.
 //
 // What is kept. All final states, all values that programs observe and all failures of one action by
 // itself: the order within a node, and of whatever uses one part, is that of some execution that was

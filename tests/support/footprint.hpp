@@ -12,15 +12,19 @@
 // than must. A value.
 #pragma once
 
+#include <bit>
+#include <cstddef>
 #include <cstdint>
 
 namespace dsm::sim {
 
 enum class Part : std::uint8_t {
   engine,   // of a node: its state, except for the next two
-  barrier,  // of a node: what has come of a barrier that is not complete
+  barrier,  // of a node: how far it is in a barrier
+  early,    // of a node's barrier: a round's message, before it is its turn
   queues,   // of a node: the ends of the queues of the locks that it manages
-  loans,    // of a node: the words of locks that are lent, tenures that nobody waits for
+  tenures,  // of a node: those that nobody waits for
+  loan,     // of a node and a lock: the lock's word
   thread,   // of a node's thread: where it is
   stores,   // of a node's thread: its store buffer
   view,     // of a node's page: what the program may do with it
@@ -31,10 +35,12 @@ enum class Part : std::uint8_t {
   holder,   // of a lock: who has it, as the oracle knows it
   program,  // what threads of different nodes share: batons, waits that have begun
 };
+inline constexpr std::size_t part_count = static_cast<std::size_t>(Part::program) + 1;
 
 class Footprint {
  public:
-  using Bits = std::uint64_t;
+  __extension__ using Bits = unsigned __int128;
+  static constexpr std::uint32_t bits = 128;
 
   void read(Bits part) { reads_ |= part; }
   void write(Bits part) { writes_ |= part; }
@@ -47,10 +53,29 @@ class Footprint {
   bool conflicts(const Footprint& other) const {
     return (writes_ & (other.reads_ | other.writes_)) != 0 || (reads_ & other.writes_) != 0;
   }
+  // Whatever conflicts with the other conflicts with this.
   bool has(const Footprint& other) const {
-    return (other.reads_ & ~reads_) == 0 && (other.writes_ & ~writes_) == 0;
+    return (other.reads_ & ~(reads_ | writes_)) == 0 && (other.writes_ & ~writes_) == 0;
   }
-  void keep(const Footprint& other) { reads_ &= other.reads_, writes_ &= other.writes_; }
+  void keep(const Footprint& other) {
+    reads_ = (reads_ | writes_) & (other.reads_ | other.writes_);
+    writes_ &= other.writes_;
+    reads_ &= ~writes_;
+  }
+  // Leaves what conflicts with something that the other does not conflict with.
+  void remove(const Footprint& other) {
+    reads_ &= ~(other.reads_ | other.writes_);
+    writes_ &= ~other.writes_;
+  }
+  int size() const {
+    const Bits both = reads_ | writes_;
+    return std::popcount(static_cast<std::uint64_t>(both)) +
+           std::popcount(static_cast<std::uint64_t>(both >> 64)) +
+           std::popcount(static_cast<std::uint64_t>(writes_)) +
+           std::popcount(static_cast<std::uint64_t>(writes_ >> 64));
+  }
+  // Who writes a part need not be said to read it.
+  void simplify() { reads_ &= ~writes_; }
   // Takes these parts away.
   void hide(Bits parts) { reads_ &= ~parts, writes_ &= ~parts; }
   bool operator==(const Footprint&) const = default;
@@ -59,56 +84,45 @@ class Footprint {
   Bits reads_ = 0, writes_ = 0;
 };
 
-// Which bit a part is. REQUIRES: what() gets numbers below those that it was made with.
+// Which bit a part is. `which` counts below what it was made with, except for a holder: those share their bits.
 class Parts {
  public:
+  // Messages of this barrier and of the next, of two rounds (more share): which of `early`.
+  static constexpr std::uint64_t early_count = 4;
+  static std::uint64_t early(std::uint64_t epoch, std::uint64_t round) {
+    return epoch % 2 * 2 + round % 2;
+  }
+
   Parts() = default;
-  Parts(std::uint32_t nodes, std::uint32_t threads, std::uint32_t pages)
-      : nodes_(nodes), threads_(threads), pages_(pages) {}
+  Parts(std::uint32_t nodes, std::uint32_t threads, std::uint32_t pages, std::uint32_t locks) {
+    std::uint64_t first = 0;
+    const auto give = [&](Part part, std::uint64_t count) {
+      first_[static_cast<std::size_t>(part)] = first;
+      first += count;
+    };
+    for (const Part part : {Part::engine, Part::barrier, Part::queues, Part::tenures})
+      give(part, 1);
+    give(Part::early, early_count);
+    give(Part::loan, locks);
+    for (const Part part : {Part::thread, Part::stores}) give(part, threads);
+    for (const Part part : {Part::view, Part::frame, Part::twin}) give(part, pages);
+    give(Part::ring, nodes);
+    by_node_ = first;
+    first *= nodes;
+    give(Part::program, 1);
+    give(Part::word, pages);
+    give(Part::holder, locks);
+  }
 
   // `which`: thread, page, reader, lock; or none.
   Footprint::Bits bit(Part part, std::uint32_t node, std::uint64_t which = 0) const {
-    return Footprint::Bits{1} << (number(part, node, which) % 64);
+    const std::uint64_t number = first_[static_cast<std::size_t>(part)] + which + node * by_node_;
+    return Footprint::Bits{1} << (number % Footprint::bits);
   }
 
  private:
-  std::uint64_t number(Part part, std::uint32_t node, std::uint64_t which) const {
-    const std::uint64_t by_node = 2 * threads_ + 3 * pages_ + nodes_ + 4;
-    const std::uint64_t first = node * by_node;
-    const std::uint64_t pages = first + 4 + 2 * threads_;
-    const std::uint64_t shared = nodes_ * by_node;
-    switch (part) {
-      case Part::engine:
-        return first;
-      case Part::barrier:
-        return first + 1;
-      case Part::queues:
-        return first + 2;
-      case Part::loans:
-        return first + 3;
-      case Part::thread:
-        return first + 4 + which;
-      case Part::stores:
-        return first + 4 + threads_ + which;
-      case Part::view:
-        return pages + which;
-      case Part::frame:
-        return pages + pages_ + which;
-      case Part::twin:
-        return pages + 2 * pages_ + which;
-      case Part::ring:
-        return pages + 3 * pages_ + which;
-      case Part::program:
-        return shared;
-      case Part::word:
-        return shared + 1 + which;
-      case Part::holder:
-        return shared + 1 + pages_ + which;
-    }
-    return 0;
-  }
-
-  std::uint64_t nodes_ = 1, threads_ = 1, pages_ = 1;
+  std::uint64_t first_[part_count] = {};  // of node 0, or of all
+  std::uint64_t by_node_ = 0;
 };
 
 }  // namespace dsm::sim

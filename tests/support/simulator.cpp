@@ -104,7 +104,8 @@ Simulator::Simulator(const Program& program, const Physics& physics, std::uint64
   std::size_t threads = 0;
   for (const auto& node : program.nodes) threads = std::max(threads, node.size());
   parts_ = Parts(n, static_cast<std::uint32_t>(threads),
-                 static_cast<std::uint32_t>(program.config.space_pages));
+                 static_cast<std::uint32_t>(program.config.space_pages),
+                 static_cast<std::uint32_t>(program.locks.size()));
   channels_.resize(std::size_t{n} * n);
   reading_.resize(n * program.config.space_pages);
   flying_.resize(program.locks.size());
@@ -247,12 +248,9 @@ void Simulator::step(std::uint32_t node, const core::Event& event, Packet packet
                 to_string(event).c_str());
   const auto* received = std::get_if<core::Received>(&event);
   if (received != nullptr) count_token(received->message, false);
-  const bool arrived = engines_[node].arrived();
-  const Epoch epoch = engines_[node].epoch();
+  const Progress before = progress(node);
   engines_.change(node).step(event, executor.effects);
-  if (arrived != engines_[node].arrived() || epoch != engines_[node].epoch())
-    writes(Part::barrier, node);
-  writes(part_of_step(node, event, executor.effects, epoch), node);
+  note_step(node, event, executor.effects, before);
   for (const core::Effect& effect : executor.effects.list()) {
     if (const auto* send = std::get_if<core::Send>(&effect)) count_token(send->message, true);
     if (const auto* bound = std::get_if<core::SendBound>(&effect)) count_token(bound->grant, true);
@@ -268,20 +266,45 @@ void Simulator::step(std::uint32_t node, const core::Event& event, Packet packet
   run_effects(index, true);
 }
 
+Simulator::Progress Simulator::progress(std::uint32_t node) const {
+  const core::Engine& engine = engines_[node];
+  return {engine.epoch(), engine.arrived(), engine.barrier_round()};
+}
+
 // Most steps use all of their engine. A round of a barrier that is not complete with it is kept for
-// later, and a manager forwards a request to whoever asked before.
-Part Simulator::part_of_step(std::uint32_t node, const core::Event& event,
-                             const core::Effects& effects, Epoch before) const {
+// later, a manager forwards a request to whoever asked before, and a diff goes into the frame.
+void Simulator::note_step(std::uint32_t node, const core::Event& event,
+                          const core::Effects& effects, const Progress& before) {
+  const Progress after = progress(node);
   const auto* received = std::get_if<core::Received>(&event);
-  if (received == nullptr || before != engines_[node].epoch()) return Part::engine;
-  for (const core::Effect& effect : effects.list())
-    if (!std::holds_alternative<core::Send>(effect)) return Part::engine;
-  if (std::holds_alternative<core::BarrierRound>(received->message)) return Part::barrier;
-  if (!std::holds_alternative<core::LockRequest>(received->message)) return Part::engine;
-  return effects.list().size() == 1 && std::holds_alternative<core::LockForward>(
-                                           std::get<core::Send>(effects.list().front()).message)
-             ? Part::queues
-             : Part::engine;
+  const auto* round =
+      received == nullptr ? nullptr : std::get_if<core::BarrierRound>(&received->message);
+  if (round != nullptr) writes(Part::early, node, Parts::early(round->epoch.value, round->round));
+  // A step that gets on in the barrier takes messages that came early, up to one that is missing.
+  if (!(after == before)) {
+    writes(Part::barrier, node);
+    const bool passed = after.epoch != before.epoch;
+    const std::uint32_t end = passed ? engines_[node].barrier_rounds() : after.round;
+    for (std::uint32_t r = before.round; r < end; ++r)
+      writes(Part::early, node, Parts::early(before.epoch.value, r));
+    if (!passed && end < engines_[node].barrier_rounds())
+      reads(Part::early, node, Parts::early(before.epoch.value, end));
+  }
+  if (received == nullptr || before.epoch != after.epoch) return writes(Part::engine, node);
+  const auto only = [&](auto allowed) {
+    return std::all_of(effects.list().begin(), effects.list().end(), allowed);
+  };
+  const auto sends = [](const core::Effect& e) { return std::holds_alternative<core::Send>(e); };
+  const auto forwards = [](const core::Effect& e) {
+    const auto* send = std::get_if<core::Send>(&e);
+    return send != nullptr && std::holds_alternative<core::LockForward>(send->message);
+  };
+  if (round != nullptr && only(sends)) return;
+  if (std::holds_alternative<core::LockRequest>(received->message) && effects.list().size() == 1 &&
+      only(forwards))
+    return writes(Part::queues, node);
+  if (std::holds_alternative<core::Diff>(received->message) && !program_->config.find_races) return;
+  writes(Part::engine, node);
 }
 
 // ---- threads ----
@@ -347,7 +370,7 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
       fence(node, thread);
       oracle_.released(op.arg);
       writes(Part::holder, 0, op.arg);
-      writes(Part::loans, node);
+      writes(Part::loan, node, op.arg);
       advance(node, thread);
       if (Loan& loan = loan_of(node, op.arg); loan == Loan::held) {
         loan = Loan::free;
@@ -464,7 +487,7 @@ void Simulator::give_up(std::uint32_t node, std::uint32_t thread, std::uint64_t 
 
 // A lock that the engine has lent, and that is free: it does not hear of it.
 bool Simulator::take_loan(std::uint32_t node, std::uint32_t thread, std::uint32_t lock) {
-  writes(Part::loans, node);
+  writes(Part::loan, node, lock);
   Loan& loan = loan_of(node, lock);
   if (loan != Loan::free) return false;
   loan = Loan::held;

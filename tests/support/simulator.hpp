@@ -298,8 +298,15 @@ class Simulator {
   bool waits_for_stores(std::uint32_t node, std::uint32_t thread);
   void go_on_behind_stores(std::uint32_t node, std::uint32_t thread);
   void step(std::uint32_t node, const core::Event& event, Packet packet = nullptr);
-  Part part_of_step(std::uint32_t node, const core::Event& event, const core::Effects& effects,
-                    Epoch before) const;
+  struct Progress {  // in a barrier
+    Epoch epoch{};
+    bool arrived = false;
+    std::uint32_t round = 0;
+    bool operator==(const Progress&) const = default;
+  };
+  Progress progress(std::uint32_t node) const;
+  void note_step(std::uint32_t node, const core::Event& event, const core::Effects& effects,
+                 const Progress& before);
   void fail(std::string what);
   void reads(Part part, std::uint32_t node, std::uint64_t which = 0) {
     footprint_.read(parts_.bit(part, node, which));

@@ -43,7 +43,7 @@ void Simulator::registered(std::uint32_t node, std::uint32_t thread) {
   t.waiting = Waiting::notification;
   writes(Part::thread, node, thread);
   writes(Part::holder, 0, op.arg);
-  writes(Part::loans, node);
+  writes(Part::loan, node, op.arg);
   if (op.time != 0)
     schedule(ActionKind::expire, node, thread, delay_up_to(op.time), {PageId(t.waits), 1});
   oracle_.released(op.arg);

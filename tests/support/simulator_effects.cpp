@@ -274,16 +274,16 @@ void Simulator::wake(std::uint32_t node, const core::Wake& wake) {
 // ---- locks on loan ----
 
 void Simulator::lend(std::uint32_t node, LockId lock) {
-  writes(Part::loans, node);
   const std::uint32_t index = index_of(lock);
+  writes(Part::loan, node, index);
   Loan& loan = loan_of(node, index);
   if (loan == Loan::early) schedule(ActionKind::lock_back, node, 2 * index, local_delay());
   loan = loan == Loan::early ? Loan::kept : Loan::free;
 }
 
 void Simulator::recall(std::uint32_t node, LockId lock) {
-  writes(Part::loans, node);
   const std::uint32_t index = index_of(lock);
+  writes(Part::loan, node, index);
   Loan& loan = loan_of(node, index);
   if (loan != Loan::kept)
     schedule(ActionKind::lock_back, node, 2 * index + (loan == Loan::held ? 1 : 0), local_delay());
@@ -297,8 +297,9 @@ void Simulator::drain_marks(std::uint32_t node, std::uint64_t id) {
   // fence().
   Machine& machine = machines_.change(node);
   for (std::uint32_t reader = 0; reader < nodes_.size(); ++reader) {
-    writes(Part::ring, node, reader);
+    reads(Part::ring, node, reader);
     while (const auto entry = machine.next_mark(NodeId(reader), engines_[node].epoch())) {
+      writes(Part::ring, node, reader);
       machine.consume_mark(NodeId(reader));
       step(node, core::Marked{NodeId(reader), entry->run, entry->epoch, entry->added});
       if (!failure_.empty()) return;

@@ -158,14 +158,14 @@ void Simulator::check_newest(PageId page) {
 void Simulator::begin_tenures(std::uint32_t node, const core::Effects& effects) {
   for (const core::Effect& effect : effects.list())
     if (const auto* hold = std::get_if<core::Hold>(&effect)) {
-      writes(Part::loans, node);
+      writes(Part::tenures, node);
       nodes_[node].tenures.push_back(
           {hold->page, hold->tenure, now_ + delay_up_to(physics_.tenure_max)});
     }
 }
 
 void Simulator::hasten(std::uint32_t node) {
-  writes(Part::loans, node);
+  writes(Part::tenures, node);
   for (const Tenure& t : std::exchange(nodes_[node].tenures, {}))
     schedule(ActionKind::held, node, t.number, t.end > now_ ? t.end - now_ : 0, {t.page, 1});
 }

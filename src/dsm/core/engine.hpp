@@ -128,6 +128,9 @@ class Engine {
   bool has_mark(PageId page, NodeId reader) const;
   bool has_token(LockId lock) const;
   bool arrived() const { return barrier_.arrived(); }  // its part of the barrier has left
+  // The first round of the barrier whose message has not been taken yet, and how many there are.
+  std::uint32_t barrier_round() const { return barrier_.round(); }
+  std::uint32_t barrier_rounds() const { return barrier_.rounds(); }
   std::vector<LockId> known_locks() const;
   const SharedLocks& shared_locks() const { return shared_; }
   const Semaphores& semaphores() const { return semaphores_; }
