@@ -202,8 +202,7 @@ int run(const Options& options) {
                            {"figures", nlohmann::json::array()}};
   if (writer() && !options.quiet)
     std::printf(
-        "%d nodes, %s, traps by %s; median of %d rounds, in us; update: over the %d readers of a "
-        "round\n\n"
+        "%d nodes, %s, traps by %s; median of %d rounds, in us; update: of %d reader(s)\n\n"
         "| policy | bytes | invalidate | update: least | median | greatest | messages |\n"
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
         dsm::size(), dsm::transport_name(), dsm::trap_name(), options.rounds, dsm::size() - 1);
