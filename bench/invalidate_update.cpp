@@ -227,6 +227,10 @@ int run(const Options& options) {
     }
   }
   if (!writer() || options.json.empty()) return 0;
+  if (options.json == "-") {
+    std::printf("%s\n", record.dump(2).c_str());
+    return 0;
+  }
   std::ofstream file(options.json);
   file << record.dump(2) << '\n';
   if (!file.flush()) throw dsm::Error("cannot write " + options.json);
@@ -254,7 +258,7 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"scope", "release", "bound", "sequential"}))
       ->delimiter(',')
       ->capture_default_str();
-  app.add_option("--json", options.json, "write the figures to this file, too");
+  app.add_option("--json", options.json, "write the figures to this file, too; -: to the output");
   app.add_flag("--quiet", options.quiet, "print no table");
   CLI11_PARSE(app, argc, argv);
   try {
