@@ -15,6 +15,7 @@ namespace dsm {
 //   dsm::Bound<Account> account;             // collective; zero bytes at first
 //   account.lock()->balance += 10;           // locked until the end of the statement
 //   { auto a = account.lock(); a->balance = 0; a->owner = 1; }
+//   dsm::Bound<Image> image(dsm::Refresh::pull);   // read from its last owner's memory when it is large
 // Each takes a page of its own. The memory stays until the end of the Session, or free().
 template <typename T>
 class Bound {
@@ -32,10 +33,13 @@ class Bound {
     std::unique_lock<Lock> hold_;
   };
 
-  explicit Bound(const Placement& placement = Placement::block(), CallSite at = CallSite::here())
+  explicit Bound(const Placement& placement = Placement::block(), Refresh refresh = Refresh::push,
+                 CallSite at = CallSite::here())
       : memory_(allocate<T>(1, placement, Policy::bound, at)) {
-    mutex_.bind(memory_, at);
+    mutex_.bind(memory_, refresh, at);
   }
+  explicit Bound(Refresh refresh, CallSite at = CallSite::here())
+      : Bound(Placement::block(), refresh, at) {}
   Bound(const Bound&) = delete;
   Bound& operator=(const Bound&) = delete;
 

@@ -35,6 +35,16 @@ bool until(const std::chrono::time_point<Clock, Duration>& time, Try try_for) {
 
 }  // namespace detail
 
+// How what is bound to a lock gets to the lock's next owner.
+enum class Refresh : std::uint8_t {
+  // Its last owner sends it, in the message that hands the lock over: nothing is faster for what is
+  // small.
+  push,
+  // The next owner reads it from the last owner's memory, one-sided: one round trip more, and the last
+  // owner's processor copies nothing. For what is large.
+  pull,
+};
+
 // A lock of the whole job, in the shape of std::timed_mutex (std::scoped_lock and std::unique_lock
 // work). One thread of one node holds it at a time; it is handed over fairly. Not recursive. A lock
 // is only its number, so it is cheap to make and to copy.
@@ -62,11 +72,14 @@ class DSM_API Lock {
   // Collective, on the lock of this number: from now on what these bytes hold comes with the lock
   // (Policy::bound, of whose regions they must be part). Nothing else is bound there, and nobody holds
   // the lock meanwhile. Bindings end with their region. A lock carries at most 16 MiB; what is bound
-  // goes aboard as a whole, so bind what is used together.
-  void bind_bytes(const void* memory, std::size_t bytes, CallSite at = CallSite::here());
+  // comes as a whole, so bind what is used together. One lock may have some of it pushed, and some
+  // pulled.
+  void bind_bytes(const void* memory, std::size_t bytes, Refresh refresh = Refresh::push,
+                  CallSite at = CallSite::here());
   template <typename T, std::size_t Extent>
-  void bind(std::span<T, Extent> memory, CallSite at = CallSite::here()) {
-    bind_bytes(memory.data(), memory.size_bytes(), at);
+  void bind(std::span<T, Extent> memory, Refresh refresh = Refresh::push,
+            CallSite at = CallSite::here()) {
+    bind_bytes(memory.data(), memory.size_bytes(), refresh, at);
   }
 
  private:

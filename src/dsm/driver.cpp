@@ -330,9 +330,9 @@ void Driver::leave_teams() {
   tell(core::LeaveTeams{});
 }
 
-void Driver::bind(LockId lock, std::vector<core::Span> spans) {
+void Driver::bind(LockId lock, std::vector<core::Span> spans, core::Refresh refresh) {
   const InRuntime here;
-  tell(core::Bind{lock, std::move(spans)});
+  tell(core::Bind{lock, std::move(spans), refresh});
 }
 
 void Driver::pin(PageRun run) {

@@ -116,7 +116,7 @@ class Driver {
   void leave_teams();  // this node comes to no such barrier any more
 
   // From now on these bytes travel with the lock. The same on every node, between two barriers.
-  void bind(LockId lock, std::vector<core::Span> spans);
+  void bind(LockId lock, std::vector<core::Span> spans, core::Refresh refresh);
 
   void pin(PageRun run);
   void unpin(PageRun run);
@@ -187,6 +187,7 @@ class Driver {
   void carry_out(core::Hasten& e, Work& work);
   void carry_out(core::SendBound& e, Work& work);
   void carry_out(core::FillBound& e, Work& work);
+  void carry_out(core::ReadBound& e, Work& work);
   void carry_out(core::SendBoundDiff& e, Work& work);
   void copy_bound(core::Effect& effect) DSM_REQUIRES(engine_mutex_);
   std::byte* frame_of(const core::Span& span) const;

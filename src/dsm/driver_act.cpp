@@ -135,7 +135,7 @@ void Driver::carry_out(core::Hasten&, Work& work) {
 void Driver::copy_bound(core::Effect& effect) {
   if (auto* sent = std::get_if<core::SendBound>(&effect)) {
     for (const core::Aboard& aboard : sent->grant.aboard) {
-      if (aboard.at_home) continue;
+      if (aboard.where != core::Where::aboard) continue;
       const std::byte* const from = frame_of(aboard.span);
       sent->grant.bytes.insert(sent->grant.bytes.end(), from, from + aboard.span.length);
     }
@@ -152,6 +152,10 @@ void Driver::carry_out(core::SendBound& e, Work& work) {
 
 void Driver::carry_out(core::FillBound&, Work&) {
   // done in step()
+}
+
+void Driver::carry_out(core::ReadBound& e, Work&) {
+  parts_.lanes.read_bound(std::move(e.source));
 }
 
 // What is bound is made no part of the diff by making its twin equal.

@@ -99,6 +99,9 @@ void Driver::handle(const transport::Event& event) {
       if (AtomicCookie::is(event.cookie)) {
         const Ticket who = AtomicCookie::who(event.cookie);
         tell(core::AtomicDone{parts_.self, who, parts_.lanes.found(who)});
+      } else if (BoundCookie::is(event.cookie)) {
+        if (auto read = parts_.lanes.bound_read(BoundCookie::number(event.cookie)))
+          tell(std::move(*read));
       } else {
         tell(core::Fetched{FetchCookie::run(event.cookie)});
       }

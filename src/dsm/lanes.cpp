@@ -1,5 +1,7 @@
 #include "dsm/lanes.hpp"
 
+#include <utility>
+
 #include "base/check.hpp"
 #include "dsm/mark_rings.hpp"
 
@@ -50,6 +52,60 @@ void Lanes::atomic(const core::PerformAtomic& perform) {
   operation.cookie = AtomicCookie::of(perform.who);
   lane.backlog.push_back(operation);
   flush(perform.home, lane);
+}
+
+// Spans that follow one another are one READ, up to what every wire takes at once.
+void Lanes::read_bound(core::BoundSource source) {
+  const std::size_t page_bytes = memory::AddressSpace::page_size();
+  const std::uint64_t most = core::fetch_run_max * page_bytes;
+  const NodeId owner = source.owner;
+  std::vector<transport::Operation> reads;
+  std::uint64_t bytes = 0;
+  for (const core::Span& span : source.spans) {
+    const std::uint64_t offset = span.page.value * page_bytes + span.offset;
+    transport::Operation* last = reads.empty() ? nullptr : &reads.back();
+    if (last != nullptr && last->offset + last->size == offset && last->size + span.length <= most) {
+      last->size += span.length;
+    } else {
+      transport::Operation& read = reads.emplace_back();
+      read.kind = transport::Operation::Kind::read;
+      read.offset = offset;
+      read.size = span.length;
+    }
+    bytes += span.length;
+  }
+  {
+    MutexLock hold(readings_mutex_);
+    const std::uint64_t number = ++readings_begun_;
+    Reading& reading = readings_[number];
+    reading.result.source = std::move(source);
+    reading.result.bytes.resize(bytes);
+    reading.open = reads.size();
+    std::byte* to = reading.result.bytes.data();
+    for (transport::Operation& read : reads) {
+      read.local = to;
+      to += read.size;
+      read.cookie = BoundCookie::of(number);
+    }
+  }
+  bytes_read_.fetch_add(bytes, std::memory_order_relaxed);
+  Lane& lane = *lanes_[owner.value];
+  MutexLock hold(lane.mutex);
+  for (transport::Operation& read : reads) {
+    read.memory = lane.remote.space;
+    lane.backlog.push_back(read);
+  }
+  flush(owner, lane);
+}
+
+std::optional<core::BoundRead> Lanes::bound_read(std::uint64_t number) {
+  MutexLock hold(readings_mutex_);
+  const auto it = readings_.find(number);
+  DSM_CHECK_WITH(it != readings_.end(), "only what was begun completes", {"number", number});
+  if (--it->second.open > 0) return std::nullopt;
+  core::BoundRead result = std::move(it->second.result);
+  readings_.erase(it);
+  return result;
 }
 
 void Lanes::submit(NodeId home, const Entry& entry) {

@@ -7,13 +7,16 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/mutex.hpp"
 #include "base/types.hpp"
 #include "dsm/core/effect.hpp"
+#include "dsm/core/event.hpp"
 #include "dsm/core/mark.hpp"
 #include "dsm/memory/address_space.hpp"
 #include "dsm/waiters.hpp"
@@ -33,7 +36,14 @@ struct AtomicCookie {
   static bool is(transport::Cookie cookie) { return (cookie & 63) == mark; }
   static Ticket who(transport::Cookie cookie) { return Ticket(cookie >> 6); }
 };
-static_assert(core::fetch_run_max < AtomicCookie::mark && core::mark_pages_max <= std::uint64_t{1}
+// The same of a READ of bound bytes: the number of what it is part of.
+struct BoundCookie {
+  static constexpr std::uint64_t mark = 62;
+  static transport::Cookie of(std::uint64_t number) { return number << 6 | mark; }
+  static bool is(transport::Cookie cookie) { return (cookie & 63) == mark; }
+  static std::uint64_t number(transport::Cookie cookie) { return cookie >> 6; }
+};
+static_assert(core::fetch_run_max < BoundCookie::mark && core::mark_pages_max <= std::uint64_t{1}
                                                                                       << 58,
               "a run fits a cookie");
 
@@ -55,6 +65,11 @@ class Lanes {
   void atomic(const core::PerformAtomic& perform);
   std::uint64_t found(Ticket who) const { return found_[who.value]; }
 
+  // Bytes of a peer's frames into a buffer. The completions' cookies are BoundCookies; bound_read() is
+  // told of each, and gives what was read with the last.
+  void read_bound(core::BoundSource source);
+  std::optional<core::BoundRead> bound_read(std::uint64_t number);
+
   // Posts what the wire had no room for. True: something was posted.
   bool retry();
   std::uint64_t bytes_read() const { return bytes_read_.load(std::memory_order_relaxed); }
@@ -74,6 +89,11 @@ class Lanes {
     std::vector<transport::Operation> backlog DSM_GUARDED_BY(mutex);
   };
 
+  struct Reading {
+    core::BoundRead result;
+    std::size_t open = 0;  // operations
+  };
+
   void submit(NodeId home, const Entry& entry);
   void enqueue(Lane& lane, const Entry& entry) DSM_REQUIRES(lane.mutex);
   void enqueue_read(Lane& lane, PageRun run) DSM_REQUIRES(lane.mutex);
@@ -85,7 +105,10 @@ class Lanes {
   const std::uint32_t ring_slots_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::array<std::uint64_t, Waiters::places_max> found_{};  // by ticket
-  std::atomic<bool> blocked_{false};                        // some lane may have a backlog
+  Mutex readings_mutex_;
+  std::map<std::uint64_t, Reading> readings_ DSM_GUARDED_BY(readings_mutex_);  // by number
+  std::uint64_t readings_begun_ DSM_GUARDED_BY(readings_mutex_) = 0;
+  std::atomic<bool> blocked_{false};  // some lane may have a backlog
   std::atomic<std::uint64_t> bytes_read_{0};
 };
 

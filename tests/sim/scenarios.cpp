@@ -1,5 +1,7 @@
 #include "sim/scenarios.hpp"
 
+#include <utility>
+
 namespace dsm::sim {
 namespace {
 
@@ -493,7 +495,11 @@ std::vector<Scenario> all() {
 }  // namespace
 
 const std::vector<Scenario>& scenarios() {
-  static const std::vector<Scenario> list = all();
+  static const std::vector<Scenario> list = [] {
+    std::vector<Scenario> every = all();
+    for (Scenario& scenario : bound_scenarios()) every.push_back(std::move(scenario));
+    return every;
+  }();
   return list;
 }
 

@@ -17,5 +17,6 @@ struct Scenario {
 };
 
 const std::vector<Scenario>& scenarios();
+std::vector<Scenario> bound_scenarios();  // part of them
 
 }  // namespace dsm::sim

@@ -295,6 +295,20 @@ TEST(Trips, BoundDataOfAnAbsentPage) {
   EXPECT_EQ(film.of(1, 3), 0);
 }
 
+// Pulled: the grant, and a READ; where the page is absent its fetch goes beside it.
+TEST(Trips, BoundDataIsRead) {
+  for (const bool has_page : {true, false}) {
+    Script s(2, {0}, 1, core::Policy::bound);
+    s.bind(0, 0, 8, 24, core::Refresh::pull);
+    if (has_page) s.node(1).write(0, 0, 8);
+    s.node(1).acquire(0).read(0, 8, 8).release(0);
+    const Film film(s);
+    const std::uint32_t op = has_page ? 3 : 2;
+    EXPECT_EQ(film.of(1, op), 2 + 2);
+    EXPECT_EQ(film.of(1, op + 1), 0);
+  }
+}
+
 // The barrier of a team of so many, among more nodes, costs what one of a job of that size does.
 TEST_P(BarrierTrips, OfATeam) {
   const std::uint32_t size = GetParam();

@@ -170,8 +170,8 @@ std::uint32_t Script::region(const std::vector<std::uint32_t>& homes, core::Poli
 }
 
 Script& Script::bind(std::uint32_t lock, std::uint32_t page, std::uint32_t offset,
-                     std::uint32_t length) {
-  program_.bindings.push_back({lock, {PageId(page), offset, length}});
+                     std::uint32_t length, core::Refresh refresh) {
+  program_.bindings.push_back({lock, {PageId(page), offset, length}, refresh});
   return *this;
 }
 

@@ -92,6 +92,7 @@ struct Baton {
 struct Binding {
   std::uint32_t lock = 0;
   core::Span span;
+  core::Refresh refresh = core::Refresh::push;
 };
 
 struct Program {
@@ -162,7 +163,8 @@ class Script {
   Script& timed_acquire_semaphore(std::uint32_t semaphore, std::uint32_t skip);
   Script& release_semaphore(std::uint32_t semaphore, std::uint32_t count = 1);
   // A region of the bound policy holds it.
-  Script& bind(std::uint32_t lock, std::uint32_t page, std::uint32_t offset, std::uint32_t length);
+  Script& bind(std::uint32_t lock, std::uint32_t page, std::uint32_t offset, std::uint32_t length,
+               core::Refresh refresh = core::Refresh::push);
   Script& arrive();
   std::uint32_t baton(std::uint32_t node, std::uint32_t thread = 0);  // one more, and who has it
   Script& take(std::uint32_t baton, std::uint32_t lock);

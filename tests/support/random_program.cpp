@@ -23,6 +23,7 @@ class Generator {
         races_(seed ^ 0x7261636573),
         team_random_(seed ^ 0x7465616d),
         bound_random_(seed ^ 0x626f756e64),
+        pull_random_(seed ^ 0x70756c6c),
         shape_(shape) {}
 
   Program make();
@@ -59,6 +60,7 @@ class Generator {
   Random races_;        // what sequential regions need: programs without one stay as they are
   Random team_random_;  // so that programs without teams do not change
   Random bound_random_;
+  Random pull_random_;
   Shape shape_;
   Program program_;
   Owners owners_ = Owners::rotating;
@@ -279,12 +281,18 @@ void Generator::team_access() {
 }
 
 // Locks' fields in a region of the bound policy. Who reads them without the lock does so behind a
-// barrier.
+// barrier. All that is bound to a lock is pushed, or pulled, or each part by chance.
 void Generator::bind_fields() {
-  for (std::uint32_t lock = 0; lock < by_lock_.size(); ++lock)
-    for (const Field& field : by_lock_[lock])
-      if (region_of(field.page).policy() == core::Policy::bound)
-        program_.bindings.push_back({lock, {PageId(field.page), field.offset, field.length}});
+  for (std::uint32_t lock = 0; lock < by_lock_.size(); ++lock) {
+    const std::uint32_t pulled_percent = pull_random_.pick(0u, 50u, 100u);
+    for (const Field& field : by_lock_[lock]) {
+      if (region_of(field.page).policy() != core::Policy::bound) continue;
+      const bool pull = pull_random_.below(100) < pulled_percent;
+      program_.bindings.push_back({lock,
+                                   {PageId(field.page), field.offset, field.length},
+                                   pull ? core::Refresh::pull : core::Refresh::push});
+    }
+  }
 }
 
 void Generator::team_barrier() {

@@ -213,6 +213,10 @@ void Simulator::carry_on(const Action& action) {
       return perform_atomic_far(action);
     case ActionKind::atomic_done:
       return atomic_done(action);
+    case ActionKind::bound_read:
+      return read_bound(action.node, action.index);
+    case ActionKind::bound_done:
+      return bound_done(action.node, action.index);
     case ActionKind::cancel:
       return give_up(action.node, action.index, action.run.first.value);
     case ActionKind::held:
@@ -455,7 +459,7 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
       step(node, core::AddRegion{region});
       for (const Binding& b : program_->bindings)
         if (region.run().contains(b.span.page))
-          step(node, core::Bind{program_->locks[b.lock], {b.span}});
+          step(node, core::Bind{program_->locks[b.lock], {b.span}, b.refresh});
       return;
     }
     case Do::drop_region:

@@ -137,7 +137,9 @@ class Simulator {
     held,
     atomic,       // an operation takes effect at its home
     atomic_done,  // and is known, at the node that asked the wire for it
-    cancel        // a thread has waited long enough
+    bound_read,   // the next span of a READ of bound bytes is read, at their owner
+    bound_done,
+    cancel  // a thread has waited long enough
   };
   struct Action {
     std::uint64_t due = 0;
@@ -229,6 +231,12 @@ class Simulator {
     bool marked = false;
     std::uint32_t read = 0;  // bytes of it that have been read
     std::vector<std::byte> data;
+  };
+  // READs of bound bytes, in no order with anything.
+  struct Reading {
+    bool used = false;
+    core::BoundRead result;
+    std::uint32_t spans = 0;  // that have been read
   };
   struct Channel {
     std::deque<std::uint32_t> queue;  // transfers, in the order of the steps that asked for them
@@ -352,6 +360,10 @@ class Simulator {
   // simulator_bound.cpp
   void copy_bound(std::uint32_t node, core::Effects& effects);
   void send_bound_diff(std::uint32_t node, const core::SendBoundDiff& diff);
+  void begin_reading(std::uint32_t node, const core::BoundSource& source);
+  void read_bound(std::uint32_t node, std::uint32_t reading);
+  void bound_done(std::uint32_t node, std::uint32_t reading);
+  void check_not_read(std::uint32_t node, PageRun run);
 
   // simulator_sequential.cpp
   bool is_sequential(std::uint32_t node, PageId page) const;
@@ -403,6 +415,8 @@ class Simulator {
   std::deque<Transfer> transfers_;
   std::vector<std::uint32_t> free_transfers_;
   std::vector<Channel> channels_;
+  std::deque<Reading> readings_;
+  std::vector<std::uint32_t> free_readings_;
   std::vector<std::uint32_t>
       reading_;  // by node * pages + page: transfers under way into that frame
   std::vector<std::uint32_t> flying_;       // by lock: grants under way

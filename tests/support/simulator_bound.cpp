@@ -1,5 +1,6 @@
 // Memory bound to locks, at the simulator's edge: copies that are made before any later step.
 #include <cstring>
+#include <utility>
 
 #include "dsm/core/diff.hpp"
 #include "support/simulator.hpp"
@@ -10,7 +11,7 @@ void Simulator::copy_bound(std::uint32_t node, core::Effects& effects) {
   for (core::Effect& effect : effects) {
     if (auto* sent = std::get_if<core::SendBound>(&effect)) {
       for (const core::Aboard& aboard : sent->grant.aboard) {
-        if (aboard.at_home) continue;
+        if (aboard.where != core::Where::aboard) continue;
         reads(Part::frame, node, {aboard.span.page, 1});
         const std::byte* from = machines_[node].frame(aboard.span.page.value) + aboard.span.offset;
         sent->grant.bytes.insert(sent->grant.bytes.end(), from, from + aboard.span.length);
@@ -46,6 +47,54 @@ void Simulator::send_bound_diff(std::uint32_t node, const core::SendBoundDiff& d
   machine.drop_twin(page);
   if (body.empty()) return schedule(ActionKind::diff_home, node, 0, local_delay(), {diff.page, 1});
   send(node, diff.home, core::BoundDiff{diff.page, diff.parts, body});
+}
+
+// ---- READs of bound bytes from the frames of their owner ----
+
+void Simulator::begin_reading(std::uint32_t node, const core::BoundSource& source) {
+  std::uint32_t index;
+  if (free_readings_.empty()) {
+    index = static_cast<std::uint32_t>(readings_.size());
+    readings_.emplace_back();
+  } else {
+    index = free_readings_.back();
+    free_readings_.pop_back();
+  }
+  readings_[index] = {true, {source, {}}, 0};
+  ++statistics_.one_sided;
+  schedule(ActionKind::bound_read, node, index, trip_delay());
+}
+
+// Span after span; no program's span is longer than what a device reads at one time.
+void Simulator::read_bound(std::uint32_t node, std::uint32_t index) {
+  Reading& reading = readings_[index];
+  const core::BoundSource& source = reading.result.source;
+  const core::Span& span = source.spans[reading.spans++];
+  reads(Part::frame, source.owner.value, span.page.value);
+  const std::byte* from = machines_[source.owner.value].frame(span.page.value) + span.offset;
+  reading.result.bytes.insert(reading.result.bytes.end(), from, from + span.length);
+  statistics_.one_sided_bytes += span.length;
+  if (reading.spans < source.spans.size())
+    return schedule(ActionKind::bound_read, node, index, local_delay());
+  schedule(ActionKind::bound_done, node, index, trip_delay());
+}
+
+void Simulator::bound_done(std::uint32_t node, std::uint32_t index) {
+  const core::BoundRead result = std::exchange(readings_[index], {}).result;
+  free_readings_.push_back(index);
+  step(node, result);
+}
+
+// Frames that another node reads stay.
+void Simulator::check_not_read(std::uint32_t node, PageRun run) {
+  for (const Reading& reading : readings_) {
+    const core::BoundSource& source = reading.result.source;
+    if (!reading.used || source.owner != NodeId(node)) continue;
+    for (std::size_t i = reading.spans; i < source.spans.size(); ++i)
+      if (run.contains(source.spans[i].page))
+        fail("node " + std::to_string(node) + " gives back the frame of page " +
+             std::to_string(source.spans[i].page.value) + " while bound bytes are read from it");
+  }
 }
 
 }  // namespace dsm::sim

@@ -19,6 +19,7 @@ constexpr std::uint32_t piece_bytes = 64;  // what a READ takes at one time
 bool is_mover(const core::Effect& effect) {
   return std::holds_alternative<core::Send>(effect) ||
          std::holds_alternative<core::Fetch>(effect) ||
+         std::holds_alternative<core::ReadBound>(effect) ||
          std::holds_alternative<core::Unmark>(effect) || std::holds_alternative<core::Hold>(effect);
 }
 
@@ -140,6 +141,7 @@ bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
             if (reading_[node * program_->config.space_pages + p.value] != 0)
               fail("node " + std::to_string(node) + " gives back the frame of page " +
                    std::to_string(p.value) + " while a READ is on its way into it");
+          check_not_read(node, e.run);
           machine.punch(e.run);
           schedule(ActionKind::punched, node, 0, local_delay(), e.run);
         } else if constexpr (std::is_same_v<E, core::Wake>) {
@@ -150,6 +152,8 @@ bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
           send(node, e.to, e.grant);
         } else if constexpr (std::is_same_v<E, core::FillBound>) {
           // done with its step
+        } else if constexpr (std::is_same_v<E, core::ReadBound>) {
+          begin_reading(node, e.source);
         } else if constexpr (std::is_same_v<E, core::SendBoundDiff>) {
           send_bound_diff(node, e);
         } else if constexpr (std::is_same_v<E, core::FillPage>) {

@@ -78,6 +78,13 @@ std::uint64_t Simulator::identity_of(const Action& a) const {
       h.add(ByteView(t.data));
       break;
     }
+    case ActionKind::bound_read:
+    case ActionKind::bound_done: {
+      const core::BoundRead& r = readings_[a.index].result;
+      h.add(r.source.owner.value), h.add(r.source.lock.value), h.add(r.source.turn.value);
+      h.add(ByteView(r.bytes));
+      break;
+    }
     case ActionKind::effect: {
       h.add(remaining(executors_[a.index]));
       break;
@@ -158,6 +165,7 @@ int Simulator::rank(std::size_t choice) const {
     case ActionKind::arrive:
     case ActionKind::effect:
     case ActionKind::channel:
+    case ActionKind::bound_read:
       return 4;
     case ActionKind::operate:
       return 3;
@@ -207,6 +215,10 @@ std::string Simulator::describe(std::size_t choice) const {
       return node + "the atomic operation of thread " + std::to_string(a.index) + " takes effect";
     case ActionKind::atomic_done:
       return node + "an atomic operation of node " + std::to_string(a.run.first.value) + " is done";
+    case ActionKind::bound_read:
+      return node + "reads bytes that are bound to a lock at their owner";
+    case ActionKind::bound_done:
+      return node + "has read the bytes that are bound to a lock";
     case ActionKind::cancel:
       return node + "thread " + std::to_string(a.index) + " has waited long enough";
   }

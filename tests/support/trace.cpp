@@ -36,6 +36,13 @@ std::string words(const core::WordOperation& o) {
          number(std::uint64_t{o.offset});
 }
 
+std::string words(const core::BoundSource& s) {
+  std::string text = " lock " + number(s.lock) + " turn " + number(s.turn) + " from " +
+                     number(s.owner) + ": " + number(s.spans.size()) + " spans of pages";
+  for (const core::Span& span : s.spans) text += " " + number(span.page);
+  return text;
+}
+
 struct MessageText {
   std::string operator()(const core::LockRequest& m) const { return " lock " + number(m.lock); }
   std::string operator()(const core::LockForward& m) const {
@@ -87,6 +94,9 @@ struct MessageText {
     for (const core::Versioned& p : m.parts)
       text += ", lock " + number(p.lock) + " turn " + number(p.turn);
     return text + ", " + number(m.body.size()) + " bytes";
+  }
+  std::string operator()(const core::BoundTaken& m) const {
+    return " lock " + number(m.lock) + " turn " + number(m.turn);
   }
   std::string operator()(const core::MarkNote& m) const {
     return " pages " + to_string(m.run) + " epoch " + number(m.epoch);
@@ -199,6 +209,7 @@ struct EventText {
   std::string operator()(const core::Arrive& e) const { return " thread " + number(e.who); }
   std::string operator()(const core::AddTeam& e) const { return " team " + number(e.team); }
   std::string operator()(const core::Bind& e) const { return " lock " + number(e.lock); }
+  std::string operator()(const core::BoundRead& e) const { return words(e.source); }
   std::string operator()(const core::ArriveTeam& e) const {
     return " thread " + number(e.who) + " team " + number(e.team);
   }
@@ -269,6 +280,7 @@ struct EffectText {
   std::string operator()(const core::SendBound& e) const {
     return " lock " + number(e.grant.lock) + " to " + number(e.to);
   }
+  std::string operator()(const core::ReadBound& e) const { return words(e.source); }
   std::string operator()(const core::FillBound& e) const {
     return " page " + number(e.span.page) + " bytes " + number(std::uint64_t{e.span.offset}) + "+" +
            number(std::uint64_t{e.span.length});

@@ -202,7 +202,9 @@ TEST(Message, EveryKindSurvivesTheWire) {
   expect_same(grant);
   grant.token.clock = Clock(NodeId(2), 5);
   expect_same(grant);
-  grant.aboard = {{{PageId(5), 8, 3}, false}, {{PageId(6), 0, 4096}, true}};
+  grant.aboard = {{{PageId(5), 8, 3}, Where::aboard},
+                  {{PageId(6), 0, 4096}, Where::at_home},
+                  {{PageId(7), 0, 4096}, Where::at_sender}};
   grant.bytes.assign(3, std::byte{9});
   expect_same(grant);
   const Bytes body(33, std::byte{7});
@@ -211,6 +213,7 @@ TEST(Message, EveryKindSurvivesTheWire) {
   expect_same(Diff{{PageId(40), 3},
                    body,
                    {Epoch(4), Clock(NodeId(1), 3), {Origin::Kind::barrier, 0, "here.cpp:12"}}});
+  expect_same(BoundTaken{LockId(3), Seq(12)});
   expect_same(DiffAck{{PageId(40), 3}});
   expect_same(ConditionCall{ConditionId(5), ConditionCall::Kind::notify_all, 9});
   expect_same(ConditionAnswer{~std::uint64_t{0}, ConditionAnswer::Kind::notified});

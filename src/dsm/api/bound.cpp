@@ -53,10 +53,14 @@ std::string complaint(const core::Engine& engine, LockId lock,
 
 }  // namespace
 
-void Lock::bind_bytes(const void* memory, std::size_t bytes, CallSite at) {
+static_assert(static_cast<int>(Refresh::push) == static_cast<int>(core::Refresh::push) &&
+              static_cast<int>(Refresh::pull) == static_cast<int>(core::Refresh::pull));
+
+void Lock::bind_bytes(const void* memory, std::size_t bytes, Refresh refresh, CallSite at) {
   Node& node = api::current("Lock::bind()");
   const auto address = reinterpret_cast<std::uintptr_t>(memory);
   const auto refuse = [](const std::string& why) { throw Error("Lock::bind() " + why); };
+  if (refresh > Refresh::pull) refuse("knows Refresh::push and Refresh::pull");
   if (bytes == 0) refuse("is given no bytes");
   const std::uintptr_t end =
       node.space().contains(address)
@@ -75,10 +79,11 @@ void Lock::bind_bytes(const void* memory, std::size_t bytes, CallSite at) {
   // know.
   std::uint64_t what = number_;
   for (const std::uint64_t part :
-       {std::uint64_t{spans[0].page.value}, std::uint64_t{spans[0].offset}, std::uint64_t{bytes}})
+       {std::uint64_t{spans[0].page.value}, std::uint64_t{spans[0].offset}, std::uint64_t{bytes},
+        static_cast<std::uint64_t>(refresh)})
     what = (what ^ part) * 0x100000001b3u;
   api::collective({api::Collective::bind, what, at}, {});
-  node.driver().bind(lock, spans);
+  node.driver().bind(lock, spans, static_cast<core::Refresh>(refresh));
   api::collective({api::Collective::bind, what, at}, {});
 }
 

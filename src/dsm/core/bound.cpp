@@ -4,12 +4,12 @@
 
 namespace dsm::core {
 
-void Bindings::add(LockId lock, const Span& span) {
-  BoundPart part;
-  part.span = span;
-  parts_[lock].push_back(part);
+BoundPart& Bindings::add(LockId lock, const Span& span) {
   std::vector<LockId>& here = locks_[span.page];
   if (std::find(here.begin(), here.end(), lock) == here.end()) here.push_back(lock);
+  BoundPart& part = parts_[lock].emplace_back();
+  part.span = span;
+  return part;
 }
 
 void Bindings::remove(PageRun run) {
@@ -28,6 +28,18 @@ Bindings::Parts* Bindings::of(LockId lock) {
 const Bindings::Parts* Bindings::of(LockId lock) const {
   const auto it = parts_.find(lock);
   return it == parts_.end() ? nullptr : &it->second;
+}
+
+BoundPart* Bindings::find(LockId lock, const Span& span, std::size_t& next) {
+  Parts* parts = of(lock);
+  if (parts == nullptr) return nullptr;
+  for (std::size_t i = 0; i < parts->size(); ++i) {
+    BoundPart& part = (*parts)[(next + i) % parts->size()];
+    if (part.span != span) continue;
+    next = (next + i + 1) % parts->size();
+    return &part;
+  }
+  return nullptr;
 }
 
 const std::vector<LockId>& Bindings::on(PageId page) const {

@@ -101,6 +101,11 @@ struct SendBound {
   NodeId to{};
   LockGrant grant;
 };
+// On the one-sided channel, in no order with marks and other READs: READ the spans from the owner's
+// frames. Then BoundRead.
+struct ReadBound {
+  BoundSource source;
+};
 // Into this node's frame. Before any later step.
 struct FillBound {
   Span span;
@@ -153,7 +158,7 @@ struct Passed {
 
 using Effect = std::variant<Send, Fetch, Unmark, DrainMarks, Change, Twin, SendDiff, ApplyDiff,
                             Punch, Wake, PerformAtomic, Found, Report, Passed, Lend, Recall,
-                            SendPage, FillPage, Hold, Hasten, SendBound, FillBound, SendBoundDiff>;
+                            SendPage, FillPage, Hold, Hasten, SendBound, FillBound, SendBoundDiff, ReadBound>;
 
 const char* name_of(const Effect& effect);
 

@@ -176,6 +176,12 @@ class Engine {
     bool ended = false;       // notified or taken back
     bool operator==(const ConditionWait&) const = default;
   };
+  struct Offer {  // what is bound to a lock may be read here by its next owner
+    LockId lock{};
+    Seq turn{};
+    std::vector<PageId> pages;  // of pins_, until it was
+    bool operator==(const Offer&) const = default;
+  };
   // waits for a page to put bound bytes into it
   static constexpr Ticket engine_itself{~std::uint64_t{0}};
   struct Waiter {  // a thread that wants a page
@@ -220,9 +226,13 @@ class Engine {
   // on_bound.cpp
   void on(const Bind& e, Effects& out);
   void on(const BoundDiff& m, NodeId from, Effects& out);
+  void on(const BoundRead& e, Effects& out);
+  void on(const BoundTaken& m, NodeId from, Effects& out);
   bool is_bound(PageId id) const;
   void send_bound(NodeId to, LockGrant grant, Effects& out);
-  void take_aboard(const LockGrant& grant);
+  Where where_is(const BoundPart& part) const;
+  bool is_offered(PageRun run) const;
+  void take_aboard(const LockGrant& grant, NodeId from, Effects& out);
   void forget_what_is_at_home(LockId id, Effects& out);
   bool bound_is_here(LockId id, Effects& out);
   void want(PageId id, Effects& out);
@@ -444,6 +454,7 @@ class Engine {
   // tokens here from beyond a barrier that this node has not passed
   std::vector<LockId> deferred_;
   Bindings bindings_;
+  std::vector<Offer> offers_;
   SharedLocks shared_;
   Semaphores semaphores_;
   std::vector<PageRun> pins_;

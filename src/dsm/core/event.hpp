@@ -144,6 +144,7 @@ struct Atomic {
 struct Bind {
   LockId lock{};
   std::vector<Span> spans;
+  Refresh refresh = Refresh::push;
 };
 
 // `who` registers as a waiter at a condition. Wake{who} when its manager knows; Wake{waiter} when it
@@ -172,6 +173,10 @@ struct Changed {  // a Change has taken hold for every thread of the node
 // a SendDiff found nothing to send for these pages (otherwise the home's DiffAck says it)
 struct DiffHome {
   PageRun run;
+};
+struct BoundRead {  // a ReadBound is done: the spans' bytes, one after the other
+  BoundSource source;
+  Bytes bytes;
 };
 struct Punched {  // a Punch is done
   PageRun run;
@@ -220,7 +225,7 @@ using Event =
                  Received, Retry, PageSent, Filled, Held, AddTeam, ArriveTeam, Atomic, AtomicDone,
                  Register, Unregister, Notify, AcquireShared, TryAcquireShared, CancelShared,
                  ReleaseShared, AcquireSemaphore, TryAcquireSemaphore, CancelSemaphore,
-                 ReleaseSemaphore, LeaveTeams, Bind>;
+                 ReleaseSemaphore, LeaveTeams, Bind, BoundRead>;
 
 const char* name_of(const Event& event);
 

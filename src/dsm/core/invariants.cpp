@@ -202,9 +202,12 @@ std::uint64_t Engine::hash() const {
       h.mix(id.value), h.mix(part.span.page.value), h.mix(part.span.offset);
       h.mix(part.version.value);
       h.mix(std::uint64_t{part.had} | std::uint64_t{part.pending} << 1 |
-            std::uint64_t{part.at_home} << 2);
+            static_cast<std::uint64_t>(part.where) << 2 |
+            static_cast<std::uint64_t>(part.refresh) << 4);
+      h.mix(part.since.value);
       h.mix(part.bytes);
     }
+  for (const Offer& offer : offers_) h.mix(offer.lock.value), h.mix(offer.turn.value);
   Bytes shared;
   encode_shared(shared);
   h.mix(shared);

@@ -34,7 +34,8 @@ enum class Kind : std::uint8_t {
   shared_withdraw,
   shared_withdrawn,
   team_left,
-  bound_diff
+  bound_diff,
+  bound_taken
 };
 
 void put(Writer& out, PageRun run) {
@@ -112,7 +113,7 @@ struct Encoder {
     out.put(static_cast<std::uint32_t>(m.aboard.size()));
     for (const Aboard& aboard : m.aboard) {
       put(out, aboard.span);
-      out.put(static_cast<std::uint8_t>(aboard.at_home));
+      out.put(aboard.where);
     }
     out.put_bytes(m.bytes);
   }
@@ -126,6 +127,11 @@ struct Encoder {
       put(out, part.span);
     }
     out.put_bytes(m.body);
+  }
+  void operator()(const BoundTaken& m) {
+    out.put(Kind::bound_taken);
+    out.put(m.lock);
+    out.put(m.turn);
   }
   void operator()(const Diff& m) {
     out.put(m.stamp.empty() ? Kind::diff : Kind::stamped_diff);
@@ -283,10 +289,10 @@ std::optional<Message> decode_grant(Reader& in) {
   std::uint64_t size = 0;
   for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
     const Span span = get_span(in);
-    const auto at_home = in.get<std::uint8_t>();
-    if (at_home > 1) return std::nullopt;
-    m.aboard.push_back({span, at_home == 1});
-    if (at_home == 0) size += span.length;
+    const auto where = in.get<Where>();
+    if (where > Where::at_sender) return std::nullopt;
+    m.aboard.push_back({span, where});
+    if (where == Where::aboard) size += span.length;
   }
   if (size != in.left()) return std::nullopt;
   const ByteView bytes = in.get_bytes(size);
@@ -504,6 +510,12 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
       return decode_shared_return(in);
     case Kind::bound_diff:
       return decode_bound_diff(in);
+    case Kind::bound_taken: {
+      BoundTaken m;
+      m.lock = in.get<LockId>();
+      m.turn = in.get<Seq>();
+      return m;
+    }
     case Kind::mark_note: {
       const auto run = get_run(in);
       if (!run || run->count > 0xffff) return std::nullopt;

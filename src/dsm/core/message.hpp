@@ -44,8 +44,8 @@ struct LockForward {
 struct LockGrant {
   LockId lock{};
   Token token;
-  std::vector<Aboard> aboard;  // what is bound to it
-  Bytes bytes;                 // of those that are not at home, one after the other
+  std::vector<Aboard> aboard;  // what is bound to it, aboard or elsewhere
+  Bytes bytes;                 // of those that are, one after the other
   bool operator==(const LockGrant&) const = default;
 };
 // The changed bytes of a run of pages (diff.hpp). `body` views the message's bytes.
@@ -60,6 +60,12 @@ struct BoundDiff {
   PageId page{};
   std::vector<Versioned> parts;
   ByteView body;
+};
+// To the sender of that turn's grant: what it offered has been read.
+struct BoundTaken {
+  LockId lock{};
+  Seq turn{};
+  bool operator==(const BoundTaken&) const = default;
 };
 struct DiffAck {
   PageRun run;
@@ -233,7 +239,7 @@ using Message = std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck,
                              TeamRound, AtomicRequest, AtomicReply, ConditionCall, ConditionAnswer,
                              SharedRequest, SharedGrant, SharedRevoke, SharedReturn, MarkNote,
                              MarkTaken, SemaphoreCall, SemaphoreRelease, SemaphoreAnswer,
-                             SharedWithdraw, SharedWithdrawn, TeamLeft, BoundDiff>;
+                             SharedWithdraw, SharedWithdrawn, TeamLeft, BoundDiff, BoundTaken>;
 
 // Appends one kind byte and the fields. Bodies come last, so that a sender may append them piece by
 // piece.

@@ -15,7 +15,7 @@ constexpr const char* message_names[] = {
     "PageReturn",      "PageGrant",       "TeamRound",       "AtomicRequest", "AtomicReply",
     "ConditionCall",   "ConditionAnswer", "SharedRequest",   "SharedGrant",   "SharedRevoke",
     "SharedReturn",    "MarkNote",        "MarkTaken",       "SemaphoreCall", "SemaphoreRelease",
-    "SemaphoreAnswer", "SharedWithdraw",  "SharedWithdrawn", "TeamLeft",      "BoundDiff"};
+    "SemaphoreAnswer", "SharedWithdraw",  "SharedWithdrawn", "TeamLeft",      "BoundDiff",     "BoundTaken"};
 constexpr const char* event_names[] = {"Fault",
                                        "Acquire",
                                        "TryAcquire",
@@ -54,12 +54,13 @@ constexpr const char* event_names[] = {"Fault",
                                        "CancelSemaphore",
                                        "ReleaseSemaphore",
                                        "LeaveTeams",
-                                       "Bind"};
+                                       "Bind",
+                                       "BoundRead"};
 constexpr const char* effect_names[] = {
     "Send",     "Fetch",     "Unmark",    "DrainMarks", "Change",        "Twin",
     "SendDiff", "ApplyDiff", "Punch",     "Wake",       "PerformAtomic", "Found",
     "Report",   "Passed",    "Lend",      "Recall",     "SendPage",      "FillPage",
-    "Hold",     "Hasten",    "SendBound", "FillBound",  "SendBoundDiff"};
+    "Hold",     "Hasten",    "SendBound", "FillBound",  "SendBoundDiff", "ReadBound"};
 
 static_assert(std::size(message_names) == std::variant_size_v<Message>);
 static_assert(std::size(event_names) == std::variant_size_v<Event>);

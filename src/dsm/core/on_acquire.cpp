@@ -85,11 +85,11 @@ void Engine::on(const LockForward& m, NodeId, Effects& out) {
   obey(m.lock, moved(lock, [&](sync::Lock& q) { return q.forwarded(m.successor); }), out);
 }
 
-void Engine::on(const LockGrant& m, NodeId, Effects& out) {
+void Engine::on(const LockGrant& m, NodeId from, Effects& out) {
   LockHere& lock = lock_here(m.lock);
   moved(lock, [](sync::Lock& q) { q.granted(); });
   lock.token = m.token;
-  take_aboard(m);
+  take_aboard(m, from, out);
   // The sender has passed a barrier that this node has not left yet; what that barrier tells is
   // missing here and no longer in the token. Everyone has arrived, so the exit is near.
   if (lock.token.passed > epoch() && !planted(Bug::grant_overtakes_barrier)) {

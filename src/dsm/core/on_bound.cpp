@@ -20,8 +20,9 @@ void Engine::on(const Bind& e, Effects&) {
     const Region* region = layout_.region_of(span.page);
     DSM_CHECK_WITH(region != nullptr && region->policy() == Policy::bound,
                    "what is bound lies in a bound region", {"page", span.page.value});
-    bindings_.add(e.lock, span);
-    BoundPart& part = bindings_.of(e.lock)->back();
+    BoundPart& part = bindings_.add(e.lock, span);
+    part.refresh = e.refresh;
+    part.since = epoch();
     part.had = here && !planted(Bug::bound_not_home_before_barrier);
     if (here) part.version = lock_here(e.lock).token.turn;
   }
@@ -32,34 +33,97 @@ bool Engine::is_bound(PageId id) const {
   return region != nullptr && region->policy() == Policy::bound;
 }
 
-// The grant, with the bytes that are in this node's frames. The rest is at the home: what was here
-// has been sent there before its frame went.
+// The grant, with the bytes that are in this node's frames, or with the word that they may be read
+// there. The rest is at the home: what was here has been sent there before its frame went.
 void Engine::send_bound(NodeId to, LockGrant grant, Effects& out) {
+  Offer offer{grant.lock, grant.token.turn, {}};
   for (const BoundPart& part : *bindings_.of(grant.lock)) {
-    const PageState state = state_of(part.span.page);
-    const bool gone = state == PageState::absent || state == PageState::fetching;
-    grant.aboard.push_back({part.span, gone});
+    const PageId page = part.span.page;
+    const Where where = where_is(part);
+    grant.aboard.push_back({part.span, where});
+    if (where == Where::at_sender && (offer.pages.empty() || offer.pages.back() != page))
+      offer.pages.push_back(page);
+  }
+  if (!offer.pages.empty() && !planted(Bug::bound_not_kept_for_reader)) {
+    for (const PageId page : offer.pages) pins_.push_back({page, 1});
+    offers_.push_back(std::move(offer));
   }
   out.push(SendBound{to, std::move(grant)});
 }
 
-// A token has come.
-void Engine::take_aboard(const LockGrant& grant) {
-  Bindings::Parts* parts = bindings_.of(grant.lock);
-  std::size_t at = 0;
+// What a successor reads here stays as it is until it says that it has it: nobody here writes it
+// without the lock; a page that is invalidated has gone home before, and what is fetched into its frame
+// again is the same; its chunk is pinned, and its region waits. A chunk that is on its way out already is
+// not read.
+Where Engine::where_is(const BoundPart& part) const {
+  const PageId page = part.span.page;
+  const PageState state = state_of(page);
+  const bool gone = state == PageState::absent || state == PageState::fetching;
+  const bool pull = part.refresh == Refresh::pull;
+  if (gone && !(pull && planted(Bug::bound_read_from_absent))) return Where::at_home;
+  if (!pull) return Where::aboard;
+  const Chunk* chunk = is_home(page) ? nullptr : cache_.find(page);
+  const bool leaves = chunk != nullptr && chunk->evicting;
+  return leaves && !planted(Bug::bound_read_while_leaving) ? Where::aboard : Where::at_sender;
+}
+
+bool Engine::is_offered(PageRun run) const {
+  return std::any_of(offers_.begin(), offers_.end(), [&](const Offer& offer) {
+    return std::any_of(offer.pages.begin(), offer.pages.end(),
+                       [&](PageId page) { return run.contains(page); });
+  });
+}
+
+// A token has come. What was granted before this binding is none of its data: then all that was
+// written before is at home.
+void Engine::take_aboard(const LockGrant& grant, NodeId from, Effects& out) {
+  BoundSource source{from, grant.lock, grant.token.turn, {}};
+  bool offered = false;
+  std::size_t at = 0, next = 0;
   for (const Aboard& aboard : grant.aboard) {
-    const std::size_t size = aboard.at_home ? 0 : aboard.span.length;
-    if (parts != nullptr) {
-      for (BoundPart& part : *parts) {
-        if (part.span != aboard.span) continue;
-        part.pending = true;
-        part.at_home = aboard.at_home;
-        part.bytes.assign(grant.bytes.begin() + static_cast<std::ptrdiff_t>(at),
-                          grant.bytes.begin() + static_cast<std::ptrdiff_t>(at + size));
-      }
-    }
+    const std::size_t size = aboard.where == Where::aboard ? aboard.span.length : 0;
+    const auto first = grant.bytes.begin() + static_cast<std::ptrdiff_t>(at);
     at += size;
+    offered |= aboard.where == Where::at_sender;
+    BoundPart* part = bindings_.find(grant.lock, aboard.span, next);
+    if (part == nullptr || grant.token.passed < part->since) continue;
+    part->pending = true;
+    part->where = aboard.where;
+    part->bytes.assign(first, first + static_cast<std::ptrdiff_t>(size));
+    if (aboard.where == Where::at_sender) source.spans.push_back(aboard.span);
   }
+  if (!source.spans.empty()) {
+    out.push(ReadBound{std::move(source)});
+  } else if (offered) {
+    out.push(Send{from, BoundTaken{grant.lock, grant.token.turn}});
+  }
+}
+
+// The bytes are here, and wait for their frames as those of a grant do.
+void Engine::on(const BoundRead& e, Effects& out) {
+  const BoundSource& source = e.source;
+  out.push(Send{source.owner, BoundTaken{source.lock, source.turn}});
+  if (source.turn != lock_here(source.lock).token.turn) return;  // its region has gone meanwhile
+  std::size_t at = 0, next = 0;
+  for (const Span& span : source.spans) {
+    const auto first = e.bytes.begin() + static_cast<std::ptrdiff_t>(at);
+    at += span.length;
+    BoundPart* part = bindings_.find(source.lock, span, next);
+    if (part == nullptr || !part->pending || part->where != Where::at_sender) continue;
+    part->where = Where::aboard;
+    part->bytes.assign(first, first + static_cast<std::ptrdiff_t>(span.length));
+  }
+}
+
+// By turn: this answer may come after the lock has been here again, and its data offered anew.
+void Engine::on(const BoundTaken& m, NodeId, Effects&) {
+  std::erase_if(offers_, [&](const Offer& offer) {
+    if (offer.lock != m.lock) return false;
+    if (offer.turn != m.turn && !planted(Bug::bound_taken_mistaken)) return false;
+    for (const PageId page : offer.pages)
+      pins_.erase(std::find(pins_.begin(), pins_.end(), PageRun{page, 1}));
+    return true;
+  });
 }
 
 // What is at its home is fetched from there, whatever this node has of it.
@@ -68,7 +132,7 @@ void Engine::forget_what_is_at_home(LockId id, Effects& out) {
   if (parts == nullptr || planted(Bug::bound_stale_copy_kept)) return;
   std::vector<PageId> pages;
   for (const BoundPart& part : *parts)
-    if (part.pending && part.at_home) pages.push_back(part.span.page);
+    if (part.pending && part.where == Where::at_home) pages.push_back(part.span.page);
   if (!pages.empty()) invalidate(PageSet::of(std::move(pages)), out);
 }
 
@@ -77,25 +141,30 @@ void Engine::forget_what_is_at_home(LockId id, Effects& out) {
 bool Engine::bound_is_here(LockId id, Effects& out) {
   Bindings::Parts* parts = bindings_.of(id);
   if (parts == nullptr) return true;
+  const bool had = !planted(Bug::bound_not_home_before_barrier);
+  const Seq turn = lock_here(id).token.turn;
   bool here = true;
-  for (std::size_t i = 0; i < parts->size(); ++i) {
-    BoundPart& part = (*parts)[i];
+  for (BoundPart& part : *parts) {
     if (!part.pending) continue;
     const PageId page = part.span.page;
     const bool ready =
         is_home(page) || state_of(page) == PageState::dirty || planted(Bug::bound_filled_too_early);
-    if (!ready) {
+    if (!ready) want(page, out);
+    const bool unread = part.where == Where::at_sender && !planted(Bug::bound_used_before_read);
+    if (!ready || unread) {
       here = false;
-      want(page, out);
       continue;
     }
-    if (!part.at_home && !planted(Bug::bound_grant_without_data))
+    if (part.where == Where::aboard && !planted(Bug::bound_grant_without_data))
       out.push(FillBound{part.span, std::move(part.bytes)});
     part.bytes.clear();
     part.pending = false;
-    part.had = !planted(Bug::bound_not_home_before_barrier);
-    part.version = lock_here(id).token.turn;
+    part.had = had;
+    part.version = turn;
   }
+  // What was bound while the token was on its way was in no grant.
+  if (here)
+    for (BoundPart& part : *parts) part.had = had, part.version = turn;
   return here;
 }
 
@@ -120,21 +189,19 @@ void Engine::send_bound_diff(PageId id, Effects& out) {
   out.push(std::move(diff));
 }
 
+// A token that comes for nobody may bring data to a region that is about to go, or has gone at home.
 void Engine::on(const BoundDiff& m, NodeId from, Effects& out) {
-  DSM_CHECK_WITH(is_home(m.page), "a diff goes to the page's home", {"page", m.page.value},
-                 {"from", from.value});
+  if (!may_be_marked(m.page)) return out.push(Send{from, DiffAck{{m.page, 1}}});
   std::size_t at = 0;
   for (const Versioned& sent : m.parts) {
     const ByteView bytes = m.body.subspan(at, sent.span.length);
     at += sent.span.length;
-    Bindings::Parts* parts = bindings_.of(sent.lock);
-    if (parts == nullptr) continue;
-    for (BoundPart& part : *parts) {
-      if (part.span != sent.span) continue;
-      if (sent.turn < part.version && !planted(Bug::bound_older_overwrites_newer)) continue;
-      part.version = sent.turn;
-      out.push(FillBound{part.span, Bytes(bytes.begin(), bytes.end())});
-    }
+    std::size_t next = 0;
+    BoundPart* part = bindings_.find(sent.lock, sent.span, next);
+    if (part == nullptr) continue;
+    if (sent.turn < part->version && !planted(Bug::bound_older_overwrites_newer)) continue;
+    part->version = sent.turn;
+    out.push(FillBound{part->span, Bytes(bytes.begin(), bytes.end())});
   }
   if (at < m.body.size()) out.push(ApplyDiff{{m.page, 1}, m.body.subspan(at)});
   out.push(Send{from, DiffAck{{m.page, 1}}});

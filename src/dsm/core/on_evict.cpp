@@ -115,7 +115,6 @@ void Engine::on(const Punched& e, Effects& out) {
   if (drop != drops_.end()) {
     const Region region = *layout_.region(drop->region);
     homes_.remove(region);
-    bindings_.remove(e.run);
     sharings_.erase(sharings_.lower_bound(e.run.first), sharings_.lower_bound(e.run.end()));
     layout_.remove(drop->region);
     out.push(Wake{drop->who});

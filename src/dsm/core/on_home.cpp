@@ -97,8 +97,16 @@ void Engine::on(const AddRegion& e, Effects&) {
   homes_.add(e.region, config_.self);
 }
 
+// From now on no lock that comes brings data to it.
 void Engine::on(const DropRegion& e, Effects&) {
   drops_.push_back({e.region, e.who});
+  const Region* region = layout_.region(e.region);
+  if (region == nullptr) return;
+  const PageRun run = region->run();
+  bindings_.remove(run);
+  std::erase_if(waiters_, [&](const Waiter& w) {
+    return w.who == engine_itself && run.contains(w.page);
+  });
 }
 
 bool Engine::being_punched(RegionId region) const {
@@ -115,7 +123,7 @@ void Engine::finish_drops(Effects& out) {
     DSM_CHECK_WITH(region != nullptr, "a region is dropped once", {"region", drop.region.value});
     if (drop.started) continue;
     const PageRun run = region->run();
-    bool gone = true;
+    bool gone = !is_offered(run);
     for (Chunk& chunk : cache_.chunks()) {
       if (chunk.number == Chunk::unused) continue;
       const PageId first = std::max(run.first, cache_.first_page(chunk));

@@ -98,6 +98,16 @@ const char* name_of(Bug bug) {
       return "bound_older_overwrites_newer";
     case Bug::bound_not_home_before_barrier:
       return "bound_not_home_before_barrier";
+    case Bug::bound_used_before_read:
+      return "bound_used_before_read";
+    case Bug::bound_not_kept_for_reader:
+      return "bound_not_kept_for_reader";
+    case Bug::bound_read_from_absent:
+      return "bound_read_from_absent";
+    case Bug::bound_read_while_leaving:
+      return "bound_read_while_leaving";
+    case Bug::bound_taken_mistaken:
+      return "bound_taken_mistaken";
     case Bug::team_clears_marks:
       return "team_clears_marks";
     case Bug::team_forgets_log:

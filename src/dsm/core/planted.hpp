@@ -58,6 +58,11 @@ enum class Bug : std::uint8_t {
   bound_bytes_in_diff,           // of a node that has not the lock
   bound_older_overwrites_newer,  // at the home
   bound_not_home_before_barrier,
+  bound_used_before_read,     // what is read from the owner before has not come
+  bound_not_kept_for_reader,  // its owner evicts what its successor reads
+  bound_read_from_absent,     // a frame that is not there is offered
+  bound_read_while_leaving,   // or one whose chunk is being evicted
+  bound_taken_mistaken,       // an answer of an older turn ends a newer offer
   team_clears_marks,       // B7: a team's barrier clears marks as the job's does
   team_forgets_log,        // A2: a team's barrier settles the log, though not all have heard
   team_overtakes_barrier,  // A2: notices from beyond a barrier of the job are used before it

@@ -16,6 +16,9 @@ std::span<T> bound_memory(std::size_t count,
   return dsm::allocate<T>(count, placement, dsm::Policy::bound);
 }
 
+// How the scenario's data come to their locks' next owners.
+dsm::Refresh refresh = dsm::Refresh::push;
+
 struct Account {
   std::int64_t balance = 0;
   std::uint64_t changes = 0;
@@ -26,7 +29,7 @@ struct Account {
 void values() {
   constexpr int threads = 3;
   constexpr std::uint64_t turns = 300;
-  dsm::Bound<Account> account(dsm::Placement::on(nodes() - 1));
+  dsm::Bound<Account> account(dsm::Placement::on(nodes() - 1), refresh);
   in_threads(threads, [&](int t) {
     for (std::uint64_t i = 0; i < turns; ++i) {
       auto a = account.lock();
@@ -50,8 +53,8 @@ void neighbours() {
   const auto memory = bound_memory<std::uint64_t>(words, dsm::Placement::cyclic(1));
   dsm::Lock left, right;
   const std::size_t third = words / 3;
-  left.bind(memory.subspan(10, third));  // across a border of pages
-  right.bind(memory.subspan(10 + third, third));
+  left.bind(memory.subspan(10, third), refresh);  // across a border of pages
+  right.bind(memory.subspan(10 + third, third), refresh);
   const auto rounds = static_cast<std::uint64_t>(4 * nodes());
   for (std::uint64_t round = 0; round < rounds; ++round) {
     const std::size_t mine = words - 1 - static_cast<std::size_t>(me());
@@ -89,7 +92,7 @@ void crowd() {
   const std::size_t apart = 512 * page_words;  // a chunk each
   const auto memory = bound_memory<std::uint64_t>(locks * apart, dsm::Placement::on(nodes() - 1));
   std::vector<dsm::Lock> lock(locks);
-  for (std::size_t l = 0; l < locks; ++l) lock[l].bind(memory.subspan(l * apart + 100, 900));
+  for (std::size_t l = 0; l < locks; ++l) lock[l].bind(memory.subspan(l * apart + 100, 900), refresh);
   constexpr std::uint64_t turns = 12;
   for (std::uint64_t i = 0; i < turns * locks; ++i) {
     const std::size_t l = mix(i % locks, static_cast<unsigned>(me()) + i / locks) % locks;
@@ -131,7 +134,7 @@ void mixed() {
 void across_barriers() {
   const auto memory = bound_memory<std::uint64_t>(16, dsm::Placement::on(0));
   dsm::Lock lock;
-  lock.bind(memory);
+  lock.bind(memory, refresh);
   std::atomic<bool> stop{false};
   std::uint64_t added = 0;
   std::thread other([&] {
@@ -150,6 +153,35 @@ void across_barriers() {
   other.join();
   dsm::barrier();
   same(memory[5], dsm::all_reduce(added), "what all have added");
+}
+
+// More than one message or READ carries, some of it pushed; both ends of what is nobody's stay.
+void large() {
+  const std::size_t words = (std::size_t{3} << 20) / 8;
+  const auto memory = bound_memory<std::uint64_t>(words, dsm::Placement::cyclic(3));
+  dsm::Lock lock;
+  lock.bind(memory.subspan(3, 5));
+  lock.bind(memory.subspan(9, words - 20), dsm::Refresh::pull);
+  constexpr std::uint64_t turns = 4;
+  for (std::uint64_t i = 0; i < turns; ++i) {
+    const std::scoped_lock hold(lock);
+    const std::uint64_t before = memory[3];
+    for (std::size_t w = 9; w < words - 11; ++w) {
+      same_at(memory[w], before, "word", w);
+      memory[w] = before + 1;
+    }
+    memory[3] = before + 1;
+  }
+  dsm::barrier();
+  same(memory[words - 12], turns * static_cast<std::uint64_t>(nodes()), "the last word");
+  same(memory[words - 11], 0u, "behind it");
+  same(memory[8], 0u, "ahead of it");
+}
+
+template <void (*scenario)()>
+void pulled() {
+  refresh = dsm::Refresh::pull;
+  scenario();
 }
 
 void misuse() {
@@ -171,6 +203,11 @@ void misuse() {
   other.bind(bound.subspan(150, 2));
   if (nodes() > 1)
     refused([&] { lock.bind(bound.subspan(200 + static_cast<std::size_t>(me()), 1)); }, {"differ"});
+  if (nodes() > 1)
+    refused([&] { lock.bind(bound.subspan(300, 1), static_cast<dsm::Refresh>(me() % 2)); },
+            {"differ"});
+  refused([&] { lock.bind(bound.subspan(300, 1), static_cast<dsm::Refresh>(2)); },
+          {"Refresh::push", "Refresh::pull"});
   dsm::barrier();
 }
 
@@ -183,5 +220,10 @@ int main(int argc, char** argv) {
               {"crowd", crowd},
               {"mixed", mixed},
               {"across_barriers", across_barriers},
+              {"large", large},
+              {"pulled_values", pulled<values>},
+              {"pulled_neighbours", pulled<neighbours>},
+              {"pulled_crowd", pulled<crowd>},
+              {"pulled_across_barriers", pulled<across_barriers>},
               {"misuse", misuse}});
 }

@@ -1,0 +1,79 @@
+// Films of what is bound to locks. Lock 0 has its manager at node 0.
+#include "sim/scenarios.hpp"
+
+namespace dsm::sim {
+namespace {
+
+using core::Bug;
+using core::Policy;
+using core::Refresh;
+
+// Node 0's thread 1 keeps evicting, and the lock is back and offered anew before node 0 hears that
+// what it offered last has been read.
+Program an_answer_is_late() {
+  Script s(2, {1, 1, 1, 1, 1}, 2, Policy::bound);
+  s.config().chunk_pages = 1;
+  s.config().cache_chunks = 2;
+  s.bind(0, 0, 0, 8, Refresh::pull).bind(0, 0, 16, 8, Refresh::pull);
+  s.node(0, 0);
+  s.node(0, 1);
+  for (int i = 0; i < 16; ++i)
+    for (std::uint32_t node = 0; node < 2; ++node)
+      s.node(node, 0).acquire(0).write(0, 0, 8).write(0, 16, 8).release(0);
+  for (std::uint32_t i = 0; i < 48; ++i) s.node(0, 1).read(1 + i % 4, 0, 8);
+  return s.finish();
+}
+
+// Node 1 has given up waiting when the lock comes, while the region that is bound to it goes; and it
+// comes back, with the same binding.
+Program a_lock_comes_while_its_region_goes(Refresh refresh) {
+  Script s(3, {0}, 1);
+  const std::uint32_t page = 1, other = s.region({2, 2}, Policy::bound);
+  s.config().chunk_pages = 1;
+  s.bind(0, page, 0, 8, refresh).bind(0, page + 1, 8, 8, refresh);
+  for (std::uint32_t node = 0; node < 3; ++node) s.node(node).add_region(other);
+  s.join_all();
+  s.node(0).acquire(0).write(page, 0, 8).write(page + 1, 8, 8);
+  s.node(1).timed_acquire(0, 2).read(page, 0, 8).release(0);
+  s.join_all();
+  s.node(0).release(0);
+  for (std::uint32_t node = 0; node < 3; ++node) s.node(node).drop_region(other);
+  s.join_all();
+  for (std::uint32_t node = 0; node < 3; ++node) s.node(node).add_region(other);
+  s.join_all();
+  for (std::uint32_t node = 0; node < 3; ++node)
+    s.node(node).acquire(0).read(page, 0, 8).write(page, 0, 8).write(page + 1, 8, 8).release(0);
+  return s.finish();
+}
+
+// The same while something is bound to it: no grant has it, and its new owner has it all the same.
+Program a_lock_comes_while_it_is_bound(Refresh refresh) {
+  Script s(3, {0}, 1);
+  const std::uint32_t page = 1, other = s.region({2}, Policy::bound);
+  s.bind(0, page, 0, 8, refresh);
+  s.node(0).acquire(0);
+  s.node(1).timed_acquire(0, 1).release(0);
+  s.join_all();
+  s.node(0).release(0);
+  for (std::uint32_t node = 0; node < 3; ++node) s.node(node).add_region(other);
+  s.join_all();
+  s.node(1).acquire(0).write(page, 0, 8).release(0);
+  s.join_all();
+  for (std::uint32_t node = 0; node < 3; ++node) s.node(node).read(page, 0, 8);
+  return s.finish();
+}
+
+}  // namespace
+
+std::vector<Scenario> bound_scenarios() {
+  return {
+      {"AnAnswerIsLate", Bug::bound_taken_mistaken, an_answer_is_late()},
+      {"ALockComesWhileItsRegionGoes", Bug::none, a_lock_comes_while_its_region_goes(Refresh::push)},
+      {"ALockComesWhileItsPulledRegionGoes", Bug::none,
+       a_lock_comes_while_its_region_goes(Refresh::pull)},
+      {"ALockComesWhileItIsBound", Bug::none, a_lock_comes_while_it_is_bound(Refresh::push)},
+      {"ALockComesWhileItIsBoundToPull", Bug::none, a_lock_comes_while_it_is_bound(Refresh::pull)},
+  };
+}
+
+}  // namespace dsm::sim
