@@ -64,7 +64,8 @@ void Lanes::read_bound(core::BoundSource source) {
   for (const core::Span& span : source.spans) {
     const std::uint64_t offset = span.page.value * page_bytes + span.offset;
     transport::Operation* last = reads.empty() ? nullptr : &reads.back();
-    if (last != nullptr && last->offset + last->size == offset && last->size + span.length <= most) {
+    if (last != nullptr && last->offset + last->size == offset &&
+        last->size + span.length <= most) {
       last->size += span.length;
     } else {
       transport::Operation& read = reads.emplace_back();

@@ -44,7 +44,7 @@ struct BoundCookie {
   static std::uint64_t number(transport::Cookie cookie) { return cookie >> 6; }
 };
 static_assert(core::fetch_run_max < BoundCookie::mark && core::mark_pages_max <= std::uint64_t{1}
-                                                                                      << 58,
+                                                                                     << 58,
               "a run fits a cookie");
 
 class Lanes {

@@ -68,7 +68,8 @@ Program a_lock_comes_while_it_is_bound(Refresh refresh) {
 std::vector<Scenario> bound_scenarios() {
   return {
       {"AnAnswerIsLate", Bug::bound_taken_mistaken, an_answer_is_late()},
-      {"ALockComesWhileItsRegionGoes", Bug::none, a_lock_comes_while_its_region_goes(Refresh::push)},
+      {"ALockComesWhileItsRegionGoes", Bug::none,
+       a_lock_comes_while_its_region_goes(Refresh::push)},
       {"ALockComesWhileItsPulledRegionGoes", Bug::none,
        a_lock_comes_while_its_region_goes(Refresh::pull)},
       {"ALockComesWhileItIsBound", Bug::none, a_lock_comes_while_it_is_bound(Refresh::push)},

@@ -62,8 +62,8 @@ struct BoundPart {
   Refresh refresh = Refresh::push;
   Epoch since{};  // barriers passed when it was bound: the same on every node
   Seq version{};
-  bool had = false;      // the lock was here since it was bound
-  bool pending = false;  // a grant has come and the frame has not got its bytes yet
+  bool had = false;             // the lock was here since it was bound
+  bool pending = false;         // a grant has come and the frame has not got its bytes yet
   Where where = Where::aboard;  // pending: where these are; `aboard` once they are in `bytes`
   Bytes bytes;
   bool operator==(const BoundPart&) const = default;
@@ -74,8 +74,8 @@ class Bindings {
   using Parts = std::vector<BoundPart>;
 
   BoundPart& add(LockId lock, const Span& span);  // valid until the next
-  void remove(PageRun run);  // a region goes
-  Parts* of(LockId lock);    // null: nothing is bound to it
+  void remove(PageRun run);                       // a region goes
+  Parts* of(LockId lock);                         // null: nothing is bound to it
   const Parts* of(LockId lock) const;
   // Null: not bound so. `next` is where to begin to look, and then the place behind what was found:
   // lists of parts have the same order on all nodes.

@@ -156,9 +156,10 @@ struct Passed {
   std::vector<Bytes> payloads;
 };
 
-using Effect = std::variant<Send, Fetch, Unmark, DrainMarks, Change, Twin, SendDiff, ApplyDiff,
-                            Punch, Wake, PerformAtomic, Found, Report, Passed, Lend, Recall,
-                            SendPage, FillPage, Hold, Hasten, SendBound, FillBound, SendBoundDiff, ReadBound>;
+using Effect =
+    std::variant<Send, Fetch, Unmark, DrainMarks, Change, Twin, SendDiff, ApplyDiff, Punch, Wake,
+                 PerformAtomic, Found, Report, Passed, Lend, Recall, SendPage, FillPage, Hold,
+                 Hasten, SendBound, FillBound, SendBoundDiff, ReadBound>;
 
 const char* name_of(const Effect& effect);
 

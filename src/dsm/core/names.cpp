@@ -15,7 +15,8 @@ constexpr const char* message_names[] = {
     "PageReturn",      "PageGrant",       "TeamRound",       "AtomicRequest", "AtomicReply",
     "ConditionCall",   "ConditionAnswer", "SharedRequest",   "SharedGrant",   "SharedRevoke",
     "SharedReturn",    "MarkNote",        "MarkTaken",       "SemaphoreCall", "SemaphoreRelease",
-    "SemaphoreAnswer", "SharedWithdraw",  "SharedWithdrawn", "TeamLeft",      "BoundDiff",     "BoundTaken"};
+    "SemaphoreAnswer", "SharedWithdraw",  "SharedWithdrawn", "TeamLeft",      "BoundDiff",
+    "BoundTaken"};
 constexpr const char* event_names[] = {"Fault",
                                        "Acquire",
                                        "TryAcquire",

@@ -104,9 +104,8 @@ void Engine::on(const DropRegion& e, Effects&) {
   if (region == nullptr) return;
   const PageRun run = region->run();
   bindings_.remove(run);
-  std::erase_if(waiters_, [&](const Waiter& w) {
-    return w.who == engine_itself && run.contains(w.page);
-  });
+  std::erase_if(waiters_,
+                [&](const Waiter& w) { return w.who == engine_itself && run.contains(w.page); });
 }
 
 bool Engine::being_punched(RegionId region) const {

@@ -63,10 +63,10 @@ enum class Bug : std::uint8_t {
   bound_read_from_absent,     // a frame that is not there is offered
   bound_read_while_leaving,   // or one whose chunk is being evicted
   bound_taken_mistaken,       // an answer of an older turn ends a newer offer
-  team_clears_marks,       // B7: a team's barrier clears marks as the job's does
-  team_forgets_log,        // A2: a team's barrier settles the log, though not all have heard
-  team_overtakes_barrier,  // A2: notices from beyond a barrier of the job are used before it
-  team_tells_unsent,       // A3: as barrier_tells_unsent, of a team
+  team_clears_marks,          // B7: a team's barrier clears marks as the job's does
+  team_forgets_log,           // A2: a team's barrier settles the log, though not all have heard
+  team_overtakes_barrier,     // A2: notices from beyond a barrier of the job are used before it
+  team_tells_unsent,          // A3: as barrier_tells_unsent, of a team
   // atomic operations on shared words
   atomic_on_copy,              // on this node's copy of the page
   atomic_in_halves,            // load, then store (in the simulated machine)

@@ -92,7 +92,8 @@ void crowd() {
   const std::size_t apart = 512 * page_words;  // a chunk each
   const auto memory = bound_memory<std::uint64_t>(locks * apart, dsm::Placement::on(nodes() - 1));
   std::vector<dsm::Lock> lock(locks);
-  for (std::size_t l = 0; l < locks; ++l) lock[l].bind(memory.subspan(l * apart + 100, 900), refresh);
+  for (std::size_t l = 0; l < locks; ++l)
+    lock[l].bind(memory.subspan(l * apart + 100, 900), refresh);
   constexpr std::uint64_t turns = 12;
   for (std::uint64_t i = 0; i < turns * locks; ++i) {
     const std::size_t l = mix(i % locks, static_cast<unsigned>(me()) + i / locks) % locks;
