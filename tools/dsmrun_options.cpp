@@ -9,8 +9,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <sstream>
 
 #include "base/log.hpp"
+#include "dsm/launch/interface.hpp"
 #include "dsm/launch/numbers.hpp"
 #include "dsm/launch/settings.hpp"
 #include "transport/transport.hpp"
@@ -19,6 +21,7 @@ namespace dsm::run {
 namespace {
 
 constexpr std::uint64_t day_s = 86'400;
+constexpr const char* default_launcher = "ssh -o BatchMode=yes";
 constexpr const char* stopped_in_gdb_s = "86400";  // a node that stands in a debugger is not lost
 
 constexpr const char* examples =
@@ -31,7 +34,12 @@ constexpr const char* examples =
   dsmrun -n 2 --env DSM_CACHE=256M ./hello    sets a variable for every rank (dsmrun --variables lists DSM_*)
 
 The first rank that fails ends the job, and dsmrun exits with its code (128 + number for a signal). Signals that dsmrun
-gets go to all ranks. Rank 0 reads standard input. Nothing that the job started outlives it.
+gets go to all ranks. Rank 0 reads standard input, if it runs on this machine. Nothing that the job started outlives it.
+
+  dsmrun -n 8 --hosts a:4,b:4 ./himeno M      ranks 0 to 3 on a, 4 to 7 on b, by ssh
+  dsmrun -n 4 --hosts a,b ./himeno M          shared out evenly, in blocks
+dsmrun and the program have the same paths on every host, and each rank starts in this directory there. DSM_* and --env are
+set everywhere; the job's key travels over the launcher's standard input.
 
 Without dsmrun, the same job on two machines: set DSM_SIZE=2, DSM_RENDEZVOUS=HOST:PORT of rank 0, DSM_JOB_KEY_FILE to a
 copy of one private file ("openssl rand -hex 32 > key; chmod 600 key"), and DSM_RANK to 0 and 1.)";
@@ -42,6 +50,7 @@ struct Given {
   std::string timeout;
   std::string gdb;
   std::string bind = "none";
+  std::string hosts, hostfile, launcher;
   std::vector<std::string> environment;
   bool doctor = false;
   bool variables = false;
@@ -127,6 +136,73 @@ std::optional<UsageError> judge_numbers(const Given& given, Options& out) {
   return std::nullopt;
 }
 
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+std::optional<UsageError> judge_launcher(const Given& given, Options& out) {
+  const std::string text = !given.launcher.empty() ? given.launcher : variable("DSM_LAUNCHER");
+  std::istringstream words(text.empty() ? default_launcher : text);
+  for (std::string word; words >> word;) out.launcher.push_back(word);
+  if (out.launcher.empty()) return usage("--launcher is empty: give a command, as ssh");
+  return std::nullopt;
+}
+
+// Which ranks run here, and which elsewhere. Without hosts all run here, and nothing else changes.
+std::optional<UsageError> judge_hosts(const Given& given, Options& out) {
+  if (!given.hosts.empty() && !given.hostfile.empty())
+    return usage("--hosts and --hostfile both: give one of them");
+  const std::string file = !given.hostfile.empty() ? given.hostfile : variable("DSM_HOSTFILE");
+  if (given.hosts.empty() && file.empty()) {
+    out.here = Share{"", 0, out.nodes};
+    return std::nullopt;
+  }
+  auto hosts = !given.hosts.empty() ? parse_hosts(given.hosts) : read_hostfile(file);
+  if (!hosts) return usage(hosts.status().message());
+  auto shares = place(*hosts, out.nodes);
+  if (!shares) return usage(shares.status().message());
+  for (Share& share : *shares) {
+    if (!launch::is_this_host(share.host)) {
+      out.elsewhere.push_back(std::move(share));
+    } else if (out.here) {
+      return usage("hosts " + out.here->host + " and " + share.host +
+                   " are both this one: name it once, with slots, as in " + share.host + ":2");
+    } else {
+      out.here = std::move(share);
+    }
+  }
+  const auto& here = out.here;
+  if (out.gdb_rank &&
+      !(here && *out.gdb_rank >= here->first && *out.gdb_rank - here->first < here->count))
+    return usage("--gdb " + std::to_string(*out.gdb_rank) +
+                 ": that rank is on another host; gdb is for ranks of this one");
+  return judge_launcher(given, out);
+}
+
+// The wire of a job on several hosts must reach them.
+std::optional<UsageError> judge_reach(const std::string& transport, Options& out) {
+  const std::string name = transport.substr(0, transport.find('+'));
+  std::string reaching;
+  const transport::Backend* best = nullptr;
+  for (const transport::Backend* row : transport::backends()) {
+    if (row->one_host || !row->joins_nodes || !row->usable().ok()) continue;
+    if (best == nullptr) best = row;
+    reaching += (reaching.empty() ? "" : ", ") + std::string(row->name);
+  }
+  if (name == "best") {
+    if (best == nullptr) return usage("no transport reaches other hosts (dsmrun --doctor)");
+    out.environment.emplace_back("DSM_TRANSPORT", best->name + transport.substr(name.size()));
+    return std::nullopt;
+  }
+  const auto chosen = transport::choose(name);
+  if (chosen.ok() && chosen.value()->one_host)
+    return usage("transport " + name + " joins nodes of one host, and this job has " +
+                 std::to_string(out.elsewhere.size() + (out.here ? 1 : 0)) + ": choose " +
+                 reaching);
+  return std::nullopt;
+}
+
 std::optional<UsageError> judge_environment(const Given& given, Options& out) {
   for (const std::string& entry : given.environment) {
     const std::size_t equals = entry.find('=');
@@ -136,9 +212,7 @@ std::optional<UsageError> judge_environment(const Given& given, Options& out) {
   }
   launch::Environment environment = launch::process_environment();
   // Of this job's own making, whatever surrounds it.
-  for (const char* own : {"DSM_RANK", "DSM_SIZE", "DSM_RENDEZVOUS", "DSM_LAUNCHED", "DSM_JOB_KEY",
-                          "DSM_JOB_KEY_FILE", "DSM_JOB_KEY_FD"})
-    environment.erase(own);
+  for (const char* own : own_variables) environment.erase(own);
   constexpr const char* patience = "DSM_JOIN_TIMEOUT";
   if (out.gdb_rank && environment.count(patience) == 0)
     out.environment.insert(out.environment.begin(), {patience, stopped_in_gdb_s});
@@ -159,6 +233,7 @@ std::optional<UsageError> judge_environment(const Given& given, Options& out) {
       return usage("transport " + transport +
                    " is for a job of one node: choose another (dsmrun --doctor), or -n 1");
   }
+  if (!out.elsewhere.empty()) return judge_reach(transport, out);
   return std::nullopt;
 }
 
@@ -174,14 +249,18 @@ std::optional<UsageError> judge(const Given& given, Options& out) {
   if (out.command.front().size() > 1 && out.command.front().front() == '-')
     return usage(out.command.front() + " is no option of dsmrun: dsmrun --help lists them");
   if (auto wrong = judge_numbers(given, out)) return wrong;
+  if (auto wrong = judge_hosts(given, out)) return wrong;
   if (auto wrong = judge_environment(given, out)) return wrong;
-  return find_program(out.command.front(), out.program);
+  auto missing = find_program(out.command.front(), out.program);
+  if (!missing || out.here) return missing;
+  out.program = out.command.front();  // it may be there
+  return std::nullopt;
 }
 
 }  // namespace
 
 std::optional<UsageError> parse_options(int argc, char** argv, Options& out) {
-  CLI::App app("Runs a program on this machine as N nodes that share one memory.");
+  CLI::App app("Runs a program as N nodes that share one memory, on this machine or several.");
   app.formatter(std::make_shared<Help>());
   app.footer(examples);
   app.prefix_command();
@@ -190,6 +269,17 @@ std::optional<UsageError> parse_options(int argc, char** argv, Options& out) {
   std::string transport, trap, cache;
   app.add_option("-n,--nodes", given.nodes, "nodes, 1 to 4096 (1 when not given)")
       ->option_text("N");
+  app.add_option("--hosts", given.hosts, "hosts, and how many nodes each has room for")
+      ->option_text("A:2,B");
+  app.add_option("--hostfile", given.hostfile, "the same from a file, a host a line (DSM_HOSTFILE)")
+      ->option_text("FILE");
+  app.add_option(
+         "--launcher", given.launcher,
+         "starts \"CMD HOST COMMAND...\"; ssh -o BatchMode=yes when not given (DSM_LAUNCHER)")
+      ->option_text("CMD");
+  app.add_option("--interface", out.interface,
+                 "where hosts reach one another: an interface or a network (DSM_INTERFACE)")
+      ->option_text("NAME");
   app.add_option("--transport", transport, "the wire between nodes (DSM_TRANSPORT)")
       ->option_text("NAME");
   app.add_option("--trap", trap, "auto, uffd or mprotect (DSM_TRAP)")->option_text("KIND");
@@ -225,8 +315,10 @@ std::optional<UsageError> parse_options(int argc, char** argv, Options& out) {
     return usage(std::string(error.what()) + " (dsmrun --help)");
   }
   out.command = app.remaining();
-  for (const auto& [name, value] :
-       {std::pair("DSM_TRANSPORT", transport), {"DSM_TRAP", trap}, {"DSM_CACHE", cache}})
+  for (const auto& [name, value] : {std::pair("DSM_TRANSPORT", transport),
+                                    {"DSM_TRAP", trap},
+                                    {"DSM_CACHE", cache},
+                                    {"DSM_INTERFACE", out.interface}})
     if (!value.empty()) out.environment.emplace_back(name, value);
   return judge(given, out);
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/status.hpp"
+#include "dsmrun_hosts.hpp"
 
 namespace dsm::run {
 
@@ -20,6 +21,11 @@ inline constexpr int exit_timeout = 124;
 inline constexpr int exit_not_executable = 126;
 inline constexpr int exit_not_found = 127;
 inline constexpr int exit_signal_base = 128;
+
+// What every job makes for itself, whatever surrounds it.
+inline constexpr const char* own_variables[] = {"DSM_RANK",      "DSM_SIZE",    "DSM_RENDEZVOUS",
+                                                "DSM_LAUNCHED",  "DSM_JOB_KEY", "DSM_JOB_KEY_FILE",
+                                                "DSM_JOB_KEY_FD"};
 
 struct Options {
   enum class Verb : std::uint8_t { run, doctor, text };
@@ -32,6 +38,10 @@ struct Options {
   std::string program;                                           // the file that command[0] names
   std::vector<std::pair<std::string, std::string>> environment;  // set for every rank
   std::chrono::seconds join_timeout{};
+  std::optional<Share> here;          // the ranks of this host; absent: none
+  std::vector<Share> elsewhere;       // those of others
+  std::vector<std::string> launcher;  // reaches them
+  std::string interface;              // where they reach this host; empty: chosen
   bool prefix = false;
   bool bind = false;
   std::optional<std::chrono::seconds> timeout;

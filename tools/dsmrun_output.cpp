@@ -6,10 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <string_view>
 
 namespace dsm::run {
-namespace {
 
 bool write_all(int fd, std::string_view text) {
   while (!text.empty()) {
@@ -26,21 +24,19 @@ bool write_all(int fd, std::string_view text) {
   return true;
 }
 
-}  // namespace
+PrefixedLines::PrefixedLines(std::uint32_t rank, int to)
+    : prefix_("[" + std::to_string(rank) + "] "), to_(to) {}
 
-PrefixedStream::PrefixedStream(std::uint32_t rank, Fd from, int to)
-    : prefix_("[" + std::to_string(rank) + "] "), from_(std::move(from)), to_(to) {}
-
-PrefixedStream::Got PrefixedStream::read_some() {
-  std::array<char, 16 * 1024> buffer;
-  const ssize_t n = ::read(from_.get(), buffer.data(), buffer.size());
-  if (n < 0) return errno == EAGAIN || errno == EINTR ? Got::nothing : Got::end;
-  if (n == 0) return Got::end;
-  held_.append(buffer.data(), static_cast<std::size_t>(n));
-  return Got::some;
+bool PrefixedLines::add(std::string_view bytes) {
+  held_.append(bytes);
+  return write_lines(false);
 }
 
-bool PrefixedStream::write_lines(bool all) {
+bool PrefixedLines::finish() {
+  return write_lines(true);
+}
+
+bool PrefixedLines::write_lines(bool all) {
   std::string lines;
   std::size_t at = 0;
   while (at < held_.size()) {
@@ -56,18 +52,31 @@ bool PrefixedStream::write_lines(bool all) {
   return write_all(to_, lines);
 }
 
+PrefixedStream::PrefixedStream(std::uint32_t rank, Fd from, int to)
+    : from_(std::move(from)), lines_(rank, to) {}
+
+PrefixedStream::Got PrefixedStream::read_some() {
+  std::array<char, 16 * 1024> buffer;
+  const ssize_t n = ::read(from_.get(), buffer.data(), buffer.size());
+  if (n < 0) return errno == EAGAIN || errno == EINTR ? Got::nothing : Got::end;
+  if (n == 0) return Got::end;
+  heard_ = lines_.add({buffer.data(), static_cast<std::size_t>(n)}) && heard_;
+  return Got::some;
+}
+
 bool PrefixedStream::pump() {
-  const Got got = read_some();
-  if (got == Got::nothing) return true;
-  if (got == Got::end) from_.reset();
-  return write_lines(got == Got::end);
+  if (read_some() == Got::end) {
+    from_.reset();
+    heard_ = lines_.finish() && heard_;
+  }
+  return heard_;
 }
 
 bool PrefixedStream::close() {
-  bool heard = true;
-  while (from_ && read_some() == Got::some) heard = write_lines(false) && heard;
+  while (from_ && read_some() == Got::some) {
+  }
   from_.reset();
-  return write_lines(true) && heard;
+  return lines_.finish() && heard_;
 }
 
 }  // namespace dsm::run

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "dsm/launch/socket.hpp"
 
@@ -13,6 +14,28 @@ namespace dsm::run {
 
 inline constexpr std::size_t line_max = 64 * 1024;
 
+// Writes to a descriptor, all of it. False: nobody reads there any more.
+bool write_all(int fd, std::string_view text);
+
+// The lines of one rank.
+class PrefixedLines {
+ public:
+  PrefixedLines(std::uint32_t rank, int to);
+
+  // False: nobody reads any more.
+  bool add(std::string_view bytes);
+  // What does not end in a new line.
+  bool finish();
+
+ private:
+  bool write_lines(bool all);
+
+  std::string prefix_;
+  int to_;
+  std::string held_;
+};
+
+// The same, from a descriptor.
 class PrefixedStream {
  public:
   // Reads `from`, which must not block, and writes to the descriptor `to`.
@@ -29,12 +52,10 @@ class PrefixedStream {
  private:
   enum class Got : std::uint8_t { some, nothing, end };
   Got read_some();
-  bool write_lines(bool all);
 
-  const std::string prefix_;
   Fd from_;
-  const int to_;
-  std::string held_;
+  PrefixedLines lines_;
+  bool heard_ = true;
 };
 
 }  // namespace dsm::run

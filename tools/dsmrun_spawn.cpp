@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -65,7 +66,7 @@ void set_environment(const Launch& launch, std::uint32_t rank) {
 }
 
 void set_descriptors(const Launch& launch, std::uint32_t rank, int out, int err) {
-  if (rank != launch.options->gdb_rank.value_or(0)) {
+  if (launch.reader != rank) {
     const Fd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     ::dup2(nothing.get(), STDIN_FILENO);
   }
@@ -82,7 +83,8 @@ int become_rank(const Launch& launch, std::uint32_t rank, pid_t parent, int out,
   set_environment(launch, rank);
   set_descriptors(launch, rank, out, err);
   ::setrlimit(RLIMIT_NOFILE, &launch.descriptors);
-  if (!launch.cores.empty()) ::sched_setaffinity(0, sizeof(cpu_set_t), &launch.cores[rank]);
+  if (!launch.cores.empty())
+    ::sched_setaffinity(0, sizeof(cpu_set_t), &launch.cores[rank - launch.first]);
   for (const int signal : signals_with_default_action) ::signal(signal, SIG_DFL);
   ::sigprocmask(SIG_SETMASK, &launch.signal_mask, nullptr);
 
@@ -109,11 +111,22 @@ Result<Fd> key_descriptor(const launch::JobKey& key) {
   return fd;
 }
 
+End end_of_process(std::uint32_t rank, int status) {
+  End end{rank};
+  if (WIFSIGNALED(status)) {
+    end.signal = WTERMSIG(status);
+    end.core = WCOREDUMP(status);
+  } else {
+    end.code = WEXITSTATUS(status);
+  }
+  return end;
+}
+
 Result<Child> spawn_rank(const Launch& launch, std::uint32_t rank) {
   auto failed = make_pipe();  // carries errno, and closes when the program starts
   if (!failed) return failed.status();
   Pipe out, err;
-  if (launch.options->prefix) {
+  if (launch.captured) {
     for (Pipe* pipe : {&out, &err}) {
       auto made = make_pipe();
       if (!made) return made.status();

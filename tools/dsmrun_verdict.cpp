@@ -51,7 +51,9 @@ std::optional<Blame> Verdict::blame(Time now) const {
 
 Blame Verdict::blame_for(const End& end) const {
   std::string line =
-      "rank " + std::to_string(end.rank) + " of " + std::to_string(nodes_) + " (" + program_ + ") ";
+      "rank " + std::to_string(end.rank) + " of " + std::to_string(nodes_) + " (" + program_;
+  if (end.rank < hosts_.size()) line += ", on " + hosts_[end.rank];
+  line += ") ";
   if (end.signal != 0) {
     const char* name = ::sigabbrev_np(end.signal);
     line += "was killed by " +

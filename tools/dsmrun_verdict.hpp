@@ -32,7 +32,9 @@ class Verdict {
   using Time = std::chrono::milliseconds;
   static constexpr Time culprit_timeout{1'000};
 
-  Verdict(std::uint32_t nodes, std::string program) : nodes_(nodes), program_(std::move(program)) {}
+  // `hosts`: by rank, for jobs on several; empty otherwise.
+  Verdict(std::uint32_t nodes, std::string program, std::vector<std::string> hosts = {})
+      : nodes_(nodes), program_(std::move(program)), hosts_(std::move(hosts)) {}
 
   void ended(const End& end, Time now);
 
@@ -53,6 +55,7 @@ class Verdict {
 
   std::uint32_t nodes_;
   std::string program_;
+  std::vector<std::string> hosts_;
   std::vector<End> ends_;  // in order
   std::optional<Time> first_failure_;
   bool rendezvous_ended_ = false;

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/log.hpp"
+#include "dsm/launch/interface.hpp"
 #include "dsm/memory/base_address.hpp"
 
 namespace dsm {
@@ -162,6 +163,13 @@ Status Node::open_wire() {
   options.self = job_.rank;
   options.nodes = job_.size;
   options.job_key = job_.key.view();
+  if (rendezvous_) options.bind_host = rendezvous_->near_host();
+  if (!settings_.interface.empty()) {
+    auto address = launch::address_of_interface(settings_.interface);
+    if (!address)
+      return Status(address.status().code(), "DSM_INTERFACE: " + address.status().message());
+    options.bind_host = *address;
+  }
   std::string name = settings_.transport;
   if (job_.size == 1 && name == "best") name = "loopback";
   auto wire = transport::open(name, options);

@@ -209,6 +209,7 @@ constinit const Backend loopback_backend{.name = "loopback",
                                          .summary = "one node, within its own process",
                                          .joins_nodes = false,
                                          .usable = usable_loopback,
-                                         .open = open_loopback};
+                                         .open = open_loopback,
+                                         .one_host = true};
 
 }  // namespace dsm::transport

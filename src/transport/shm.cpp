@@ -400,6 +400,7 @@ constinit const Backend shm_backend{.name = "shm",
                                     .summary = "processes of one host, through shared memory",
                                     .joins_nodes = true,
                                     .usable = usable_shm,
-                                    .open = open_shm};
+                                    .open = open_shm,
+                                    .one_host = true};
 
 }  // namespace dsm::transport

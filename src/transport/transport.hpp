@@ -157,6 +157,7 @@ struct Backend {
   // ok, or why not here and what would help
   Status (*usable)();
   Result<std::unique_ptr<Transport>> (*open)(const Options&);
+  bool one_host = false;  // reaches no other machine
 };
 
 std::span<const Backend* const> backends();

@@ -31,6 +31,7 @@ class Alone final : public Rendezvous {
   void abort(Code, std::string_view) override {}
   void finish() override {}
   int wait_fd() const override { return -1; }
+  std::string near_host() const override { return {}; }
   Status check() override { return Status(); }
 
  private:

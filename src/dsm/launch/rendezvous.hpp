@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -53,6 +54,10 @@ class Rendezvous {
 
   // Readable when check() has something to say; -1: never.
   virtual int wait_fd() const = 0;
+
+  // The address of this host by which it reached the rendezvous, where the others of the job can
+  // reach it, too. Empty: there is none.
+  virtual std::string near_host() const = 0;
 
   // Ok while the job goes on; otherwise why it ended: another node aborted or vanished, or the
   // rendezvous is lost.

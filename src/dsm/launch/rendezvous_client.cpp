@@ -13,6 +13,7 @@
 
 #include "base/mutex.hpp"
 #include "dsm/launch/frame.hpp"
+#include "dsm/launch/interface.hpp"
 #include "dsm/launch/socket.hpp"
 
 namespace dsm::launch {
@@ -114,6 +115,7 @@ class Client final : public Rendezvous {
       : self_(self),
         served_(std::move(served)),
         socket_(std::move(greeted.socket)),
+        near_host_(near_address(socket_.get())),
         out_(greeted.session.out),
         in_(greeted.session.in),
         stream_(std::move(greeted.stream)) {}
@@ -182,6 +184,7 @@ class Client final : public Rendezvous {
     end(Status(Code::invalid, "this node has left the rendezvous"));
   }
 
+  std::string near_host() const override { return near_host_; }
   int wait_fd() const override { return socket_.get(); }
 
   Status check() override DSM_EXCLUDES(receive_mutex_) {
@@ -260,6 +263,7 @@ class Client final : public Rendezvous {
   const NodeId self_;
   const std::unique_ptr<RendezvousServer> served_;  // ends last
   Fd socket_;
+  const std::string near_host_;
 
   Mutex send_mutex_;
   Sealer out_ DSM_GUARDED_BY(send_mutex_);

@@ -104,6 +104,16 @@ bool apply_join_timeout(std::string_view value, Settings& out) {
   return apply_seconds(value, out.join_timeout);
 }
 
+bool apply_interface(std::string_view value, Settings& out) {
+  out.interface = value == "auto" ? std::string_view() : value;
+  return value.size() <= text_max;
+}
+
+// Rows of dsmrun, which reads them itself.
+bool apply_nothing(std::string_view value, Settings&) {
+  return value.size() <= text_max;
+}
+
 bool apply_rank(std::string_view value, Settings& out) {
   const auto rank = parse_unsigned(value, 0, nodes_max - 1);
   if (rank) out.launch.rank = static_cast<std::uint32_t>(*rank);
@@ -167,6 +177,14 @@ constexpr Setting table[] = {
      "the faults that a transport named ...+faulty makes", apply_faulty},
     {"DSM_JOIN_TIMEOUT", "seconds", "30", "1 to 86400 seconds",
      "how long nodes wait for each other at the start", apply_join_timeout},
+    {"DSM_INTERFACE", "name", "auto",
+     "auto, an interface as eth1, or an address or network of this host as 10.0.0.0/8",
+     "where other nodes reach this one; auto: as this one reached the rendezvous",
+     apply_interface},
+    {"DSM_HOSTFILE", "path", "", "a file with a host a line, and the nodes for it behind a blank",
+     "where dsmrun starts nodes (--hostfile)", apply_nothing},
+    {"DSM_LAUNCHER", "command", "", "a command that takes a host and a command for it",
+     "how dsmrun starts nodes elsewhere (--launcher)", apply_nothing},
     {"DSM_RANK", "number", "", "0 to 4095", "this node's number in the job (set by dsmrun)",
      apply_rank},
     {"DSM_SIZE", "number", "", "1 to 4096", "nodes of the job (set by dsmrun)", apply_size},

@@ -62,6 +62,7 @@ struct Settings {
       spin;            // how long to spin before sleeping; absent: adaptive
   std::string faulty;  // the faults that the `faulty` adapter makes; its own syntax
   std::chrono::seconds join_timeout{};
+  std::string interface;  // whose address the others are given; empty: chosen
   LaunchVariables launch;
 
   std::vector<std::string> warnings;  // one line each, for the user
