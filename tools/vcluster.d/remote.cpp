@@ -45,9 +45,9 @@ constexpr std::size_t chunk_max = 64 * 1024;
 constexpr std::uint32_t body_max = 16 << 20;
 constexpr int connect_timeout_ms = 20'000;
 // A node that was switched off is noticed after about idle + probes * interval.
-constexpr int keepalive_idle_s = 5;
-constexpr int keepalive_interval_s = 2;
-constexpr int keepalive_probes = 5;
+constexpr int keepalive_idle_s = 2;
+constexpr int keepalive_interval_s = 1;
+constexpr int keepalive_probes = 6;
 
 enum class Kind : std::uint8_t {
   start,   // directory, arguments, an empty text, environment: texts that each end in 0
