@@ -109,10 +109,9 @@ Result<std::string> address_of_interface(std::string_view which) {
   std::string all;
   for (const Local& local : locals)
     all += (all.empty() ? "" : ", ") + local.interface + " (" + local.text + ")";
-  return Status(Code::invalid,
-                "\"" + std::string(which) +
-                    "\" is no interface, address or network of this host; it has: " +
-                    (all.empty() ? "none" : all));
+  return Status(Code::invalid, "\"" + std::string(which) +
+                                   "\" is no interface, address or network of this host; it has: " +
+                                   (all.empty() ? "none" : all));
 }
 
 Result<std::string> address_towards(const std::string& host) {
