@@ -47,6 +47,10 @@ const char* name_of(Do what) {
       return "join";
     case Do::wait:
       return "wait";
+    case Do::await_count:
+      return "await_count";
+    case Do::count_up:
+      return "count_up";
     case Do::notify_one:
       return "notify_one";
     case Do::notify_all:
@@ -88,6 +92,7 @@ std::string to_string(const Op& op) {
              (op.what == Do::set ? " to " : " into register ") + std::to_string(op.arg);
     case Do::read:
     case Do::write:
+    case Do::count_up:
     case Do::atomic_add:
     case Do::atomic_swap:
       return text + " page " + std::to_string(op.page) + " bytes " + std::to_string(op.offset) +
@@ -123,6 +128,11 @@ std::string to_string(const Op& op) {
     case Do::wait:
       return text + " condition " + std::to_string(op.count) + " with lock " +
              std::to_string(op.arg) + (op.time == 0 ? "" : " at most " + std::to_string(op.time));
+    case Do::await_count:
+      return text + " to " + std::to_string(op.lock) + " page " + std::to_string(op.page) +
+             " bytes " + std::to_string(op.offset) + "+" + std::to_string(op.length) +
+             ", condition " + std::to_string(op.count) + " with lock " + std::to_string(op.arg) +
+             (op.time == 0 ? "" : " at most " + std::to_string(op.time));
     case Do::notify_one:
     case Do::notify_all:
       return text + " condition " + std::to_string(op.arg);

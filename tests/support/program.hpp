@@ -43,6 +43,10 @@ enum class Do : std::uint8_t {
   arrive,  // this thread alone arrives for its node
   join,    // all threads of the node meet, then one of them arrives
   wait,    // at a condition: lets the lock go, and has it again behind the wait
+  // the same until the field, which the lock guards, has counted to `lock`: again and again, or, when
+  // it has a time-out and a `skip`, until its time is up
+  await_count,
+  count_up,  // of a field
   notify_one,
   notify_all,
   await_waits,  // until so many waits of a condition have begun
@@ -70,12 +74,13 @@ struct Op {
   std::uint32_t arg = 0;
   // try_acquire, timed_acquire, if_has; wait: when not notified, or when it has no time-out
   std::uint32_t skip = 0;
-  std::uint32_t lock = 0;  // take, give
-  // wait: its condition; await_waits: of waits; a semaphore's release: how many; its acquires: how
+  std::uint32_t lock = 0;  // take, give; await_count: what it waits for
+  // wait, await_count: its condition; await_waits: of waits; a semaphore's release: how many; its acquires: how
   // many operations are left out when it is granted
   std::uint32_t count = 0;
-  std::uint32_t time = 0;              // wait: ticks after which it gives up; 0: never
+  std::uint32_t time = 0;              // wait, await_count: ticks after which it gives up; 0: never
   sync::Mode mode = sync::Mode::none;  // of a shared lock
+  bool passes_on = false;              // await_count: whoever was notified notifies the next
 };
 
 const char* name_of(Do what);

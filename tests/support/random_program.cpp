@@ -605,6 +605,7 @@ Program Generator::make() {
 Program random_program(std::uint64_t seed, const Shape& shape) {
   Program program = Generator(seed, shape).make();
   weave(program, seed);
+  weave_conditions(program, seed);
   weave_semaphores(program, seed);
   weave_atomics(program, seed);
   if (Random(seed ^ 0x72616365).one_in(2))

@@ -30,6 +30,7 @@ bool fences(Do what) {
     case Do::arrive:
     case Do::join:
     case Do::wait:
+    case Do::await_count:
     case Do::team_arrive:
     case Do::team_join:
       return true;
@@ -351,6 +352,7 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
     case Do::read:
     case Do::write:
     case Do::set:
+    case Do::count_up:
     case Do::observe:
       if (access(node, thread, op)) advance(node, thread);
       return;
@@ -418,6 +420,8 @@ void Simulator::operate(std::uint32_t node, std::uint32_t thread) {
     case Do::wait:
       fence(node, thread);
       return wait(node, thread, op);
+    case Do::await_count:
+      return await_count(node, thread, op);
     case Do::await_waits:
       return await_waits(node, thread, op);
     case Do::notify_one:
@@ -522,7 +526,7 @@ void Simulator::arrive_team(std::uint32_t node, std::uint32_t thread, std::uint3
 bool Simulator::access(std::uint32_t node, std::uint32_t thread, const Op& op) {
   if (is_sequential(node, PageId(op.page))) return access_sequential(node, thread, op);
   Thread& t = nodes_[node].threads[thread];
-  const bool stores = op.what == Do::write || op.what == Do::set;
+  const bool stores = op.what == Do::write || op.what == Do::set || op.what == Do::count_up;
   if (physics_.reclaim_one_in != 0 && random_.one_in(physics_.reclaim_one_in))
     machines_.change(node).reclaim(op.page);
   const Machine& machine = machines_[node];
@@ -574,6 +578,7 @@ std::uint64_t Simulator::store_value(std::uint32_t node, std::uint32_t thread,
   const std::uint32_t next = nodes_[node].threads[thread].next;
   const Op& op = program_->nodes[node][thread][next];
   if (op.what == Do::set) return op.arg;
+  if (op.what == Do::count_up) return expected + 1;
   const std::uint64_t bytes =
       mix((std::uint64_t{node} << 40) + (std::uint64_t{thread} << 32) + next + 1) | every_byte(1);
   return program_->repeats_stores && bytes % 16 == 1 ? expected : bytes;

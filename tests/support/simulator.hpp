@@ -181,6 +181,7 @@ class Simulator {
     std::uint32_t tries = 0;  // of the access under way
     bool notified = false;    // of the wait under way
     bool notified_early = false;
+    bool timed_out = false;   // of the await_count under way: its last wait
     std::uint32_t waits = 0;  // begun, so that a time-out knows its own
     // of the atomic operation under way: what it found, where it took effect, and whether only its
     // load has (Bug::atomic_in_halves)
@@ -291,6 +292,7 @@ class Simulator {
   static constexpr std::uint32_t waiter_tickets = 256;  // above those of threads
   static ConditionId condition_id(std::uint32_t index) { return ConditionId(index); }
   void wait(std::uint32_t node, std::uint32_t thread, const Op& op);
+  void await_count(std::uint32_t node, std::uint32_t thread, const Op& op);
   void await_waits(std::uint32_t node, std::uint32_t thread, const Op& op);
   void registered(std::uint32_t node, std::uint32_t thread);
   void notified(std::uint32_t node, std::uint32_t thread, bool granted);
@@ -299,6 +301,7 @@ class Simulator {
   std::uint32_t behind(std::uint32_t node, std::uint32_t thread) const {
     const Thread& t = nodes_[node].threads[thread];
     const Op& op = program_->nodes[node][thread][t.next];
+    if (op.what == Do::await_count) return 0;  // looks at the field again
     return op.what != Do::wait || (t.notified && op.time != 0) ? 1 : op.skip;
   }
   void check_condition(const core::Event& event, const core::Effects& effects);

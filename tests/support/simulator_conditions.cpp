@@ -29,6 +29,21 @@ void Simulator::wait(std::uint32_t node, std::uint32_t thread, const Op& op) {
       }
 }
 
+// What std::condition_variable_any does with a predicate. The load is held against the oracle.
+void Simulator::await_count(std::uint32_t node, std::uint32_t thread, const Op& op) {
+  if (!access(node, thread, op)) return;
+  Thread& t = nodes_[node].threads[thread];
+  const bool there = oracle_.expected(op.page, op.offset, op.length) >= op.lock;
+  if (!there && !(t.timed_out && op.skip != 0)) {
+    fence(node, thread);
+    return wait(node, thread, op);
+  }
+  const bool passes_on = there && op.passes_on && t.notified;
+  t.notified = t.timed_out = false;
+  advance(node, thread, there ? 1 : op.skip);
+  if (passes_on) step(node, core::Notify{condition_id(op.count), false});
+}
+
 void Simulator::await_waits(std::uint32_t node, std::uint32_t thread, const Op& op) {
   writes(Part::program, 0);
   if (waits_begun_.size() > op.arg && waits_begun_[op.arg] >= op.count)
@@ -73,6 +88,7 @@ void Simulator::notified(std::uint32_t node, std::uint32_t thread, bool granted)
   if (t.waiting != Waiting::notification) return fail("a thread is notified that does not wait");
   if (!granted && op.time == 0) return fail("a wait ends that has no time-out");
   t.notified = granted;
+  t.timed_out = !granted;
   t.waiting = Waiting::no;
   if (take_loan(node, thread, op.arg)) return;
   t.waiting = Waiting::lock;

@@ -126,8 +126,8 @@ std::uint64_t Simulator::hash() const {
     h.add(held);
     for (const Thread& t : node.threads) {
       h.add(t.next);
-      h.add(static_cast<std::uint64_t>(t.waiting) * 8 + (t.joined ? 1 : 0) + (t.notified ? 2 : 0) +
-            (t.notified_early ? 4 : 0));
+      h.add(static_cast<std::uint64_t>(t.waiting) * 16 + (t.timed_out ? 8 : 0) +
+            (t.joined ? 1 : 0) + (t.notified ? 2 : 0) + (t.notified_early ? 4 : 0));
       h.add(t.atomic.page.value * 65536 + t.atomic.offset * 4 + (t.atomic_loaded ? 2 : 0) +
             static_cast<std::uint64_t>(t.atomic.kind));
       h.add(t.atomic.operand), h.add(t.atomic.compare), h.add(t.atomic_found);

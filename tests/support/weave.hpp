@@ -13,9 +13,10 @@ namespace dsm::sim {
 
 // Locks for readers and writers, and time-outs of locks.
 void weave(Program& program, std::uint64_t seed);
-// Behind that.
-void weave_atomics(Program& program, std::uint64_t seed);
+// Behind that, in this order.
+void weave_conditions(Program& program, std::uint64_t seed);
 void weave_semaphores(Program& program, std::uint64_t seed);
+void weave_atomics(Program& program, std::uint64_t seed);
 
 // A few bytes of one word of a page.
 struct Field {

@@ -1,41 +1,25 @@
 // Semaphores in random programs: mutual exclusion, producers and consumers, relays.
 //
-// Whoever waits for a count may wait for ever, so the weaver first takes the program through one
-// order of its operations that never blocks, and puts an acquire only where that order has a count
-// for it. Counts of channels and relays have one taker each, so every other order gets to the same
-// end. Nothing is waited for while a lock is held.
+// An acquire is put where an order that never blocks has a count for it (rehearsal.hpp). Counts of
+// channels and relays have one taker each, so every other order gets to the same end. Nothing is
+// waited for while a lock is held.
 #include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "support/random.hpp"
-#include "support/weave.hpp"
+#include "support/rehearsal.hpp"
 
 namespace dsm::sim {
 namespace {
 
-class Semaphores {
+class Semaphores : Rehearsal {
  public:
-  Semaphores(Program& program, Random& random) : program_(program), random_(random) {}
+  Semaphores(Program& program, Random& random) : Rehearsal(program, random) {}
 
   void weave();
 
  private:
-  struct Thread {
-    std::uint32_t node = 0;
-    std::vector<Op>* ops = nullptr;
-    std::size_t first_join = 0, last_join = 0;
-    std::size_t next = 0;
-    std::uint32_t held = 0, pins = 0;
-    std::size_t guarded = 0;  // operations before this one may be left out
-    bool blocked = false;
-    std::vector<Op> woven;
-    // where each operation is now, and what is woven before it begins
-    std::vector<std::size_t> moved_to, begins;
-
-    bool done() const { return next == ops->size(); }
-    bool is_clean() const { return held == 0 && pins == 0 && next >= guarded; }
-  };
   // Of one count: who has it uses the fields.
   struct Mutex {
     std::uint32_t semaphore = 0;
@@ -58,42 +42,20 @@ class Semaphores {
   };
 
   void choose();
-  std::vector<Field> take_fields(std::vector<Field>& from, std::uint32_t count);
   std::uint32_t make_semaphore(std::uint64_t initial);
-  void run();
-  void advance(std::uint32_t thread);
-  void arrive(std::uint32_t thread, const Op& op);
-  void insert(std::uint32_t thread);
+  void insert(std::uint32_t thread) override;
   void exclude(std::vector<Op>& out);
   void fill(Channel& channel, std::vector<Op>& out);
   void empty(Channel& channel, std::vector<Op>& out);
   void pass(Relay& relay, std::vector<Op>& out);
   void acquire(std::uint32_t semaphore, std::vector<Op>& out);
   void release(std::uint32_t semaphore, std::uint32_t count, std::vector<Op>& out);
-  void access(const Field& field, bool writes, std::vector<Op>& out);
 
-  Program& program_;
-  Random& random_;
   std::uint32_t one_in_ = 5;
-  std::vector<Thread> threads_;
   std::vector<Mutex> mutexes_;
   std::vector<Channel> channels_;
   std::vector<Relay> relays_;
 };
-
-bool is_join(const Op& op) {
-  return op.what == Do::join;
-}
-
-std::vector<Field> Semaphores::take_fields(std::vector<Field>& from, std::uint32_t count) {
-  std::vector<Field> taken;
-  for (; count > 0 && !from.empty(); --count) {
-    std::swap(from[random_.below(from.size())], from.back());
-    taken.push_back(from.back());
-    from.pop_back();
-  }
-  return taken;
-}
 
 std::uint32_t Semaphores::make_semaphore(std::uint64_t initial) {
   const auto number = static_cast<std::uint32_t>(program_.semaphores.size());
@@ -102,18 +64,6 @@ std::uint32_t Semaphores::make_semaphore(std::uint64_t initial) {
 }
 
 void Semaphores::choose() {
-  for (std::uint32_t node = 0; node < program_.node_count(); ++node) {
-    for (std::vector<Op>& ops : program_.nodes[node]) {
-      Thread t;
-      t.node = node;
-      t.ops = &ops;
-      t.first_join =
-          static_cast<std::size_t>(std::find_if(ops.begin(), ops.end(), is_join) - ops.begin());
-      t.last_join = static_cast<std::size_t>(ops.rend() -
-                                             std::find_if(ops.rbegin(), ops.rend(), is_join) - 1);
-      threads_.push_back(std::move(t));
-    }
-  }
   one_in_ = random_.pick(2u, 4u, 8u);
   std::vector<Field> fields = widen_pages(program_, random_), release_fields;
   const auto is_release = [&](const Field& field) {
@@ -126,7 +76,6 @@ void Semaphores::choose() {
     std::copy_if(fields.begin(), fields.end(), std::back_inserter(release_fields), is_release);
     std::erase_if(fields, is_release);
   }
-  const auto some_thread = [&] { return random_.below(threads_.size()); };
   for (std::uint32_t i = random_.below(3); i > 0; --i)
     mutexes_.push_back({make_semaphore(1), take_fields(fields, random_.between(1, 4))});
   for (std::uint32_t i = random_.below(4); i > 0; --i) {
@@ -155,10 +104,6 @@ void Semaphores::choose() {
     }
     relays_.push_back(std::move(r));
   }
-}
-
-void Semaphores::access(const Field& field, bool writes, std::vector<Op>& out) {
-  out.push_back({writes ? Do::write : Do::read, field.length, field.offset, field.page});
 }
 
 // Now and then a time-out first.
@@ -231,96 +176,9 @@ void Semaphores::insert(std::uint32_t thread) {
   if (c.consumer == thread && c.head != c.tail) empty(c, t.woven);
 }
 
-// At a barrier: of all threads of the node or for all of them, of the job or of a team. Whoever
-// completes it lets everybody go on.
-void Semaphores::arrive(std::uint32_t thread, const Op& op) {
-  threads_[thread].blocked = true;
-  const bool of_team = op.what == Do::team_arrive || op.what == Do::team_join;
-  const bool whole = op.what == Do::join || op.what == Do::team_join;
-  const auto waits_here = [&](const Thread& t) {
-    if (!t.blocked) return false;
-    const Op& its = (*t.ops)[t.next];
-    return its.what == op.what && (!of_team || its.arg == op.arg);
-  };
-  for (std::uint32_t node = 0; node < program_.node_count(); ++node) {
-    const auto& members = of_team ? program_.teams[op.arg] : std::vector<NodeId>();
-    if (of_team && std::find(members.begin(), members.end(), NodeId(node)) == members.end())
-      continue;
-    std::size_t waiting = 0;
-    for (const Thread& t : threads_) waiting += t.node == node && waits_here(t);
-    if (waiting < (whole ? program_.nodes[node].size() : 1)) return;
-  }
-  std::vector<Thread*> passed;
-  for (Thread& t : threads_)
-    if (waits_here(t)) passed.push_back(&t);
-  for (Thread* t : passed) {
-    t->blocked = false;
-    ++t->next;
-  }
-}
-
-void Semaphores::advance(std::uint32_t thread) {
-  Thread& t = threads_[thread];
-  do {
-    const Op op = (*t.ops)[t.next];
-    t.begins.push_back(t.woven.size());
-    if (t.next > t.first_join && t.next <= t.last_join && t.pins == 0 && random_.one_in(one_in_))
-      insert(thread);
-    t.moved_to.push_back(t.woven.size());
-    t.woven.push_back(op);
-    if (op.skip != 0) t.guarded = std::max<std::size_t>(t.guarded, t.next + op.skip);
-    switch (op.what) {
-      case Do::acquire:
-      case Do::try_acquire:
-      case Do::timed_acquire:
-      case Do::acquire_shared:
-      case Do::try_acquire_shared:
-      case Do::timed_acquire_shared:
-        ++t.held;
-        break;
-      case Do::release:
-      case Do::release_shared:
-        --t.held;
-        break;
-      case Do::pin:
-        ++t.pins;
-        break;
-      case Do::unpin:
-        --t.pins;
-        break;
-      case Do::arrive:
-      case Do::join:
-      case Do::team_arrive:
-      case Do::team_join:
-        return arrive(thread, op);
-      default:
-        break;
-    }
-    ++t.next;
-  } while (!t.done() && !t.is_clean());
-}
-
-void Semaphores::run() {
-  for (;;) {
-    std::vector<std::uint32_t> ready;
-    for (std::uint32_t i = 0; i < threads_.size(); ++i)
-      if (!threads_[i].done() && !threads_[i].blocked) ready.push_back(i);
-    if (ready.empty()) return;
-    advance(ready[random_.below(ready.size())]);
-  }
-}
-
 void Semaphores::weave() {
   choose();
-  run();
-  for (Thread& t : threads_) {
-    t.begins.push_back(t.woven.size());
-    for (std::size_t i = 0; i < t.ops->size(); ++i)
-      if (const std::uint32_t skip = (*t.ops)[i].skip; skip != 0)
-        t.woven[t.moved_to[i]].skip =
-            static_cast<std::uint32_t>(t.begins[i + skip] - t.moved_to[i]);
-    *t.ops = std::move(t.woven);
-  }
+  run(one_in_);
   // After a last barrier everyone may read everything.
   for (auto& threads : program_.nodes) {
     for (const Mutex& m : mutexes_)
