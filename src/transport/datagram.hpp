@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "base/status.hpp"
 #include "base/types.hpp"
@@ -42,6 +43,9 @@ class DatagramPort {
   // Datagrams that can lie here before one must be dropped, if nobody polls. The credits that all
   // peers hold together stay below it. REQUIRES: connected.
   virtual std::size_t receive_slots() const = 0;
+
+  // What a user would do for more of them, to be put behind a sentence: " (sysctl -w ...)".
+  virtual std::string how_to_enlarge() const { return {}; }
 
   // Sends header + body as one datagram; both are copied before it returns. would_block: poll and
   // try again. Ok says nothing of its arrival. Other codes: the port is broken, the message says

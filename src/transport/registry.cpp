@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "transport/faulty.hpp"
+#include "transport/ipoib.hpp"
 #include "transport/loopback.hpp"
 #include "transport/shm.hpp"
 #include "transport/tcp.hpp"
@@ -15,6 +16,7 @@ namespace {
 constexpr const Backend* rows[] = {
     &shm_backend,
     &tcp_backend,
+    &ipoib_backend,
     &loopback_backend,
 };
 

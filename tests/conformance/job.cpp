@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cctype>
 #include <chrono>
 #include <thread>
 
@@ -13,10 +14,19 @@ namespace dsm::transport {
 std::string Wire::name() const {
   std::string text = backend;
   if (*host != 0) text += std::string(host).find(":") == std::string::npos ? "_v4" : "_v6";
+  if (*lossy != '\0') text += std::string("_lossy_") + lossy;
   if (*adapters != '\0') text += std::string("_") + adapters;
   for (char& c : text)
-    if (c == '+') c = '_';
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
   return text;
+}
+
+void Wire::set_environment() const {
+  ::setenv("DSM_FAULTY", "seed=3,delay=0.2,reorder=0.2,would_block=0.1", 0);
+  ::setenv("DSM_LOSSY", lossy, 1);
+  ::setenv("DSM_IPOIB_ANY", "1", 1);
+  // Nodes that share a thread cannot acknowledge each other's last messages.
+  ::setenv("DSM_DATAGRAM_LINGER", "20", 1);
 }
 
 Memory::Memory(std::size_t size) : size_(size), fd_(::memfd_create("conformance", MFD_CLOEXEC)) {
@@ -128,7 +138,7 @@ Code Node::write(NodeId peer, std::uint64_t offset, const void* local, std::uint
 }
 
 Job::Job(const Wire& wire, std::uint32_t count, std::size_t memory_size) {
-  ::setenv("DSM_FAULTY", "seed=3,delay=0.2,reorder=0.2,would_block=0.1", 0);
+  wire.set_environment();
   std::vector<Bytes> addresses;
   std::vector<Bytes> keys;
   LoopbackFabric fabric(count);
@@ -183,6 +193,16 @@ bool Job::pump(const std::function<bool()>& done, double seconds) {
     }
   }
   return true;
+}
+
+void Job::send(std::uint32_t node, NodeId peer, std::string_view text, std::string_view body) {
+  Status sent = Status::would_block();
+  EXPECT_TRUE(pump([&] {
+    sent = nodes_[node]->wire->send(peer, view(text), view(body));
+    return sent.code() != Code::would_block;
+  })) << "a message for node "
+      << peer.value << " was never accepted";
+  EXPECT_TRUE(sent.ok()) << sent.message();
 }
 
 Code Job::run(std::uint32_t node, NodeId peer, Operation operation) {

@@ -21,7 +21,10 @@ struct Wire {
   const char* backend;
   const char* adapters;  // "faulty+traced"
   const char* host = "";
+  const char* lossy = "";    // DSM_LOSSY, of a wire of datagrams
   std::string name() const;  // for the test's name
+  // Sets the variables that the backends and adapters read.
+  void set_environment() const;
   bool faulty() const {
     return std::string_view(adapters).find("faulty") != std::string_view::npos;
   }
@@ -100,7 +103,8 @@ class Job {
 
   // Polls all nodes in turn until done() or `seconds` have passed; returns done().
   bool pump(const std::function<bool()>& done, double seconds = 20);
-  // A run() or next() of one node with all the others polled.
+  // A send(), run() or next() of one node with all the others polled.
+  void send(std::uint32_t node, NodeId peer, std::string_view text, std::string_view body = {});
   Code run(std::uint32_t node, NodeId peer, Operation operation);
 
  private:

@@ -19,8 +19,8 @@ TEST_P(Messages, AllToAllExactlyOnceForOneToFiveNodes) {
     for (int round = 0; round < rounds; ++round)
       for (std::uint32_t i = 0; i < n; ++i)
         for (std::uint32_t j = 0; j < n; ++j)
-          job[i].send(NodeId(j), std::to_string(i) + ">" + std::to_string(j) + "#",
-                      std::to_string(round));
+          job.send(i, NodeId(j), std::to_string(i) + ">" + std::to_string(j) + "#",
+                   std::to_string(round));
     const std::size_t each = std::size_t{n} * rounds;
     ASSERT_TRUE(job.pump([&] {
       for (std::uint32_t i = 0; i < n; ++i)
@@ -55,7 +55,7 @@ TEST_P(Messages, EverySizeUpToTheLargest) {
       const std::string text = pattern(size, size + to.value);
       // The cut between header and body falls anywhere.
       const std::size_t cut = size / 3;
-      job[0].send(to, std::string_view(text).substr(0, cut), std::string_view(text).substr(cut));
+      job.send(0, to, std::string_view(text).substr(0, cut), std::string_view(text).substr(cut));
       Node& receiver = job[to.value];
       ASSERT_TRUE(job.pump([&] { return !receiver.arrived.empty(); }))
           << size << " bytes never came";
@@ -150,7 +150,7 @@ TEST_P(Messages, AFullWireSaysSoAndRecovers) {
       return received == sent;
     };
     ASSERT_TRUE(job.pump(drain, 60)) << received << " of " << sent << " messages of " << size;
-    job[0].send(NodeId(1), text);
+    job.send(0, NodeId(1), text);
     ++sent;
     ASSERT_TRUE(job.pump(drain));
   }

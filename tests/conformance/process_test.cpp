@@ -100,7 +100,7 @@ struct Member {
 class Processes : public Conformance {
  protected:
   void SetUp() override {
-    ::setenv("DSM_FAULTY", "seed=3,delay=0.2,reorder=0.2,would_block=0.1", 0);
+    GetParam().set_environment();
     for (std::uint32_t rank = 1; rank < nodes; ++rank) {
       int down[2];
       int up[2];

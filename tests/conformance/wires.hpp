@@ -11,6 +11,7 @@ inline constexpr Wire wires[] = {
     {"shm", ""},      {"shm", "traced"},      {"shm", "faulty"},      {"shm", "faulty+traced"},
     {"tcp", ""},      {"tcp", "traced"},      {"tcp", "faulty"},      {"tcp", "faulty+traced"},
     {"tcp", "", "::1"},
+    {"ipoib", ""},    {"ipoib", "traced"},    {"ipoib", "faulty"},    {"ipoib", "", "::1"},
     // clang-format on
 };
 

@@ -15,6 +15,7 @@ namespace {
 constexpr std::string_view prefix = "DSM_";
 constexpr std::uint64_t day_s = 86'400;
 constexpr std::uint64_t spin_us_max = 1'000'000;
+constexpr std::uint64_t linger_ms_max = 60'000;
 constexpr std::size_t text_max = 4'096;
 constexpr int descriptor_max = 1 << 20;
 
@@ -100,6 +101,26 @@ bool apply_spin(std::string_view value, Settings& out) {
 bool apply_faulty(std::string_view value, Settings& out) {
   return apply_text(value, out.faulty);
 }
+
+bool apply_lossy(std::string_view value, Settings& out) {
+  return apply_text(value, out.lossy);
+}
+
+bool apply_linger(std::string_view value, Settings& out) {
+  const auto ms = parse_unsigned(value, 0, linger_ms_max);
+  if (ms) out.datagram_linger = std::chrono::milliseconds(*ms);
+  return ms.has_value();
+}
+
+bool apply_ipoib_interface(std::string_view value, Settings& out) {
+  return apply_text(value, out.ipoib_interface);
+}
+
+bool apply_ipoib_any(std::string_view value, Settings& out) {
+  out.ipoib_any = value == "1";
+  return value == "0" || value == "1";
+}
+
 bool apply_join_timeout(std::string_view value, Settings& out) {
   return apply_seconds(value, out.join_timeout);
 }
@@ -175,6 +196,16 @@ constexpr Setting table[] = {
      "how long a wait spins before it sleeps", apply_spin},
     {"DSM_FAULTY", "faults", "", "a list as in seed=7,delay=0.2,cut=2@1000",
      "the faults that a transport named ...+faulty makes", apply_faulty},
+    {"DSM_LOSSY", "losses", "",
+     "a list as in seed=7,loss=0.1,duplicate=0.05,reorder=0.1,corrupt=0.01",
+     "what happens to datagrams on purpose (ipoib)", apply_lossy},
+    {"DSM_DATAGRAM_LINGER", "milliseconds", "1000", "0 to 60000 milliseconds",
+     "how long a node that ends waits for its last messages to be acknowledged (ipoib)",
+     apply_linger},
+    {"DSM_IPOIB_INTERFACE", "name", "", "the name of a network interface, as in ib0",
+     "the interface of ipoib; else the first of that kind", apply_ipoib_interface},
+    {"DSM_IPOIB_ANY", "choice", "0", "0 or 1", "1: ipoib runs on any interface, for tests",
+     apply_ipoib_any},
     {"DSM_JOIN_TIMEOUT", "seconds", "30", "1 to 86400 seconds",
      "how long nodes wait for each other at the start", apply_join_timeout},
     {"DSM_INTERFACE", "name", "auto",

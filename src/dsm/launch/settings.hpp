@@ -61,6 +61,10 @@ struct Settings {
   std::optional<std::chrono::microseconds>
       spin;            // how long to spin before sleeping; absent: adaptive
   std::string faulty;  // the faults that the `faulty` adapter makes; its own syntax
+  std::string lossy;   // what the wires of datagrams do to them; its own syntax
+  std::chrono::milliseconds datagram_linger{};
+  std::string ipoib_interface;  // empty: the first of its kind
+  bool ipoib_any = false;
   std::chrono::seconds join_timeout{};
   std::string interface;  // whose address the others are given; empty: chosen
   LaunchVariables launch;

@@ -1,0 +1,479 @@
+#include "transport/reliable_channel.hpp"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+#include "base/check.hpp"
+#include "base/log.hpp"
+#include "transport/seal.hpp"
+
+namespace dsm::transport {
+namespace {
+
+constexpr std::size_t batch_max = 32;  // datagrams taken off the wire at once
+constexpr int byes = 3;                // good-byes said: nobody answers them
+constexpr Time nap_max = std::chrono::milliseconds(50);
+
+Time now() {
+  timespec t{};
+  ::clock_gettime(CLOCK_MONOTONIC, &t);
+  return std::chrono::seconds(t.tv_sec) + Time(t.tv_nsec);
+}
+
+void add(std::atomic<std::uint64_t>& counter) {
+  counter.fetch_add(1, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+struct ReliableChannel::Peer {
+  Peer(NodeId rank, const Reliable::Setup& setup, BufferPool& received)
+      : id(rank), reliable(setup, received), scratch(setup.datagram) {}
+
+  const NodeId id;
+  SealKey sends{};
+  SealKey receives{};
+  mutable Mutex lock;
+  Reliable reliable DSM_GUARDED_BY(lock);
+  Bytes scratch DSM_GUARDED_BY(lock);
+  std::atomic<std::int64_t> due{never.count()};
+  std::atomic<bool> down{false};   // no more is sent
+  std::atomic<bool> stuck{false};  // the port took no more
+  // The polling thread's.
+  bool touched = false;
+  bool parted = false;
+  bool reported = false;
+};
+
+ReliableChannel::ReliableChannel(std::unique_ptr<DatagramPort> port, const Setup& setup)
+    : wire_(setup.wire),
+      self_(setup.self),
+      nodes_(setup.nodes),
+      timeout_ms_(setup.connect_timeout_ms),
+      dead_after_(setup.dead_after),
+      linger_(setup.linger),
+      port_(std::move(port)),
+      peers_(setup.nodes),
+      earliest_(never.count()) {
+  if (!setup.job_key.empty()) job_key_ = link_key(setup.job_key, wire_);
+  nonce_ = fresh_nonce();
+}
+
+Result<std::unique_ptr<ReliableChannel>> ReliableChannel::make(std::unique_ptr<DatagramPort> port,
+                                                               const Setup& setup) {
+  const Status ready = sodium_ready();
+  if (!ready.ok()) return ready;
+  if (setup.job_key.empty() && setup.nodes > 1)
+    return Status(Code::invalid,
+                  std::string(setup.wire) + ": no job key: nobody could be told from a stranger");
+  std::unique_ptr<ReliableChannel> channel(new ReliableChannel(std::move(port), setup));
+  const Status opened = channel->open();
+  if (!opened.ok()) return opened;
+  return channel;
+}
+
+Status ReliableChannel::open() {
+  bell_fd_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  timer_fd_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  epoll_fd_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
+  bell_ = Doorbell(&armed_flag_, bell_fd_.get());
+  bool good = bell_fd_ && timer_fd_ && epoll_fd_;
+  for (const int fd : {bell_fd_.get(), timer_fd_.get(), port_->wait_fd()}) {
+    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+    good = good && ::epoll_ctl(epoll_fd_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+  }
+  if (good) return {};
+  const bool few = errno == EMFILE || errno == ENFILE;
+  return Status(few || errno == ENOMEM ? Code::exhausted : Code::unavailable,
+                wire_ + ": eventfd, timerfd and epoll: " + std::strerror(errno) +
+                    (few ? " (raise ulimit -n)" : ""));
+}
+
+ReliableChannel::~ReliableChannel() {
+  if (!epoll_fd_) return;
+  linger();
+}
+
+// Until all that was sent has been acknowledged, at most linger_; then good-bye.
+void ReliableChannel::linger() {
+  const Time end = now() + linger_;
+  for (;;) {
+    bool open = false;
+    for (const auto& each : peers_) {
+      if (!each || each->down.load()) continue;
+      MutexLock hold(each->lock);
+      open = open || (!each->reliable.has_parted() && !each->reliable.all_acknowledged());
+    }
+    if (!open || now() >= end) break;
+    drain(now(), batch_max);
+    while (!ready_.empty()) recycle(ready_.pop_front());
+    if (!arm()) continue;
+    pollfd one{.fd = wait_fd(), .events = POLLIN, .revents = 0};
+    const Time left = std::min(nap_max, std::max(Time(0), end - now()));
+    ::poll(&one, 1, static_cast<int>(left.count() / 1'000'000 + 1));
+  }
+  for (int i = 0; i < byes; ++i) {
+    for (const auto& each : peers_) {
+      if (!each || each->down.load()) continue;
+      MutexLock hold(each->lock);
+      each->reliable.part();
+      flush(*each, now(), false);
+    }
+  }
+}
+
+Bytes ReliableChannel::address() const {
+  Bytes bytes;
+  Writer writer(bytes);
+  writer.put_sized(port_->address());
+  writer.put_bytes(std::as_bytes(std::span(nonce_)));
+  return bytes;
+}
+
+// --- connecting ---
+
+Status ReliableChannel::connect(std::span<const Bytes> addresses) {
+  if (addresses.size() != nodes_)
+    return Status(Code::invalid, wire_ + ": " + std::to_string(addresses.size()) +
+                                     " addresses for " + std::to_string(nodes_) + " nodes");
+  std::vector<Bytes> ports(nodes_);
+  std::vector<Nonce> nonces(nodes_);
+  for (std::uint32_t i = 0; i < nodes_; ++i) {
+    Reader reader(addresses[i]);
+    const ByteView port = reader.get_sized();
+    const ByteView nonce = reader.get_bytes(nonces[i].size());
+    if (!reader.done())
+      return Status(Code::invalid, wire_ + ": the address of node " + std::to_string(i) +
+                                       " is none: does it use " + wire_ + " too?");
+    ports[i].assign(port.begin(), port.end());
+    std::memcpy(nonces[i].data(), nonce.data(), nonce.size());
+  }
+  const Status reachable = port_->connect(ports);
+  if (!reachable.ok() || nodes_ == 1) return reachable;
+  const std::size_t slots = port_->receive_slots() / (nodes_ - 1);
+  if (slots < slots_min)
+    return Status(Code::exhausted,
+                  wire_ + ": a receive ring of " + std::to_string(port_->receive_slots()) +
+                      " datagrams is too short for " + std::to_string(nodes_ - 1) +
+                      " senders, each of which needs " + std::to_string(slots_min) +
+                      ": use fewer nodes, or enlarge it" + port_->how_to_enlarge());
+  const Time start = now();
+  for (NodeId id{0}; id.value < nodes_; ++id) {
+    if (id == self_) continue;
+    const Reliable::Setup setup{
+        .self = self_,
+        .nodes = nodes_,
+        .datagram = port_->payload_max(id),
+        .slots = static_cast<std::uint32_t>(std::min<std::size_t>(slots, slots_max)),
+        .dead_after = dead_after_};
+    auto added = std::make_unique<Peer>(id, setup, received_);
+    added->sends = seal_key(job_key_, nodes_, self_, nonces[self_.value], id, nonces[id.value]);
+    added->receives = seal_key(job_key_, nodes_, id, nonces[id.value], self_, nonces[self_.value]);
+    peers_[id.value] = std::move(added);
+  }
+  for (const auto& each : peers_) {
+    if (!each) continue;
+    MutexLock hold(each->lock);
+    each->reliable.greet(start);
+    flush(*each, start, false);
+  }
+  const Time end = start + std::chrono::milliseconds(timeout_ms_);
+  for (;;) {
+    drain(now(), batch_max);
+    const Status found = missing();
+    if (found.ok()) return {};
+    if (now() >= end) return found;
+    if (!arm()) continue;
+    pollfd one{.fd = wait_fd(), .events = POLLIN, .revents = 0};
+    const Time left = std::min(nap_max, std::max(Time(0), end - now()));
+    ::poll(&one, 1, static_cast<int>(left.count() / 1'000'000 + 1));
+  }
+}
+
+// Who has not heard this node, or was not heard.
+Status ReliableChannel::missing() const {
+  std::uint32_t count = 0;
+  NodeId first = no_node;
+  bool half = false;
+  for (const auto& each : peers_) {
+    if (!each) continue;
+    MutexLock hold(each->lock);
+    if (each->reliable.connected()) continue;
+    if (each->reliable.down() || each->reliable.has_parted())
+      return Status(Code::peer_lost, wire_ + ": node " + std::to_string(each->id.value) +
+                                         " ended while it connected");
+    if (count++ == 0) {
+      first = each->id;
+      half = each->reliable.greeted();
+    }
+  }
+  if (count == 0) return {};
+  std::string text = wire_ + ": node " + std::to_string(first.value) +
+                     (half ? " was heard but hears nothing within " : " did not connect within ") +
+                     std::to_string(timeout_ms_) + " ms";
+  if (count > 1) text += ", nor did " + std::to_string(count - 1) + " more";
+  if (const Refused strange = refused(); strange.sum() != 0)
+    text += "; " + std::to_string(strange.sum()) + " datagram(s) were refused" +
+            (strange.forged != 0 ? ", of another job's key or an earlier session" : "");
+  return Status(Code::timed_out, text + ": see whether it started, whether its job key is this " +
+                                     "one's, and routes and firewalls");
+}
+
+// --- sending ---
+
+ReliableChannel::Peer& ReliableChannel::peer(NodeId id) const {
+  DSM_CHECK_WITH(id.value < nodes_ && peers_[id.value], "a peer is a connected node of the job",
+                 {"peer", id.value});
+  return *peers_[id.value];
+}
+
+Status ReliableChannel::send(NodeId id, Lane lane, ByteView header, ByteView body, Room room) {
+  if (header.size() + body.size() > message_max)
+    return Status(Code::too_large, wire_ + ": a message above 1 GiB: send it in parts");
+  Peer& to = peer(id);
+  MutexLock hold(to.lock);
+  if (to.down.load(std::memory_order_relaxed) || to.reliable.down())
+    return Status(Code::peer_lost, "node " + std::to_string(id.value) + " is gone");
+  if (!to.reliable.send(lane, header, body, room == Room::made)) {
+    refused_room_.store(true, std::memory_order_relaxed);
+    return Status::would_block();
+  }
+  flush(to, now(), false);
+  return {};
+}
+
+bool ReliableChannel::has_room(NodeId id, Lane lane, std::size_t size) {
+  Peer& to = peer(id);
+  MutexLock hold(to.lock);
+  if (to.reliable.down() || to.reliable.has_room(lane, size)) return true;
+  refused_room_.store(true, std::memory_order_relaxed);
+  return false;
+}
+
+// All that may leave leaves. What the port does not take is tried again by poll().
+void ReliableChannel::flush(Peer& to, Time at, bool drained) DSM_NO_THREAD_SAFETY_ANALYSIS {
+  to.stuck.store(false, std::memory_order_relaxed);
+  while (const std::size_t size = to.reliable.next(at, drained, to.scratch)) {
+    const std::span<std::byte> datagram = std::span(to.scratch).first(size);
+    seal(to.sends, datagram);
+    const Status sent = port_->send(to.id, datagram, {});
+    if (sent.code() == Code::would_block) {
+      to.stuck.store(true, std::memory_order_relaxed);
+      break;
+    }
+    // As if it had been lost: if the port does not mend, the peers fall silent.
+    if (!sent.ok() && !complained_.exchange(true)) log_line("%s", sent.message().c_str());
+    to.reliable.left(at);
+  }
+  const Time due = to.reliable.due();
+  to.due.store(due.count(), std::memory_order_relaxed);
+  note_due(due);
+}
+
+// --- time ---
+
+void ReliableChannel::note_due(Time due) {
+  std::int64_t before = earliest_.load(std::memory_order_relaxed);
+  while (due.count() < before && !earliest_.compare_exchange_weak(before, due.count())) continue;
+  if (armed_flag_.load(std::memory_order_seq_cst) != 0) set_timer(due);
+}
+
+// Only ever earlier, until poll() clears it.
+void ReliableChannel::set_timer(Time due) {
+  MutexLock hold(timer_lock_);
+  if (due == never || (timer_at_ != 0 && timer_at_ <= due.count())) return;
+  timer_at_ = std::max<std::int64_t>(1, due.count());
+  itimerspec when{};
+  when.it_value.tv_sec = timer_at_ / 1'000'000'000;
+  when.it_value.tv_nsec = timer_at_ % 1'000'000'000;
+  ::timerfd_settime(timer_fd_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
+}
+
+void ReliableChannel::tick(Time at, bool drained) {
+  earliest_.store(never.count(), std::memory_order_relaxed);
+  std::int64_t earliest = never.count();
+  for (const auto& each : peers_) {
+    if (!each || each->reported) continue;
+    const bool stuck = each->stuck.load(std::memory_order_relaxed);
+    if (stuck || each->due.load(std::memory_order_relaxed) <= at.count()) {
+      MutexLock hold(each->lock);
+      each->reliable.tick(at);
+      flush(*each, at, drained);
+      if (each->reliable.down()) each->down.store(true, std::memory_order_relaxed);
+    }
+    earliest = std::min(earliest, each->due.load(std::memory_order_relaxed));
+  }
+  note_due(Time(earliest));
+}
+
+// --- receiving: the polling thread ---
+
+// From a datagram to a packet of a peer, or nothing.
+ReliableChannel::Peer* ReliableChannel::open_packet(ByteView bytes, Packet& packet) {
+  if (!Packet::is_long_enough(bytes)) return add(refusals_.truncated), nullptr;
+  if (!Packet::is_of_this_protocol(bytes)) return add(refusals_.foreign), nullptr;
+  const NodeId from = Packet::sender(bytes);
+  if (from.value >= nodes_ || !peers_[from.value]) return add(refusals_.stranger), nullptr;
+  Peer& sender = *peers_[from.value];
+  if (!is_sealed(sender.receives, bytes)) return add(refusals_.forged), nullptr;
+  const std::optional<Packet> opened = Packet::decode(bytes);
+  if (!opened) return add(refusals_.malformed), nullptr;
+  packet = *opened;
+  return &sender;
+}
+
+void ReliableChannel::receive(std::span<const Datagram> datagrams, Time at) {
+  for (const Datagram& datagram : datagrams) {
+    Packet packet;
+    Peer* const from = open_packet(datagram.bytes, packet);
+    if (!from || from->reported) continue;
+    MutexLock hold(from->lock);
+    from->reliable.receive(packet, at);
+    collect(*from);
+    from->parted = from->reliable.has_parted();
+    if (from->touched) continue;
+    from->touched = true;
+    touched_.push_back(from);
+  }
+}
+
+void ReliableChannel::collect(Peer& from) DSM_NO_THREAD_SAFETY_ANALYSIS {
+  while (from.reliable.has_message()) {
+    const Reliable::Whole whole = from.reliable.take_message();
+    ready_.push_back({.lane = whole.lane,
+                      .peer = from.id,
+                      .bytes = ByteView(whole.buffer->bytes.get(), whole.size),
+                      .buffer = whole.buffer});
+  }
+}
+
+// Reads the port until it is empty, or until so many messages wait; answers; looks at the clock.
+bool ReliableChannel::drain(Time at, std::size_t enough) {
+  std::array<Datagram, batch_max> datagrams;
+  bool dry = false;
+  while (!dry && ready_.size() < enough) {
+    const std::size_t count = port_->poll(datagrams);
+    const std::span<const Datagram> some = std::span<const Datagram>(datagrams).first(count);
+    receive(some, at);
+    if (count != 0) port_->recycle(some);
+    dry = count < datagrams.size();
+    for (Peer* const each : touched_) {
+      each->touched = false;
+      MutexLock hold(each->lock);
+      flush(*each, at, dry);
+      if (refused_room_.load(std::memory_order_relaxed) && each->reliable.is_half_empty())
+        room_again_.store(true, std::memory_order_relaxed);
+    }
+    touched_.clear();
+  }
+  bool stuck = false;
+  for (const auto& each : peers_)
+    stuck = stuck || (each && each->stuck.load(std::memory_order_relaxed));
+  if (stuck || at.count() >= earliest_.load(std::memory_order_relaxed)) tick(at, dry);
+  // The end of a peer comes behind what it sent.
+  for (const auto& each : peers_) {
+    if (!each || each->reported) continue;
+    if (!each->down.load(std::memory_order_relaxed) && !(each->parted && dry)) continue;
+    MutexLock hold(each->lock);
+    each->reliable.give_up();
+    each->down.store(true, std::memory_order_relaxed);
+    each->due.store(never.count(), std::memory_order_relaxed);
+    each->stuck.store(false, std::memory_order_relaxed);
+    each->reported = true;
+    ready_.push_back({.kind = Arrival::Kind::peer_down, .peer = each->id});
+  }
+  return dry;
+}
+
+std::size_t ReliableChannel::poll(std::span<Arrival> out) {
+  if (armed_) {
+    armed_ = false;
+    bell_.disarm();
+    MutexLock hold(timer_lock_);
+    timer_at_ = 0;
+    const itimerspec off{};
+    ::timerfd_settime(timer_fd_.get(), 0, &off, nullptr);
+  }
+  if (ready_.size() < out.size()) drain(now(), out.size());
+  std::size_t count = 0;
+  while (count < out.size() && !ready_.empty()) out[count++] = ready_.pop_front();
+  return count;
+}
+
+void ReliableChannel::recycle(const Arrival& message) {
+  received_.drop(message.buffer);
+}
+
+void ReliableChannel::give_up(NodeId id) {
+  Peer& lost = peer(id);
+  {
+    MutexLock hold(lost.lock);
+    lost.down.store(true, std::memory_order_relaxed);
+  }
+  lost.due.store(0, std::memory_order_relaxed);
+  note_due(Time(0));
+  bell_.ring();
+}
+
+bool ReliableChannel::arm() {
+  bell_.arm();
+  armed_ = true;
+  const std::int64_t earliest = earliest_.load(std::memory_order_seq_cst);
+  bool work = !ready_.empty() || earliest <= now().count();
+  if (room_again_.exchange(false, std::memory_order_relaxed)) {
+    refused_room_.store(false, std::memory_order_relaxed);
+    work = true;
+  }
+  if (!work && port_->arm()) {
+    set_timer(Time(earliest));
+    return true;
+  }
+  armed_ = false;
+  bell_.disarm();
+  return false;
+}
+
+// --- what is known ---
+
+bool ReliableChannel::is_down(NodeId id) const {
+  return peer(id).down.load(std::memory_order_relaxed);
+}
+
+ReliableCounters ReliableChannel::counters(NodeId id) const {
+  const Peer& of = peer(id);
+  MutexLock hold(of.lock);
+  return of.reliable.counters();
+}
+
+ReliableCounters ReliableChannel::counters() const {
+  ReliableCounters sum;
+  for (const auto& each : peers_)
+    if (each) sum += counters(each->id);
+  return sum;
+}
+
+std::uint32_t ReliableChannel::credits(NodeId id) const {
+  const Peer& of = peer(id);
+  MutexLock hold(of.lock);
+  return of.reliable.credits();
+}
+
+Refused ReliableChannel::refused() const {
+  const auto read = [](const std::atomic<std::uint64_t>& counter) {
+    return counter.load(std::memory_order_relaxed);
+  };
+  return {.truncated = read(refusals_.truncated),
+          .foreign = read(refusals_.foreign),
+          .stranger = read(refusals_.stranger),
+          .forged = read(refusals_.forged),
+          .malformed = read(refusals_.malformed)};
+}
+
+}  // namespace dsm::transport

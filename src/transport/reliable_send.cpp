@@ -1,0 +1,196 @@
+// What leaves: messages are queued, cut, and sent as credits allow.
+#include <cstring>
+
+#include "base/check.hpp"
+#include "transport/direct.hpp"
+#include "transport/reliable.hpp"
+
+namespace dsm::transport {
+namespace {
+
+std::size_t cost(std::size_t size) {
+  return std::max(size, message_cost);
+}
+
+}  // namespace
+
+bool Reliable::has_room(Lane lane, std::size_t size) const {
+  const OutLane& out = out_[static_cast<std::size_t>(lane)];
+  return out.messages.empty() || out.queued_bytes + cost(size) <= send_queue_max;
+}
+
+bool Reliable::send(Lane lane, ByteView header, ByteView body, bool must) {
+  const std::size_t size = header.size() + body.size();
+  DSM_CHECK_WITH(size <= reliable_message_max && !down_, "a message of legal size to a living peer",
+                 {"size", size}, {"down", down_});
+  if (!must && !has_room(lane, size)) return false;
+  OutLane& out = out_[static_cast<std::size_t>(lane)];
+  Buffer* const buffer = sending_.take(size);
+  copy_shared(buffer->bytes.get(), header.data(), header.size());
+  copy_shared(buffer->bytes.get() + header.size(), body.data(), body.size());
+  out.messages.push_back({buffer, static_cast<std::uint32_t>(size), pieces_of(size, piece_bytes_)});
+  out.queued_bytes += cost(size);
+  ++counters_.messages_sent;
+  return true;
+}
+
+bool Reliable::is_half_empty() const {
+  for (const OutLane& out : out_)
+    if (out.queued_bytes > send_queue_max / 2) return false;
+  return true;
+}
+
+bool Reliable::all_acknowledged() const {
+  for (const OutLane& out : out_)
+    if (!out.messages.empty()) return false;
+  return true;
+}
+
+std::size_t Reliable::next(Time now, bool drained, std::span<std::byte> out) {
+  if (down_ || !choose(now)) return 0;
+  const Sent& chosen = *chosen_;
+  Packet packet{.kind = chosen.kind,
+                .lane = chosen.piece.lane,
+                .drained = drained,
+                .from = setup_.self,
+                .number = first_sent_ + sent_.size(),
+                .largest = largest_received_,
+                .received = received_bits_};
+  if (largest_received_ != 0) {
+    const auto held = std::chrono::duration_cast<std::chrono::microseconds>(now - largest_at_);
+    packet.delay_us =
+        static_cast<std::uint32_t>(std::clamp<std::int64_t>(held.count(), 0, 1'000'000'000));
+  }
+  chosen_bytes_ = 0;
+  if (chosen.kind == Packet::Kind::hello) {
+    packet.message = setup_.nodes;
+    packet.total = setup_.slots;
+    packet.offset = static_cast<std::uint32_t>(piece_bytes_);
+  } else if (chosen.kind == Packet::Kind::data) {
+    const OutLane& lane = out_[static_cast<std::size_t>(chosen.piece.lane)];
+    const Outgoing& message = lane.messages[chosen.piece.message - lane.first];
+    packet.message = chosen.piece.message;
+    packet.total = message.size;
+    packet.offset = chosen.piece.offset;
+    chosen_bytes_ = static_cast<std::uint32_t>(
+        std::min<std::size_t>(piece_bytes_, message.size - chosen.piece.offset));
+    if (chosen_bytes_ != 0)
+      std::memcpy(out.data() + packet_header_bytes,
+                  message.buffer->bytes.get() + chosen.piece.offset, chosen_bytes_);
+  }
+  packet.encode(out.data());
+  return packet_header_bytes + chosen_bytes_;
+}
+
+// What is most worth saying.
+bool Reliable::choose(Time now) {
+  const auto control = [this](Packet::Kind kind) {
+    chosen_ = Sent{.kind = kind};
+    chosen_is_resent_ = false;
+    return true;
+  };
+  if (bye_wanted_) return control(Packet::Kind::bye);
+  if (hello_wanted_ && control_allowed()) return control(Packet::Kind::hello);
+  if (greeted_ && choose_piece()) return true;
+  const bool free_probe = has_bug(ReliableBug::retransmission_is_free);
+  if (probe_wanted_ && (control_allowed() || free_probe)) return control(Packet::Kind::probe);
+  const bool answer = answer_now_ || (unanswered_ != 0 && now >= answer_due_);
+  if (answer && control_allowed()) return control(Packet::Kind::acknowledgement);
+  chosen_.reset();
+  return false;
+}
+
+bool Reliable::has_data() const {
+  if (!lost_pieces_.empty()) return true;
+  for (const OutLane& out : out_)
+    if (out.opened < out.first + out.messages.size()) return true;
+  return false;
+}
+
+bool Reliable::choose_piece() {
+  if (!has_data()) return false;
+  if (charged_data_ >= credits_ && !has_bug(ReliableBug::credits_ignored)) {
+    if (!waits_for_credit_) ++counters_.credit_waits;
+    waits_for_credit_ = true;
+    return false;
+  }
+  waits_for_credit_ = false;
+  if (!lost_pieces_.empty()) {
+    chosen_ = Sent{.kind = Packet::Kind::data, .resent = true, .piece = lost_pieces_.front()};
+    chosen_is_resent_ = true;
+    return true;
+  }
+  const Lane other = turn_ == Lane::any_order ? Lane::in_order : Lane::any_order;
+  return choose_new_piece(turn_) || choose_new_piece(other);
+}
+
+bool Reliable::choose_new_piece(Lane lane) {
+  const OutLane& out = out_[static_cast<std::size_t>(lane)];
+  const std::uint64_t index = out.opened - out.first;
+  if (index >= out.messages.size()) return false;
+  if (out.offset == 0) {  // a message is opened
+    const bool fits =
+        out.open_bytes == 0 || out.open_bytes + out.messages[index].size <= reassembly_max;
+    if (index >= messages_window || !fits) return false;
+  }
+  chosen_ = Sent{.kind = Packet::Kind::data,
+                 .piece = {.lane = lane, .message = out.opened, .offset = out.offset}};
+  chosen_is_resent_ = false;
+  return true;
+}
+
+void Reliable::left(Time now) {
+  DSM_CHECK(chosen_.has_value(), "a packet left that next() gave");
+  Sent sent = *chosen_;
+  chosen_.reset();
+  sent.at = now;
+  ++counters_.packets_sent;
+  answer_now_ = false;
+  unanswered_ = 0;
+  switch (sent.kind) {
+    case Packet::Kind::data: {
+      ++charged_data_;
+      ++counters_.pieces_sent;
+      if (chosen_is_resent_) {
+        ++counters_.pieces_resent;
+        lost_pieces_.pop_front();
+        break;
+      }
+      OutLane& out = out_[static_cast<std::size_t>(sent.piece.lane)];
+      const Outgoing& message = out.messages[out.opened - out.first];
+      if (out.offset == 0) out.open_bytes += message.size;
+      out.offset += chosen_bytes_;
+      if (out.offset == message.size) {
+        ++out.opened;
+        out.offset = 0;
+      }
+      turn_ = sent.piece.lane == Lane::any_order ? Lane::in_order : Lane::any_order;
+      break;
+    }
+    case Packet::Kind::hello:
+      hello_wanted_ = false;
+      ++charged_control_;
+      break;
+    case Packet::Kind::probe:
+      ++counters_.probes_sent;
+      ++charged_control_;
+      break;
+    case Packet::Kind::acknowledgement:
+      ++counters_.acknowledgements_sent;
+      ++charged_control_;
+      break;
+    case Packet::Kind::bye:
+      bye_wanted_ = false;
+      ++charged_control_;
+      break;
+  }
+  if (sent.eliciting()) {
+    probe_wanted_ = false;
+    ++asking_;
+    asked_at_ = now;
+  }
+  sent_.push_back(sent);
+  reschedule();
+}
+
+}  // namespace dsm::transport
