@@ -7,6 +7,7 @@
 #include "base/check.hpp"
 #include "dsm/core/diff.hpp"
 #include "dsm/driver.hpp"
+#include "dsm/frames.hpp"
 
 namespace dsm {
 
@@ -97,7 +98,7 @@ void Driver::carry_out(core::ApplyDiff& e, Work&) {
 
 void Driver::carry_out(core::Punch& e, Work& work) {
   parts_.space.close(e.run);
-  parts_.space.punch(e.run);
+  give_back_frames(parts_.space, parts_.wire, e.run);
   work.events.push_back(core::Punched{e.run});
 }
 

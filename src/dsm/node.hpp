@@ -46,6 +46,7 @@ class Node {
   std::uint32_t size() const { return job_.size; }
   Driver& driver() { return *driver_; }
   memory::AddressSpace& space() { return *space_; }
+  transport::Transport& wire() { return *wire_; }
   core::Policy standard_policy() const;           // of regions that name none
   bool debug() const { return settings_.debug; }  // misuse is looked for
   Freed& freed() const { return *freed_; }

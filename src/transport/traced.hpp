@@ -50,6 +50,11 @@ class Traced final : public Transport {
   Result<Bytes> expose(std::span<std::byte> memory, int fd, std::uint64_t fd_offset) override {
     return inner_->expose(memory, fd, fd_offset);
   }
+  Status cover(std::span<std::byte> memory) override { return inner_->cover(memory); }
+  void discard(std::span<std::byte> memory,
+               const std::function<void(std::span<std::byte>)>& give_back) override {
+    inner_->discard(memory, give_back);
+  }
   Result<RemoteMemory> import_memory(NodeId peer, ByteView key) override {
     return inner_->import_memory(peer, key);
   }

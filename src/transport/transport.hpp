@@ -22,6 +22,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -105,6 +106,21 @@ class Transport {
   // `fd` is the memfd that backs it from `fd_offset` (every exposed memory is a shared mapping of a
   // memfd). Returns the key that a peer imports. Pages that nobody has touched cost nothing.
   virtual Result<Bytes> expose(std::span<std::byte> memory, int fd, std::uint64_t fd_offset) = 0;
+
+  // Exposed memory whose frames exist now, and which peers will soon reach: a wire whose device
+  // must know frames learns them here, rather than when a peer first asks. Any thread.
+  virtual Status cover(std::span<std::byte> memory) {
+    static_cast<void>(memory);
+    return {};
+  }
+
+  // Exposed memory whose contents are wanted no more. Calls give_back, before it returns, for the
+  // parts whose frames no device holds, and clears the others, which keep them. Any thread.
+  // REQUIRES: no peer operates on it any more.
+  virtual void discard(std::span<std::byte> memory,
+                       const std::function<void(std::span<std::byte>)>& give_back) {
+    give_back(memory);
+  }
 
   // Makes a peer's exposed memory addressable. REQUIRES: connected. The key came from that peer's
   // expose().

@@ -8,6 +8,7 @@
 #include "dsm/api/current.hpp"
 #include "dsm/api/misuse.hpp"
 #include "dsm/core/layout.hpp"
+#include "dsm/frames.hpp"
 
 namespace dsm {
 
@@ -67,10 +68,7 @@ Status prepare_home(Node& node, const core::Region& region) {
     if (region.home(page) == node.self()) own.push_back(run);
     page = run.end();
   }
-  if (Status s = node.space().populate(own); !s.ok()) {
-    for (const PageRun& back : own) node.space().punch(back);
-    return s;
-  }
+  if (Status s = make_frames(node.space(), node.wire(), own); !s.ok()) return s;
   for (const PageRun& run : own) node.space().open(run, Access::write);
   return {};
 }

@@ -1,0 +1,453 @@
+#include "transport/verbs.hpp"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/fd.hpp"
+#include "base/log.hpp"
+#include "transport/direct.hpp"
+#include "transport/reliable_channel.hpp"
+#include "transport/verbs_lane.hpp"
+#include "transport/verbs_ud.hpp"
+
+namespace dsm::transport {
+namespace {
+
+constexpr std::uint32_t address_magic = 0x31627276;  // "vrb1"
+// How many polls between two looks at what the device has to say beside completions.
+constexpr std::uint32_t polls_per_event_check = 4096;
+constexpr std::size_t completions_a_look = 16;
+constexpr std::size_t arrivals_a_look = 16;
+// A pair that was made anew may leave as many old completions behind.
+constexpr std::uint32_t completions_a_slot = 2;
+
+// One node's address, taken apart.
+struct Address {
+  Bytes channel;
+  VerbsPort port;
+  std::vector<std::uint32_t> pairs;  // by rank of the peer
+
+  Bytes encode() const {
+    Bytes bytes;
+    Writer writer(bytes);
+    writer.put(address_magic);
+    writer.put_sized(channel);
+    port.encode(writer);
+    writer.put(static_cast<std::uint32_t>(pairs.size()));
+    for (const std::uint32_t pair : pairs) writer.put(pair);
+    return bytes;
+  }
+
+  static std::optional<Address> decode(ByteView bytes, std::uint32_t nodes) {
+    Reader reader(bytes);
+    if (reader.get<std::uint32_t>() != address_magic) return std::nullopt;
+    Address address;
+    const ByteView channel = reader.get_sized();
+    address.channel.assign(channel.begin(), channel.end());
+    address.port = VerbsPort::decode(reader);
+    if (reader.get<std::uint32_t>() != nodes) return std::nullopt;
+    for (std::uint32_t i = 0; i < nodes; ++i) address.pairs.push_back(reader.get<std::uint32_t>());
+    if (!reader.done()) return std::nullopt;
+    return address;
+  }
+};
+
+class Verbs final : public Transport, private VerbsNotes {
+ public:
+  Verbs(const Options& options, std::unique_ptr<VerbsDevice> device,
+        std::unique_ptr<ReliableChannel> channel)
+      : self_(options.self),
+        nodes_(options.nodes),
+        device_(std::move(device)),
+        channel_(std::move(channel)),
+        memory_(*device_),
+        local_(channel_->bell()),
+        lanes_(options.nodes) {
+    caps_ = {.name = "verbs",
+             .one_sided = true,
+             .ordered = true,
+             .atomics = device_->limits().atomics,
+             .atomic_with_processor = device_->limits().atomic_with_processor,
+             .message_max = ReliableChannel::message_max,
+             .operation_max = std::size_t{1} << 40};
+  }
+
+  // The channel waits for what was sent to be acknowledged, and says good-bye; until then peers may
+  // still READ here.
+  ~Verbs() override {
+    channel_.reset();
+    lanes_.clear();
+  }
+
+  Status make();
+
+  const Caps& caps() const override { return caps_; }
+  Bytes address() const override;
+  Status connect(std::span<const Bytes> addresses) override;
+  Result<Bytes> expose(std::span<std::byte> memory, int fd, std::uint64_t fd_offset) override;
+  Status cover(std::span<std::byte> memory) override;
+  void discard(std::span<std::byte> memory,
+               const std::function<void(std::span<std::byte>)>& give_back) override {
+    memory_.discard(memory, give_back);
+  }
+  Result<RemoteMemory> import_memory(NodeId peer, ByteView key) override;
+  Status send(NodeId peer, ByteView header, ByteView body, Urgency urgency) override;
+  std::size_t post(NodeId peer, std::span<const Operation> operations) override;
+  std::size_t poll(std::span<Event> out) override;
+  void recycle(const Event& message) override;
+  int wait_fd() const override { return epoll_fd_.get(); }
+  bool arm(Urgency least) override;
+
+ private:
+  VerbsLane& lane(NodeId peer) {
+    DSM_CHECK_WITH(peer.value < nodes_ && lanes_[peer.value], "a peer is another node of the job",
+                   {"peer", peer.value});
+    return *lanes_[peer.value];
+  }
+  Status watch(int fd);
+  std::size_t post_here(std::span<const Operation> operations);
+  void note(NodeId peer, const VerbsNote& note) override;
+  void heed(NodeId peer, ByteView notes);
+  void reap();
+  void drain_channel();
+  void check_events();
+
+  const NodeId self_;
+  const std::uint32_t nodes_;
+  const std::unique_ptr<VerbsDevice> device_;
+  std::unique_ptr<ReliableChannel> channel_;
+  Caps caps_;
+  VerbsMemory memory_;
+  VerbsImports imports_;
+  LocalEvents local_;
+  VerbsChannel completions_;                       // tells that the queue has something
+  VerbsQueue queue_;                               // of all lanes
+  std::vector<std::unique_ptr<VerbsLane>> lanes_;  // by rank; none for this node
+  Fd epoll_fd_;
+
+  // The polling thread's.
+  std::uint32_t polls_ = 0;
+  bool armed_ = false;
+};
+
+Status system_error(const char* call) {
+  return Status(Code::exhausted, std::string("verbs: ") + call + ": " + std::strerror(errno) +
+                                     (errno == EMFILE ? " (raise ulimit -n)" : ""));
+}
+
+Status Verbs::make() {
+  auto completions = device_->make_channel();
+  if (!completions.ok()) return completions.status();
+  completions_ = std::move(completions).value();
+  const std::uint32_t depth =
+      std::max(1u, (nodes_ - 1) * VerbsLane::slots(*device_) * completions_a_slot);
+  auto queue = device_->make_queue(depth, completions_.get());
+  if (!queue.ok()) return queue.status();
+  queue_ = std::move(queue).value();
+  for (NodeId id{0}; id.value < nodes_; ++id) {
+    if (id == self_) continue;
+    lanes_[id.value] = std::make_unique<VerbsLane>(
+        VerbsLane::Parts{*device_, queue_.get(), imports_, local_, *this}, id);
+    if (Status made = lanes_[id.value]->make(); !made.ok()) return made;
+  }
+  epoll_fd_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_fd_) return system_error("epoll_create1");
+  for (const int fd : {channel_->wait_fd(), completions_->fd, device_->context()->async_fd})
+    if (Status watched = watch(fd); !watched.ok()) return watched;
+  return {};
+}
+
+Status Verbs::watch(int fd) {
+  epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+  if (::epoll_ctl(epoll_fd_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
+    return system_error("epoll_ctl");
+  return {};
+}
+
+Bytes Verbs::address() const {
+  Address address{.channel = channel_->address(), .port = device_->port(), .pairs = {}};
+  for (const auto& each : lanes_) address.pairs.push_back(each ? each->pair_number() : 0);
+  return address.encode();
+}
+
+// The pairs first: whoever has heard this node over the channel may reach its memory.
+Status Verbs::connect(std::span<const Bytes> addresses) {
+  if (addresses.size() != nodes_)
+    return Status(Code::invalid, "verbs: " + std::to_string(addresses.size()) +
+                                     " addresses for a job of " + std::to_string(nodes_) +
+                                     " nodes");
+  std::vector<Bytes> channels;
+  for (NodeId id{0}; id.value < nodes_; ++id) {
+    const std::optional<Address> address = Address::decode(addresses[id.value], nodes_);
+    if (!address)
+      return Status(Code::invalid, "verbs: the address of node " + std::to_string(id.value) +
+                                       " is none: does it use verbs too, in a job of this size?");
+    channels.push_back(address->channel);
+    if (id == self_) continue;
+    if (address->port.ethernet != device_->port().ethernet)
+      return Status(Code::invalid, "verbs: node " + std::to_string(id.value) + " is on " +
+                                       (address->port.ethernet ? "Ethernet" : "InfiniBand") +
+                                       " and this node is not: give DSM_VERBS a device of one "
+                                       "network on both");
+    const Status joined = lane(id).connect(address->port, address->pairs[self_.value]);
+    if (!joined.ok()) return joined;
+  }
+  return channel_->connect(channels);
+}
+
+Result<Bytes> Verbs::expose(std::span<std::byte> memory, int, std::uint64_t) {
+  const auto key = memory_.expose(memory);
+  if (!key.ok()) return key.status();
+  return key.value().encode();
+}
+
+Status Verbs::cover(std::span<std::byte> memory) {
+  std::vector<VerbsChunk> fresh;
+  const Status covered = memory_.cover(memory, fresh);
+  if (!covered.ok()) return covered;
+  for (NodeId id{0}; id.value < nodes_; ++id)
+    for (const VerbsChunk& chunk : fresh)
+      if (id != self_) note(id, {.kind = VerbsNote::Kind::told, .chunk = chunk});
+  return {};
+}
+
+Result<RemoteMemory> Verbs::import_memory(NodeId peer, ByteView bytes) {
+  const Result<VerbsMemoryKey> key = VerbsMemoryKey::decode(bytes);
+  if (!key.ok()) return Status(key.status().code(), "verbs: " + key.status().message());
+  const VerbsMemoryKey& of = key.value();
+  if (peer == self_) {
+    const std::span<std::byte> own = memory_.exposed(of.memory);
+    if (reinterpret_cast<std::uintptr_t>(own.data()) != of.address || own.size() != of.size)
+      return Status(Code::invalid, "verbs: a key that this node never made");
+  }
+  const std::uint32_t id = imports_.append({peer, of.memory, of.address, of.size});
+  for (std::uint32_t i = 0; peer != self_ && i < of.keys.size(); ++i)
+    lane(peer).know({of.memory, i, of.keys[i]});
+  return RemoteMemory(id);
+}
+
+Status Verbs::send(NodeId peer, ByteView header, ByteView body, Urgency) {
+  if (header.size() + body.size() > caps_.message_max)
+    return Status(Code::too_large, "verbs: a message above " +
+                                       std::to_string(caps_.message_max >> 20) +
+                                       " MiB: send it in parts");
+  if (peer == self_) return local_.push_message(self_, header, body);
+  return channel_->send(peer, Lane::any_order, header, body);
+}
+
+std::size_t Verbs::post_here(std::span<const Operation> operations) {
+  DirectBatch batch;
+  std::size_t silent = 0;
+  for (const Operation& operation : operations) {
+    const VerbsImport* const import = imports_.find(operation.memory.value);
+    DSM_CHECK_WITH(import && import->peer == self_,
+                   "an operation names memory imported from its peer", {"peer", self_.value},
+                   {"memory", operation.memory.value});
+    auto* const at = reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(import->address));
+    const Code code = batch.perform({at, import->size}, operation);
+    if (operation.cookie != 0 || code != Code::ok)
+      local_.push_completion(self_, operation.cookie, code);
+    else
+      ++silent;
+  }
+  local_.release(silent);
+  return operations.size();
+}
+
+std::size_t Verbs::post(NodeId peer, std::span<const Operation> operations) {
+  const std::size_t granted = local_.reserve(operations.size());
+  if (peer == self_) return post_here(operations.first(granted));
+  const std::size_t accepted = lane(peer).post(operations.first(granted));
+  local_.release(granted - accepted);
+  return accepted;
+}
+
+// Notes are few, and bounded by what the peer asked for: they need no room of the channel's.
+void Verbs::note(NodeId peer, const VerbsNote& note) {
+  std::array<std::byte, VerbsNote::bytes_max> bytes;
+  const std::size_t size = note.encode(bytes);
+  // To a peer that is lost: its end is reported by the channel.
+  static_cast<void>(channel_->send(peer, Lane::in_order, std::span(bytes).first(size), {},
+                                   ReliableChannel::Room::made));
+}
+
+void Verbs::heed(NodeId peer, ByteView bytes) {
+  const std::optional<VerbsNote> heard = VerbsNote::decode(bytes);
+  if (!heard) {
+    log_line("verbs: node %u sent a note that is none: does it run another version?", peer.value);
+    return channel_->give_up(peer);
+  }
+  switch (heard->kind) {
+    case VerbsNote::Kind::hello:
+      return lane(peer).hello(heard->generation, heard->pair);
+    case VerbsNote::Kind::told:
+      return lane(peer).know(heard->chunk);
+    case VerbsNote::Kind::refused:
+      return lane(peer).refused(heard->chunk);
+    case VerbsNote::Kind::ask: {
+      const auto chunk = memory_.chunk(heard->chunk.memory, heard->chunk.chunk);
+      if (chunk.ok()) return note(peer, {.kind = VerbsNote::Kind::told, .chunk = chunk.value()});
+      log_line("%s", chunk.status().message().c_str());
+      return note(peer, {.kind = VerbsNote::Kind::refused, .chunk = heard->chunk});
+    }
+  }
+}
+
+// Completions of one-sided operations.
+void Verbs::reap() {
+  std::array<ibv_wc, completions_a_look> completions;
+  for (;;) {
+    const int count =
+        ibv_poll_cq(queue_.get(), static_cast<int>(completions.size()), completions.data());
+    for (int i = 0; i < count; ++i) {
+      const ibv_wc& completion = completions[static_cast<std::size_t>(i)];
+      const NodeId peer(VerbsLane::lane_of(completion.wr_id));
+      lane(peer).completed(completion);
+      if (completion.status == IBV_WC_SUCCESS) continue;
+      const std::string failure = lane(peer).take_failure();
+      if (failure.empty()) continue;
+      log_line("verbs: node %u: %s", peer.value, failure.c_str());
+      channel_->give_up(peer);
+    }
+    if (count < static_cast<int>(completions.size())) return;
+  }
+}
+
+std::size_t Verbs::poll(std::span<Event> out) {
+  if (armed_ || ++polls_ >= polls_per_event_check) {
+    polls_ = 0;
+    if (armed_) drain_channel();
+    armed_ = false;
+    check_events();
+  }
+  reap();
+  std::size_t count = local_.pop(out);
+  if (count != 0) local_.take_room_again();
+  while (count < out.size()) {
+    std::array<ReliableChannel::Arrival, arrivals_a_look> arrivals;
+    const std::size_t wanted = std::min(out.size() - count, arrivals.size());
+    const std::size_t arrived = channel_->poll(std::span(arrivals).first(wanted));
+    for (const ReliableChannel::Arrival& each : std::span(arrivals).first(arrived)) {
+      if (each.kind == ReliableChannel::Arrival::Kind::peer_down) {
+        reap();  // what was done before it went
+        lane(each.peer).end();
+        local_.push_peer_down(each.peer);
+      } else if (each.lane == Lane::in_order) {
+        heed(each.peer, each.bytes);
+        channel_->recycle(each);
+      } else {
+        out[count++] = {.kind = Event::Kind::message,
+                        .peer = each.peer,
+                        .bytes = each.bytes,
+                        .buffer = reinterpret_cast<std::uintptr_t>(each.buffer)};
+      }
+    }
+    if (arrived < wanted) break;
+  }
+  return count + local_.pop(out.subspan(count));
+}
+
+void Verbs::recycle(const Event& message) {
+  if (message.peer == self_) return local_.recycle(message);
+  channel_->recycle({.kind = ReliableChannel::Arrival::Kind::message,
+                     .lane = Lane::any_order,
+                     .peer = message.peer,
+                     .bytes = message.bytes,
+                     .buffer = reinterpret_cast<ReliableChannel::Buffer*>(
+                         static_cast<std::uintptr_t>(message.buffer))});
+}
+
+bool Verbs::arm(Urgency) {
+  drain_channel();
+  armed_ = true;
+  ibv_req_notify_cq(queue_.get(), 0);
+  // The bell is armed before the looks at what rings it.
+  const bool quiet = channel_->arm();
+  reap();
+  return quiet && local_.empty() && !local_.take_room_again();
+}
+
+void Verbs::drain_channel() {
+  ibv_cq* queue = nullptr;
+  void* context = nullptr;
+  while (::ibv_get_cq_event(completions_.get(), &queue, &context) == 0)
+    ::ibv_ack_cq_events(queue, 1);
+}
+
+// What the device says beside completions. Nothing here is fatal by itself: a pair that broke is
+// made anew when its requests fail, and a peer that cannot be reached is noticed by the channel.
+void Verbs::check_events() {
+  ibv_async_event event{};
+  while (::ibv_get_async_event(device_->context(), &event) == 0) {
+    const char* advice = "";
+    switch (event.event_type) {
+      case IBV_EVENT_COMM_EST:
+      case IBV_EVENT_SQ_DRAINED:
+      case IBV_EVENT_PATH_MIG:
+      case IBV_EVENT_SM_CHANGE:
+      case IBV_EVENT_CLIENT_REREGISTER:
+      case IBV_EVENT_QP_LAST_WQE_REACHED:
+        ::ibv_ack_async_event(&event);
+        continue;
+      case IBV_EVENT_PORT_ERR:
+        advice = "; the job goes on when it is back soon";
+        break;
+      case IBV_EVENT_GID_CHANGE:
+      case IBV_EVENT_LID_CHANGE:
+        advice = "; peers that know the old address cannot reach this node any more";
+        break;
+      case IBV_EVENT_DEVICE_FATAL:
+        advice = "; this node's job ends";
+        break;
+      default:
+        break;
+    }
+    log_line("verbs: %s: %s%s", device_->text().c_str(), ::ibv_event_type_str(event.event_type),
+             advice);
+    const bool fatal = event.event_type == IBV_EVENT_DEVICE_FATAL;
+    ::ibv_ack_async_event(&event);
+    for (NodeId id{0}; fatal && id.value < nodes_; ++id)
+      if (id != self_) channel_->give_up(id);
+  }
+}
+
+Status usable_verbs() {
+  return VerbsDevice::open().status();
+}
+
+Result<std::unique_ptr<ReliableChannel>> open_channel(const char* wire, const VerbsDevice& device,
+                                                      const Options& options) {
+  auto port = VerbsUd::open(device, options.nodes, options.job_key);
+  if (!port.ok()) return port.status();
+  return ReliableChannel::make(std::move(port).value(),
+                               {.wire = wire,
+                                .self = options.self,
+                                .nodes = options.nodes,
+                                .job_key = options.job_key,
+                                .connect_timeout_ms = options.connect_timeout_ms});
+}
+
+Result<std::unique_ptr<Transport>> open_verbs(const Options& options) {
+  auto device = VerbsDevice::open();
+  if (!device.ok()) return device.status();
+  auto channel = open_channel("verbs", *device.value(), options);
+  if (!channel.ok()) return channel.status();
+  auto verbs =
+      std::make_unique<Verbs>(options, std::move(device).value(), std::move(channel).value());
+  if (Status made = verbs->make(); !made.ok()) return made;
+  return std::unique_ptr<Transport>(std::move(verbs));
+}
+
+}  // namespace
+
+constinit const Backend verbs_backend{
+    .name = "verbs",
+    .summary = "InfiniBand and RoCE: pages by RDMA, messages by UD queue pairs",
+    .joins_nodes = true,
+    .usable = usable_verbs,
+    .open = open_verbs};
+
+}  // namespace dsm::transport

@@ -1,0 +1,173 @@
+// VerbsLane: the one-sided operations of this node at one peer, over one RC queue pair.
+//
+// Operations wait in a ring in posted order. They leave it, cut into requests of at most one slot's
+// bytes, as soon as the queue has room, the key of the peer's chunk is known and the pair is
+// connected; several leave as one chain with one doorbell. Data passes through the slots' registered
+// bytes: `local` need not be registered, and may change its frame. Completions are told in posted
+// order.
+//
+// Order (caps().ordered). The requests of one RC pair begin in posted order at the peer's device,
+// and the rules of the specification make the rest:
+//   WRITE,  then WRITE, READ or atomic   in order by themselves: a READ returns what was written
+//   READ,   then READ                    in order by themselves
+//   READ,   then WRITE or atomic         the later may overtake the READ: it waits (IBV_SEND_FENCE)
+//   atomic, then WRITE                   the same
+//   atomic, then READ or atomic          in order by themselves
+// No region is registered with relaxed ordering.
+//
+// A pair that breaks is made anew on both sides (hello()), in a new generation, and what was not
+// done is asked again. READs and WRITEs may be: `local` is the lane's until the completion, and a
+// WRITE that took effect twice is one that took effect late. An atomic may not: then the peer counts
+// as lost, as after several failures in a row.
+//
+// Threads: every call by any thread at any time; completed() in the order of the completion queue.
+// `out` outlives the lane.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/mutex.hpp"
+#include "transport/local_events.hpp"
+#include "transport/stable_table.hpp"
+#include "transport/transport.hpp"
+#include "transport/verbs_device.hpp"
+#include "transport/verbs_memory.hpp"
+
+namespace dsm::transport {
+
+// What a lane has to say to the lane at the other end, by message.
+struct VerbsNote {
+  enum class Kind : std::uint8_t { hello = 1, ask = 2, told = 3, refused = 4 };
+  Kind kind = Kind::hello;
+  // hello
+  std::uint32_t generation = 0;
+  std::uint32_t pair = 0;
+  // ask, told, refused
+  VerbsChunk chunk;
+
+  static constexpr std::size_t bytes_max = 32;
+  std::size_t encode(std::span<std::byte, bytes_max> out) const;
+  static std::optional<VerbsNote> decode(ByteView bytes);
+};
+
+// How lanes reach their peers. Any thread; must not call back into a lane.
+class VerbsNotes {
+ public:
+  virtual void note(NodeId peer, const VerbsNote& note) = 0;
+
+ protected:
+  ~VerbsNotes() = default;
+};
+
+// A peer's memory, as operations name it.
+struct VerbsImport {
+  NodeId peer{};
+  std::uint32_t memory = 0;  // the peer's number
+  std::uint64_t address = 0;
+  std::uint64_t size = 0;
+};
+using VerbsImports = StableTable<VerbsImport>;
+
+class VerbsLane {
+ public:
+  struct Parts {
+    const VerbsDevice& device;
+    ibv_cq* queue;  // of all lanes, with slots() entries for each
+    VerbsImports& imports;
+    LocalEvents& out;
+    VerbsNotes& notes;
+  };
+  VerbsLane(const Parts& parts, NodeId peer);
+  ~VerbsLane();
+
+  static std::uint32_t slots(const VerbsDevice& device);
+
+  // Makes the first pair. Its number travels in this node's address.
+  Status make();
+  std::uint32_t pair_number() const;
+  Status connect(const VerbsPort& port, std::uint32_t pair);
+
+  // As post() of the transport, for operations that name this peer's memory; so many credits of
+  // `out` are reserved. Returns how many were accepted.
+  std::size_t post(std::span<const Operation> operations);
+  void know(const VerbsChunk& chunk);
+  void refused(const VerbsChunk& chunk);
+  void hello(std::uint32_t generation, std::uint32_t pair);
+
+  // A completion of this lane.
+  void completed(const ibv_wc& completion);
+  // The peer is gone: everything completes with peer_lost, also what is posted later.
+  void end();
+
+  // Why the lane gave its peer up; empty: it did not. Reported once.
+  std::string take_failure();
+
+  // A request's id: the lane's rank, its pair's generation, the request's number.
+  static std::uint32_t lane_of(std::uint64_t id) { return static_cast<std::uint32_t>(id >> 48); }
+
+ private:
+  enum class State { idle, waiting, ready, ended };
+  struct Entry {
+    Operation operation;
+    std::uint64_t posted = 0;  // bytes, or atomics, that left
+    std::uint64_t done = 0;
+    Code code = Code::ok;
+    bool whole = false;  // nothing more will leave for it
+  };
+  struct Slot {
+    std::uint64_t entry = 0;
+    std::uint64_t offset = 0;  // within the operation
+    std::uint32_t size = 0;
+  };
+  struct Request {
+    ibv_send_wr work;
+    ibv_sge place;
+  };
+
+  Entry& entry(std::uint64_t number) DSM_REQUIRES(lock_) {
+    return entries_[number % entries_.size()];
+  }
+  std::byte* slot_bytes(std::uint64_t number) const;
+  Status open_pair() DSM_REQUIRES(lock_);
+  Status join(std::uint32_t pair) DSM_REQUIRES(lock_);
+  void pump() DSM_REQUIRES(lock_);
+  bool prepare(Entry& next, Request& request) DSM_REQUIRES(lock_);
+  void launch(std::span<Request> requests) DSM_REQUIRES(lock_);
+  void retire(std::uint64_t number) DSM_REQUIRES(lock_);
+  void deliver() DSM_REQUIRES(lock_);
+  void broke(const ibv_wc& completion) DSM_REQUIRES(lock_);
+  void renew(std::uint32_t generation) DSM_REQUIRES(lock_);
+  void give_up(std::string why) DSM_REQUIRES(lock_);
+  void finish(Code code) DSM_REQUIRES(lock_);
+
+  const Parts parts_;
+  const NodeId peer_;
+  const std::uint32_t slots_max_;
+
+  mutable Mutex lock_;
+  State state_ DSM_GUARDED_BY(lock_) = State::idle;
+  VerbsPair pair_ DSM_GUARDED_BY(lock_);
+  VerbsPort port_ DSM_GUARDED_BY(lock_);
+  std::uint32_t generation_ DSM_GUARDED_BY(lock_) = 0;
+  std::uint32_t inline_max_ DSM_GUARDED_BY(lock_) = 0;
+  DeviceMemory memory_ DSM_GUARDED_BY(lock_);                                    // the slots' bytes
+  std::unordered_map<std::uint64_t, std::uint32_t> keys_ DSM_GUARDED_BY(lock_);  // by chunk
+  std::vector<Entry> entries_ DSM_GUARDED_BY(lock_);
+  std::vector<Slot> slots_ DSM_GUARDED_BY(lock_);
+  // [first_, next_) have left entirely or in part, [next_, end_) wait.
+  std::uint64_t first_ DSM_GUARDED_BY(lock_) = 0;
+  std::uint64_t next_ DSM_GUARDED_BY(lock_) = 0;
+  std::uint64_t end_ DSM_GUARDED_BY(lock_) = 0;
+  std::uint64_t slot_first_ DSM_GUARDED_BY(lock_) = 0;
+  std::uint64_t slot_end_ DSM_GUARDED_BY(lock_) = 0;
+  std::uint64_t loads_end_ DSM_GUARDED_BY(lock_) = 0;  // behind the last READ or atomic that left
+  std::uint64_t asked_ DSM_GUARDED_BY(lock_) = ~std::uint64_t{0};  // the chunk that is waited for
+  std::uint32_t failures_ DSM_GUARDED_BY(lock_) = 0;               // since the last success
+  std::string failure_ DSM_GUARDED_BY(lock_);
+};
+
+}  // namespace dsm::transport

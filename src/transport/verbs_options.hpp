@@ -1,0 +1,70 @@
+// What may be chosen about verbs devices, and which of the ports that are there is taken. Pure:
+// devices come as descriptions, so that the choice is testable where there is none.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.hpp"
+
+namespace dsm::transport {
+
+// DSM_VERBS: a list such as "device=mlx5_0,port=1,gid=3". The last three lower a limit of the
+// device, as tests do.
+struct VerbsOptions {
+  std::string device;                 // empty: any
+  std::optional<std::uint32_t> port;  // counted from 1
+  std::optional<std::uint32_t> gid;   // index into the port's table
+  std::uint32_t mtu = 0;              // bytes at most; 0: the port's
+  std::optional<std::uint16_t> pkey;  // absent: the first of the port's table
+  std::uint8_t service_level = 0;
+  std::uint8_t traffic_class = 0;
+  std::uint8_t hop_limit = 64;
+  std::optional<std::uint32_t> queue_depth;
+  std::optional<std::uint32_t> inline_bytes;
+  std::optional<std::uint32_t> rd_atomic;
+
+  // An error names the part that is wrong and its legal values.
+  static Result<VerbsOptions> parse(std::string_view text);
+};
+
+enum class GidKind : std::uint8_t { infiniband, roce_v1, roce_v2 };
+
+struct GidDescription {
+  std::uint32_t index = 0;
+  GidKind kind = GidKind::infiniband;
+  std::array<std::uint8_t, 16> bytes{};
+
+  bool is_ipv4() const;
+  bool is_link_local() const;
+  std::string text() const;  // "1 (RoCE v2, 10.0.0.1)"
+};
+
+struct PortDescription {
+  std::string device;
+  std::uint32_t port = 1;
+  bool active = false;
+  std::string state;      // of the port, in words
+  bool ethernet = false;  // RoCE; otherwise InfiniBand
+  int numa = -1;          // the memory node that the device hangs at; -1: not known
+  std::vector<GidDescription> gids;
+
+  std::string text() const;  // "mlx5_0 port 1 (InfiniBand, active)"
+};
+
+struct PortChoice {
+  std::size_t port = 0;   // index into the descriptions
+  std::uint32_t gid = 0;  // index into the port's table
+};
+
+// The port and GID that the options name, else an active port, at best one at `numa`, and of its
+// GIDs the most routable. An error lists what is there.
+Result<PortChoice> choose_port(std::span<const PortDescription> ports, const VerbsOptions& options,
+                               int numa);
+
+}  // namespace dsm::transport

@@ -1,0 +1,91 @@
+// VerbsUd: a DatagramPort over one UD queue pair, which reaches every peer.
+//
+// A datagram is at most the smaller of both ends' path MTU. Strangers are kept out twice: their
+// queue pairs do not know the queue key, which is made from the job's key, so the device drops what
+// they send; and whoever uses this port authenticates what comes (datagram.hpp).
+//
+// Send side: a registered ring of slots (send_ring.hpp), filled outside its lock. Small datagrams are taken inline by the device. Receive side: a registered ring of slots, each a global
+// route header and one MTU, posted before address() can be known to anybody, and posted again in
+// batches as they are recycled. Work queues of a device that are too short for the job are an error
+// that names the limit.
+//
+// Owns its queues; borrows the device. Threads as in datagram.hpp.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "transport/datagram.hpp"
+#include "transport/send_ring.hpp"
+#include "transport/verbs_device.hpp"
+
+namespace dsm::transport {
+
+class VerbsUd final : public DatagramPort {
+ public:
+  // `job_key` may be empty in tests.
+  static Result<std::unique_ptr<VerbsUd>> open(const VerbsDevice& device, std::uint32_t nodes,
+                                               std::string_view job_key);
+  ~VerbsUd() override;
+
+  Bytes address() const override;
+  Status connect(std::span<const Bytes> addresses) override;
+  std::size_t payload_max(NodeId peer) const override { return peers_[peer.value].mtu; }
+  std::size_t receive_slots() const override { return receive_slots_ - repost_batch_; }
+  Status send(NodeId peer, ByteView header, ByteView body) override;
+  std::size_t poll(std::span<Datagram> out) override;
+  void recycle(std::span<const Datagram> datagrams) override;
+  int wait_fd() const override { return channel_->fd; }
+  bool arm() override;
+
+  // Another queue key than the job's, as a stranger would have. For tests.
+  void use_queue_key(std::uint32_t key) { queue_key_ = key; }
+
+ private:
+  struct Peer {
+    VerbsPath path;
+    std::uint32_t pair = 0;
+    std::size_t mtu = 0;
+  };
+
+  VerbsUd(const VerbsDevice& device, std::uint32_t send_slots, std::uint32_t receive_slots);
+  Status make(std::string_view job_key);
+  Status start();
+  std::byte* receive_slot(std::uint32_t index) const;
+  void post_receives();
+  std::size_t take(std::span<Datagram> out);
+  void reap();
+  void break_with(std::string why);
+  void drain_channel();
+
+  const VerbsDevice& device_;
+  const std::uint32_t send_slots_;
+  const std::uint32_t receive_slots_;
+  const std::uint32_t repost_batch_;
+  const std::size_t receive_bytes_;  // of a slot
+  DeviceMemory send_memory_;
+  DeviceMemory receive_memory_;
+  VerbsChannel channel_;
+  VerbsQueue send_queue_;
+  VerbsQueue receive_queue_;
+  VerbsPair pair_;  // goes before its queues
+  std::uint32_t inline_max_ = 0;
+  std::uint32_t queue_key_ = 0;
+  std::vector<Peer> peers_;
+  SendRing ring_;
+  Mutex post_lock_;  // the order of posts; a provider's own lock would keep them apart as well
+  Mutex reap_lock_;
+  std::atomic<bool> blocked_{false};  // a send was refused since the port was last armed
+  std::atomic<bool> broken_{false};
+  Mutex why_lock_;
+  std::string why_ DSM_GUARDED_BY(why_lock_);
+
+  // The polling thread's.
+  std::vector<std::uint32_t> free_;  // slots to be posted again
+  std::vector<Datagram> stash_;      // taken while arming
+  std::size_t stash_first_ = 0;
+  bool armed_ = false;
+};
+
+}  // namespace dsm::transport

@@ -1,0 +1,150 @@
+// Datagrams over UD pairs: whole, of every size; full rings; sleepers; strangers.
+#include <poll.h>
+
+#include <cstring>
+#include <map>
+#include <string>
+
+#include "pair.hpp"
+
+namespace dsm::transport {
+namespace {
+
+ByteView view(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+struct Ports {
+  explicit Ports(const VerbsOptions& options = {}, std::string_view key_of_one = "a job")
+      : device(must(VerbsDevice::open(options))),
+        zero(must(VerbsUd::open(*device, 2, "a job"))),
+        one(must(VerbsUd::open(*device, 2, key_of_one))) {
+    const std::vector<Bytes> addresses{zero->address(), one->address()};
+    must(zero->connect(addresses));
+    must(one->connect(addresses));
+  }
+  std::unique_ptr<VerbsDevice> device;
+  std::unique_ptr<VerbsUd> zero;
+  std::unique_ptr<VerbsUd> one;
+};
+
+// The next datagram, or nothing within `seconds`.
+std::optional<std::string> next(VerbsUd& port, double seconds = 5) {
+  Datagram datagram;
+  for (const double end = now_seconds() + seconds; port.poll({&datagram, 1}) == 0;) {
+    if (now_seconds() > end) return std::nullopt;
+    std::this_thread::yield();
+  }
+  std::string text(reinterpret_cast<const char*>(datagram.bytes.data()), datagram.bytes.size());
+  port.recycle({&datagram, 1});
+  return text;
+}
+
+TEST(Datagrams, OfEverySizeComeWhole) {
+  Ports ports;
+  const std::size_t most = ports.zero->payload_max(NodeId(1));
+  EXPECT_GE(most, 1024u);
+  for (std::size_t size = 0; size <= most; size += size < 130 ? 1 : 97) {
+    std::string text(size, static_cast<char>('a' + size % 26));
+    ASSERT_TRUE(
+        ports.zero->send(NodeId(1), view(text).first(size / 3), view(text).subspan(size / 3)).ok());
+    const auto came = next(*ports.one);
+    ASSERT_TRUE(came.has_value()) << size << " bytes never came";
+    ASSERT_TRUE(*came == text) << size;
+  }
+}
+
+TEST(Datagrams, RingsWrapManyTimes) {
+  for (const bool small : {false, true}) {
+    VerbsOptions options;
+    if (small) {
+      options.queue_depth = 16;
+      options.inline_bytes = 0;
+    }
+    Ports ports(options);
+    for (int i = 0; i < 3000; ++i) {
+      const std::string text =
+          std::to_string(i) + std::string(static_cast<std::size_t>(i % 700), '.');
+      Status sent = Status::would_block();
+      while (sent.code() == Code::would_block) sent = ports.zero->send(NodeId(1), view(text), {});
+      ASSERT_TRUE(sent.ok()) << sent.message();
+      const auto came = next(*ports.one);
+      ASSERT_TRUE(came && *came == text) << i;
+    }
+  }
+}
+
+TEST(Datagrams, SeveralThreadsSendAtOnce) {
+  Ports ports;
+  constexpr int threads_count = 4;
+  constexpr int each = 500;
+  std::vector<std::thread> threads;
+  std::atomic<int> sent{0};
+  std::atomic<int> received{0};
+  for (int t = 0; t < threads_count; ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < each; ++i) {
+        while (sent.load() - received.load() > 20) std::this_thread::yield();
+        const std::string text = std::to_string(t) + ":" + std::to_string(i);
+        while (ports.zero->send(NodeId(1), view(text), {}).code() == Code::would_block)
+          std::this_thread::yield();
+        ++sent;
+      }
+    });
+  std::map<std::string, int> seen;
+  while (received < threads_count * each) {
+    const auto came = next(*ports.one);
+    if (!came) break;
+    ++seen[*came];
+    ++received;
+  }
+  received = threads_count * each;  // lets the senders end
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(seen.size(), std::size_t{threads_count} * each);
+}
+
+TEST(Datagrams, AnotherJobsNeverArrive) {
+  Ports ports({}, "another job");
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(ports.one->send(NodeId(0), view("let me in"), {}).ok());
+  EXPECT_FALSE(next(*ports.zero, 0.5).has_value());
+  ports.one.reset();
+}
+
+TEST(Datagrams, ASleeperIsWoken) {
+  Ports ports;
+  for (int round = 0; round < 50; ++round) {
+    std::thread sender([&] {
+      if (round % 2 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      ASSERT_TRUE(ports.zero->send(NodeId(1), view("wake up"), {}).ok());
+    });
+    Datagram datagram;
+    while (ports.one->poll({&datagram, 1}) == 0) {
+      if (!ports.one->arm()) continue;
+      pollfd fd{.fd = ports.one->wait_fd(), .events = POLLIN, .revents = 0};
+      ASSERT_EQ(::poll(&fd, 1, 5000), 1) << "not woken in round " << round;
+    }
+    ports.one->recycle({&datagram, 1});
+    sender.join();
+  }
+}
+
+TEST(Datagrams, AnAddressOfAnotherWireIsNamed) {
+  Ports ports;
+  auto third = must(VerbsUd::open(*ports.device, 2, "a job"));
+  const Status refused = third->connect(std::vector<Bytes>{Bytes(7), third->address()});
+  EXPECT_EQ(refused.code(), Code::invalid);
+  EXPECT_NE(refused.message().find("node 0"), std::string::npos);
+}
+
+TEST(Datagrams, AQueueThatIsTooShortForTheJobIsNamed) {
+  VerbsOptions options;
+  options.queue_depth = 16;
+  const auto device = must(VerbsDevice::open(options));
+  const auto refused = VerbsUd::open(*device, 100, "a job");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.status().message().find("at most 16"), std::string::npos)
+      << refused.status().message();
+}
+
+}  // namespace
+}  // namespace dsm::transport
