@@ -22,6 +22,8 @@ build | libcli11-dev        | module CLI11           | command lines of dsmrun a
 build | nlohmann-json3-dev  | module nlohmann_json   | results as JSON
 build | libsodium-dev       | module libsodium       | authenticates nodes to each other
 build | libhwloc-dev        | module hwloc           | finds the cores that dsmrun gives to nodes
+build | libibverbs-dev      | module libibverbs      | the transports over InfiniBand and RoCE
+build | ibverbs-providers   | command -              | drivers of verbs devices, loaded when they are there
 tests | libgtest-dev        | module gtest           | the tests
 tests | gdb                 | command gdb            | tests of dsmrun --gdb
 bench | libbenchmark-dev    | module benchmark       | the benchmarks

@@ -121,6 +121,9 @@ bool apply_ipoib_any(std::string_view value, Settings& out) {
   return value == "0" || value == "1";
 }
 
+bool apply_verbs(std::string_view value, Settings& out) {
+  return apply_text(value, out.verbs);
+}
 bool apply_join_timeout(std::string_view value, Settings& out) {
   return apply_seconds(value, out.join_timeout);
 }
@@ -206,6 +209,8 @@ constexpr Setting table[] = {
      "the interface of ipoib; else the first of that kind", apply_ipoib_interface},
     {"DSM_IPOIB_ANY", "choice", "0", "0 or 1", "1: ipoib runs on any interface, for tests",
      apply_ipoib_any},
+    {"DSM_VERBS", "choices", "", "a list as in device=mlx5_0,port=1,gid=3,mtu=4096,sl=2",
+     "device, port and route of the transports verbs and verbs-ud", apply_verbs},
     {"DSM_JOIN_TIMEOUT", "seconds", "30", "1 to 86400 seconds",
      "how long nodes wait for each other at the start", apply_join_timeout},
     {"DSM_INTERFACE", "name", "auto",

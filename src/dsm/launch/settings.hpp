@@ -65,6 +65,7 @@ struct Settings {
   std::chrono::milliseconds datagram_linger{};
   std::string ipoib_interface;  // empty: the first of its kind
   bool ipoib_any = false;
+  std::string verbs;   // what the verbs transports use; their own syntax
   std::chrono::seconds join_timeout{};
   std::string interface;  // whose address the others are given; empty: chosen
   LaunchVariables launch;
