@@ -297,20 +297,25 @@ void DatagramTransport::report_down(NodeId id) {
 
 }  // namespace
 
-Result<std::unique_ptr<Transport>> make_datagram_transport(std::unique_ptr<DatagramPort> port,
-                                                           const Options& options,
-                                                           const char* name) {
+Result<std::unique_ptr<ReliableChannel>> make_channel(std::unique_ptr<DatagramPort> port,
+                                                      const Options& options, const char* name) {
   auto lossy = wrap_lossy(std::move(port), options);
   if (!lossy.ok()) return lossy.status();
   const Result<Time> linger = linger_time();
   if (!linger.ok()) return linger.status();
-  auto channel =
-      Channel::make(std::move(lossy).value(), {.wire = name,
-                                               .self = options.self,
-                                               .nodes = options.nodes,
-                                               .job_key = options.job_key,
-                                               .connect_timeout_ms = options.connect_timeout_ms,
-                                               .linger = linger.value()});
+  return ReliableChannel::make(std::move(lossy).value(),
+                               {.wire = name,
+                                .self = options.self,
+                                .nodes = options.nodes,
+                                .job_key = options.job_key,
+                                .connect_timeout_ms = options.connect_timeout_ms,
+                                .linger = linger.value()});
+}
+
+Result<std::unique_ptr<Transport>> make_datagram_transport(std::unique_ptr<DatagramPort> port,
+                                                           const Options& options,
+                                                           const char* name) {
+  auto channel = make_channel(std::move(port), options, name);
   if (!channel.ok()) return channel.status();
   return std::unique_ptr<Transport>(
       std::make_unique<DatagramTransport>(options, name, std::move(channel).value()));

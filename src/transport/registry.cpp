@@ -8,6 +8,9 @@
 #include "transport/tcp.hpp"
 #include "transport/traced.hpp"
 #include "transport/transport.hpp"
+#if DSM_HAVE_VERBS
+#include "transport/verbs.hpp"
+#endif
 
 namespace dsm::transport {
 namespace {
@@ -17,6 +20,10 @@ constexpr const Backend* rows[] = {
     &shm_backend,
     &tcp_backend,
     &ipoib_backend,
+#if DSM_HAVE_VERBS
+    &verbs_backend,
+    &verbs_ud_backend,
+#endif
     &loopback_backend,
 };
 

@@ -111,6 +111,7 @@ class Reliable {
   bool down() const { return down_; }
   bool has_parted() const { return parted_; }  // the peer has said good-bye
   void give_up();                              // it is down
+  void vouch(Time now) { heard_at_ = now; }    // it lives, though it may be silent
 
   // --- sending ---
   // False: too much waits. REQUIRES: at most reliable_message_max bytes, !down().

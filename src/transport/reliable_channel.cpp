@@ -46,6 +46,7 @@ struct ReliableChannel::Peer {
   std::atomic<std::int64_t> due{never.count()};
   std::atomic<bool> down{false};   // no more is sent
   std::atomic<bool> stuck{false};  // the port took no more
+  std::atomic<bool> vouched{false};
   // The polling thread's.
   bool touched = false;
   bool parted = false;
@@ -304,6 +305,7 @@ void ReliableChannel::tick(Time at, bool drained) {
     const bool stuck = each->stuck.load(std::memory_order_relaxed);
     if (stuck || each->due.load(std::memory_order_relaxed) <= at.count()) {
       MutexLock hold(each->lock);
+      if (each->vouched.exchange(false, std::memory_order_relaxed)) each->reliable.vouch(at);
       each->reliable.tick(at);
       flush(*each, at, drained);
       if (each->reliable.down()) each->down.store(true, std::memory_order_relaxed);
@@ -441,6 +443,11 @@ bool ReliableChannel::arm() {
 }
 
 // --- what is known ---
+
+void ReliableChannel::vouch(NodeId id) {
+  std::atomic<bool>& vouched = peer(id).vouched;
+  if (!vouched.load(std::memory_order_relaxed)) vouched.store(true, std::memory_order_relaxed);
+}
 
 bool ReliableChannel::is_down(NodeId id) const {
   return peer(id).down.load(std::memory_order_relaxed);

@@ -93,6 +93,9 @@ class ReliableChannel {
   std::size_t poll(std::span<Arrival> out);
   void recycle(const Arrival& message);
 
+  // The peer lives, as its device's answer on another queue pair shows, though its processor may not
+  // have answered here. Any thread.
+  void vouch(NodeId peer);
   // Declares a peer down, as when another queue pair to it has failed. Any thread.
   void give_up(NodeId peer);
 

@@ -8,8 +8,8 @@
 
 #include "base/fd.hpp"
 #include "base/log.hpp"
+#include "transport/datagram_transport.hpp"
 #include "transport/direct.hpp"
-#include "transport/reliable_channel.hpp"
 #include "transport/verbs_lane.hpp"
 #include "transport/verbs_ud.hpp"
 
@@ -57,7 +57,7 @@ struct Address {
 
 class Verbs final : public Transport, private VerbsNotes {
  public:
-  Verbs(const Options& options, std::unique_ptr<VerbsDevice> device,
+  Verbs(const Options& options, std::shared_ptr<const VerbsDevice> device,
         std::unique_ptr<ReliableChannel> channel)
       : self_(options.self),
         nodes_(options.nodes),
@@ -117,7 +117,7 @@ class Verbs final : public Transport, private VerbsNotes {
 
   const NodeId self_;
   const std::uint32_t nodes_;
-  const std::unique_ptr<VerbsDevice> device_;
+  const std::shared_ptr<const VerbsDevice> device_;
   std::unique_ptr<ReliableChannel> channel_;
   Caps caps_;
   VerbsMemory memory_;
@@ -306,7 +306,10 @@ void Verbs::reap() {
       const ibv_wc& completion = completions[static_cast<std::size_t>(i)];
       const NodeId peer(VerbsLane::lane_of(completion.wr_id));
       lane(peer).completed(completion);
-      if (completion.status == IBV_WC_SUCCESS) continue;
+      if (completion.status == IBV_WC_SUCCESS) {
+        channel_->vouch(peer);
+        continue;
+      }
       const std::string failure = lane(peer).take_failure();
       if (failure.empty()) continue;
       log_line("verbs: node %u: %s", peer.value, failure.c_str());
@@ -356,7 +359,7 @@ void Verbs::recycle(const Event& message) {
                      .lane = Lane::any_order,
                      .peer = message.peer,
                      .bytes = message.bytes,
-                     .buffer = reinterpret_cast<ReliableChannel::Buffer*>(
+                     .buffer = reinterpret_cast<Buffer*>(
                          static_cast<std::uintptr_t>(message.buffer))});
 }
 
@@ -418,27 +421,36 @@ Status usable_verbs() {
   return VerbsDevice::open().status();
 }
 
-Result<std::unique_ptr<ReliableChannel>> open_channel(const char* wire, const VerbsDevice& device,
-                                                      const Options& options) {
-  auto port = VerbsUd::open(device, options.nodes, options.job_key);
+// The device, and a port of datagrams on it.
+struct Opened {
+  std::shared_ptr<const VerbsDevice> device;
+  std::unique_ptr<DatagramPort> port;
+};
+
+Result<Opened> open_device(const Options& options) {
+  auto device = VerbsDevice::open();
+  if (!device.ok()) return device.status();
+  Opened opened{.device = std::move(device).value(), .port = nullptr};
+  auto port = VerbsUd::open(opened.device, options.nodes, options.job_key);
   if (!port.ok()) return port.status();
-  return ReliableChannel::make(std::move(port).value(),
-                               {.wire = wire,
-                                .self = options.self,
-                                .nodes = options.nodes,
-                                .job_key = options.job_key,
-                                .connect_timeout_ms = options.connect_timeout_ms});
+  opened.port = std::move(port).value();
+  return opened;
 }
 
 Result<std::unique_ptr<Transport>> open_verbs(const Options& options) {
-  auto device = VerbsDevice::open();
-  if (!device.ok()) return device.status();
-  auto channel = open_channel("verbs", *device.value(), options);
+  auto opened = open_device(options);
+  if (!opened.ok()) return opened.status();
+  auto channel = make_channel(std::move(opened->port), options, "verbs");
   if (!channel.ok()) return channel.status();
-  auto verbs =
-      std::make_unique<Verbs>(options, std::move(device).value(), std::move(channel).value());
+  auto verbs = std::make_unique<Verbs>(options, opened->device, std::move(channel).value());
   if (Status made = verbs->make(); !made.ok()) return made;
   return std::unique_ptr<Transport>(std::move(verbs));
+}
+
+Result<std::unique_ptr<Transport>> open_verbs_ud(const Options& options) {
+  auto opened = open_device(options);
+  if (!opened.ok()) return opened.status();
+  return make_datagram_transport(std::move(opened->port), options, "verbs-ud");
 }
 
 }  // namespace
@@ -449,5 +461,12 @@ constinit const Backend verbs_backend{
     .joins_nodes = true,
     .usable = usable_verbs,
     .open = open_verbs};
+
+constinit const Backend verbs_ud_backend{
+    .name = "verbs-ud",
+    .summary = "InfiniBand and RoCE: everything by UD queue pairs, without RDMA",
+    .joins_nodes = true,
+    .usable = usable_verbs,
+    .open = open_verbs_ud};
 
 }  // namespace dsm::transport

@@ -55,6 +55,7 @@ std::vector<GidDescription> gids_of(ibv_context* context, std::uint32_t port,
 struct DeviceList {
   int count = 0;
   ibv_device** devices = ::ibv_get_device_list(&count);
+  int error = errno;  // when there are none
   DeviceList() = default;
   DeviceList(const DeviceList&) = delete;
   DeviceList& operator=(const DeviceList&) = delete;
@@ -150,7 +151,7 @@ Result<std::unique_ptr<VerbsDevice>> VerbsDevice::open(const VerbsOptions& optio
   auto ports = describe_ports(list);
   if (!ports.ok()) return ports.status();
   const auto choice = choose_port(ports.value(), options, memory_node());
-  if (!choice.ok()) return Status(choice.status().code(), "verbs: " + choice.status().message());
+  if (!choice.ok()) return choice.status();
   const PortDescription& chosen = ports.value()[choice.value().port];
 
   std::unique_ptr<VerbsDevice> device(new VerbsDevice);

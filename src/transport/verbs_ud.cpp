@@ -33,10 +33,11 @@ std::uint32_t queue_key_of(std::string_view job_key) {
 
 }  // namespace
 
-Result<std::unique_ptr<VerbsUd>> VerbsUd::open(const VerbsDevice& device, std::uint32_t nodes,
+Result<std::unique_ptr<VerbsUd>> VerbsUd::open(std::shared_ptr<const VerbsDevice> shared, std::uint32_t nodes,
                                                std::string_view job_key) {
   const Status ready = sodium_ready();
   if (!ready.ok()) return ready;
+  const VerbsDevice& device = *shared;
   const std::uint32_t others = std::max(nodes, 1u) - 1;
   const std::uint32_t depth = device.limits().queue_depth;
   const std::uint32_t least = others + repost_batch_max / 4 + 1;  // one credit a peer
@@ -48,18 +49,19 @@ Result<std::unique_ptr<VerbsUd>> VerbsUd::open(const VerbsDevice& device, std::u
   const std::uint32_t wanted =
       std::min(others * receive_slots_a_peer + receive_slots_spare, receive_slots_max);
   std::unique_ptr<VerbsUd> port(
-      new VerbsUd(device, std::min(send_slots_wanted, depth), std::min(wanted, depth)));
+      new VerbsUd(std::move(shared), std::min(send_slots_wanted, depth), std::min(wanted, depth)));
   const Status made = port->make(job_key);
   if (!made.ok()) return made;
   return port;
 }
 
-VerbsUd::VerbsUd(const VerbsDevice& device, std::uint32_t send_slots, std::uint32_t receive_slots)
-    : device_(device),
+VerbsUd::VerbsUd(std::shared_ptr<const VerbsDevice> device, std::uint32_t send_slots, std::uint32_t receive_slots)
+    : owned_(std::move(device)),
+      device_(*owned_),
       send_slots_(send_slots),
       receive_slots_(receive_slots),
       repost_batch_(std::min(repost_batch_max, receive_slots / 4)),
-      receive_bytes_((route_header + device.port().mtu + cache_line - 1) / cache_line * cache_line),
+      receive_bytes_((route_header + device_.port().mtu + cache_line - 1) / cache_line * cache_line),
       ring_(send_slots) {
   free_.reserve(receive_slots);
   stash_.resize(completions_a_look);

@@ -9,7 +9,7 @@
 // batches as they are recycled. Work queues of a device that are too short for the job are an error
 // that names the limit.
 //
-// Owns its queues; borrows the device. Threads as in datagram.hpp.
+// Owns its queues, and its part of the device. Threads as in datagram.hpp.
 #pragma once
 
 #include <atomic>
@@ -25,7 +25,8 @@ namespace dsm::transport {
 class VerbsUd final : public DatagramPort {
  public:
   // `job_key` may be empty in tests.
-  static Result<std::unique_ptr<VerbsUd>> open(const VerbsDevice& device, std::uint32_t nodes,
+  static Result<std::unique_ptr<VerbsUd>> open(std::shared_ptr<const VerbsDevice> device,
+                                               std::uint32_t nodes,
                                                std::string_view job_key);
   ~VerbsUd() override;
 
@@ -49,7 +50,7 @@ class VerbsUd final : public DatagramPort {
     std::size_t mtu = 0;
   };
 
-  VerbsUd(const VerbsDevice& device, std::uint32_t send_slots, std::uint32_t receive_slots);
+  VerbsUd(std::shared_ptr<const VerbsDevice> device, std::uint32_t send_slots, std::uint32_t receive_slots);
   Status make(std::string_view job_key);
   Status start();
   std::byte* receive_slot(std::uint32_t index) const;
@@ -59,6 +60,7 @@ class VerbsUd final : public DatagramPort {
   void break_with(std::string why);
   void drain_channel();
 
+  const std::shared_ptr<const VerbsDevice> owned_;
   const VerbsDevice& device_;
   const std::uint32_t send_slots_;
   const std::uint32_t receive_slots_;

@@ -25,6 +25,8 @@ struct Wire {
   std::string name() const;  // for the test's name
   // Sets the variables that the backends and adapters read.
   void set_environment() const;
+  // One-sided operations go on when post() has returned.
+  bool has_device() const { return std::string_view(backend) == "verbs"; }
   bool faulty() const {
     return std::string_view(adapters).find("faulty") != std::string_view::npos;
   }

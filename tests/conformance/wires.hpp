@@ -5,6 +5,15 @@
 
 namespace dsm::transport {
 
+#ifdef DSM_WIRES_OF_VERBS
+// Those that need a verbs device: a program of its own (tests/verbs).
+inline constexpr Wire wires[] = {
+    // clang-format off
+    {"verbs", ""},    {"verbs", "traced"},    {"verbs", "faulty"},    {"verbs", "", "", "seed=5,loss=0.01"},
+    {"verbs-ud", ""}, {"verbs-ud", "traced"}, {"verbs-ud", "faulty"}, {"verbs-ud", "", "", "seed=5,loss=0.01"},
+    // clang-format on
+};
+#else
 inline constexpr Wire wires[] = {
     // clang-format off
     {"loopback", ""}, {"loopback", "traced"}, {"loopback", "faulty"}, {"loopback", "faulty+traced"},
@@ -14,6 +23,7 @@ inline constexpr Wire wires[] = {
     {"ipoib", ""},    {"ipoib", "traced"},    {"ipoib", "faulty"},    {"ipoib", "", "::1"},
     // clang-format on
 };
+#endif
 
 inline std::string wire_name(const testing::TestParamInfo<Wire>& info) {
   return info.param.name();

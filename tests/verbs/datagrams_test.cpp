@@ -17,13 +17,13 @@ ByteView view(std::string_view text) {
 struct Ports {
   explicit Ports(const VerbsOptions& options = {}, std::string_view key_of_one = "a job")
       : device(must(VerbsDevice::open(options))),
-        zero(must(VerbsUd::open(*device, 2, "a job"))),
-        one(must(VerbsUd::open(*device, 2, key_of_one))) {
+        zero(must(VerbsUd::open(device, 2, "a job"))),
+        one(must(VerbsUd::open(device, 2, key_of_one))) {
     const std::vector<Bytes> addresses{zero->address(), one->address()};
     must(zero->connect(addresses));
     must(one->connect(addresses));
   }
-  std::unique_ptr<VerbsDevice> device;
+  std::shared_ptr<const VerbsDevice> device;
   std::unique_ptr<VerbsUd> zero;
   std::unique_ptr<VerbsUd> one;
 };
@@ -130,7 +130,7 @@ TEST(Datagrams, ASleeperIsWoken) {
 
 TEST(Datagrams, AnAddressOfAnotherWireIsNamed) {
   Ports ports;
-  auto third = must(VerbsUd::open(*ports.device, 2, "a job"));
+  auto third = must(VerbsUd::open(ports.device, 2, "a job"));
   const Status refused = third->connect(std::vector<Bytes>{Bytes(7), third->address()});
   EXPECT_EQ(refused.code(), Code::invalid);
   EXPECT_NE(refused.message().find("node 0"), std::string::npos);
@@ -139,8 +139,8 @@ TEST(Datagrams, AnAddressOfAnotherWireIsNamed) {
 TEST(Datagrams, AQueueThatIsTooShortForTheJobIsNamed) {
   VerbsOptions options;
   options.queue_depth = 16;
-  const auto device = must(VerbsDevice::open(options));
-  const auto refused = VerbsUd::open(*device, 100, "a job");
+  const std::shared_ptr<const VerbsDevice> device = must(VerbsDevice::open(options));
+  const auto refused = VerbsUd::open(device, 100, "a job");
   ASSERT_FALSE(refused.ok());
   EXPECT_NE(refused.status().message().find("at most 16"), std::string::npos)
       << refused.status().message();
