@@ -8,9 +8,7 @@
 #include "transport/tcp.hpp"
 #include "transport/traced.hpp"
 #include "transport/transport.hpp"
-#if DSM_HAVE_VERBS
 #include "transport/verbs.hpp"
-#endif
 
 namespace dsm::transport {
 namespace {
@@ -20,10 +18,8 @@ constexpr const Backend* rows[] = {
     &shm_backend,
     &tcp_backend,
     &ipoib_backend,
-#if DSM_HAVE_VERBS
     &verbs_backend,
     &verbs_ud_backend,
-#endif
     &loopback_backend,
 };
 

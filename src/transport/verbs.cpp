@@ -355,12 +355,12 @@ std::size_t Verbs::poll(std::span<Event> out) {
 
 void Verbs::recycle(const Event& message) {
   if (message.peer == self_) return local_.recycle(message);
-  channel_->recycle({.kind = ReliableChannel::Arrival::Kind::message,
-                     .lane = Lane::any_order,
-                     .peer = message.peer,
-                     .bytes = message.bytes,
-                     .buffer = reinterpret_cast<Buffer*>(
-                         static_cast<std::uintptr_t>(message.buffer))});
+  channel_->recycle(
+      {.kind = ReliableChannel::Arrival::Kind::message,
+       .lane = Lane::any_order,
+       .peer = message.peer,
+       .bytes = message.bytes,
+       .buffer = reinterpret_cast<Buffer*>(static_cast<std::uintptr_t>(message.buffer))});
 }
 
 bool Verbs::arm(Urgency) {

@@ -5,7 +5,7 @@
 // verbs-ud: the same messages, and one-sided operations made of them; no RDMA. What Fagus did as it
 // was published.
 //
-// Both are absent from a build without libibverbs.
+// In a build without libibverbs both say that they are not in it.
 #pragma once
 
 #include "transport/transport.hpp"

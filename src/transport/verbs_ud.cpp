@@ -33,8 +33,8 @@ std::uint32_t queue_key_of(std::string_view job_key) {
 
 }  // namespace
 
-Result<std::unique_ptr<VerbsUd>> VerbsUd::open(std::shared_ptr<const VerbsDevice> shared, std::uint32_t nodes,
-                                               std::string_view job_key) {
+Result<std::unique_ptr<VerbsUd>> VerbsUd::open(std::shared_ptr<const VerbsDevice> shared,
+                                               std::uint32_t nodes, std::string_view job_key) {
   const Status ready = sodium_ready();
   if (!ready.ok()) return ready;
   const VerbsDevice& device = *shared;
@@ -55,13 +55,15 @@ Result<std::unique_ptr<VerbsUd>> VerbsUd::open(std::shared_ptr<const VerbsDevice
   return port;
 }
 
-VerbsUd::VerbsUd(std::shared_ptr<const VerbsDevice> device, std::uint32_t send_slots, std::uint32_t receive_slots)
+VerbsUd::VerbsUd(std::shared_ptr<const VerbsDevice> device, std::uint32_t send_slots,
+                 std::uint32_t receive_slots)
     : owned_(std::move(device)),
       device_(*owned_),
       send_slots_(send_slots),
       receive_slots_(receive_slots),
       repost_batch_(std::min(repost_batch_max, receive_slots / 4)),
-      receive_bytes_((route_header + device_.port().mtu + cache_line - 1) / cache_line * cache_line),
+      receive_bytes_((route_header + device_.port().mtu + cache_line - 1) / cache_line *
+                     cache_line),
       ring_(send_slots) {
   free_.reserve(receive_slots);
   stash_.resize(completions_a_look);

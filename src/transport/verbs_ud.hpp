@@ -26,8 +26,7 @@ class VerbsUd final : public DatagramPort {
  public:
   // `job_key` may be empty in tests.
   static Result<std::unique_ptr<VerbsUd>> open(std::shared_ptr<const VerbsDevice> device,
-                                               std::uint32_t nodes,
-                                               std::string_view job_key);
+                                               std::uint32_t nodes, std::string_view job_key);
   ~VerbsUd() override;
 
   Bytes address() const override;
@@ -50,7 +49,8 @@ class VerbsUd final : public DatagramPort {
     std::size_t mtu = 0;
   };
 
-  VerbsUd(std::shared_ptr<const VerbsDevice> device, std::uint32_t send_slots, std::uint32_t receive_slots);
+  VerbsUd(std::shared_ptr<const VerbsDevice> device, std::uint32_t send_slots,
+          std::uint32_t receive_slots);
   Status make(std::string_view job_key);
   Status start();
   std::byte* receive_slot(std::uint32_t index) const;
