@@ -115,7 +115,7 @@ prepare_programs() {
   local key made program
   key=$(programs_key)
   made=$programs/$key.new
-  rm -rf "$programs"
+  rm -rf "$made"
   mkdir -p "$made"
   for program in switch remote; do
     quietly "$made/log" c++ -std=c++20 -O2 -I "$parts/../../src" -o "$made/$program" "$parts/$program.cpp" ||

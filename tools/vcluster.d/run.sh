@@ -103,10 +103,23 @@ follow() {
   fi
 }
 
-# Until the switch ends, as it does when the command has; the time is over; or nobody reads what we print.
+# With --each: until every node has its status, or has gone.
+wait_for_all() {
+  local i
+  for ((i = 0; i < nodes; ++i)); do
+    until [[ -e $run/status.$i || -e $run/ended.$i ]]; do sleep 0.05; done
+  done
+}
+
+# Until node0 switches itself off, as it does behind its command; all commands have ended; the time is over; or nobody reads what
+# we print.
 follow_run() {
-  local i last=0 timer='' ended readers=()
-  [[ $each == no ]] || last=$((nodes - 1))
+  local i last=0 timer='' all='' ended readers=()
+  if [[ $each == yes ]]; then
+    last=$((nodes - 1))
+    wait_for_all &
+    all=$!
+  fi
   for ((i = 0; i <= last; ++i)); do
     follow output $i 1 &
     readers+=($!)
@@ -117,10 +130,10 @@ follow_run() {
     sleep "$timeout_s" &
     timer=$!
   fi
-  wait -n -p ended "$switch" "${readers[@]}" $timer || true
+  wait -n -p ended "$switch" "${readers[@]}" $timer $all || true
   if [[ $ended == "$timer" ]]; then
     reason=timeout
-  elif [[ $ended != "$switch" ]] && kill -0 "$switch" 2>/dev/null; then
+  elif [[ $ended != "$switch" && $ended != "$all" ]] && kill -0 "$switch" 2>/dev/null; then
     reason=unheard
   fi
   kill -TERM "$switch" 2>/dev/null || true
