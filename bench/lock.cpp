@@ -1,6 +1,8 @@
-// What a lock costs: taken again by its last holder, taken from another node, and fought over by
-// all.
+// What a lock costs: taken again by its last holder, taken from another node, alone or with what is bound
+// to it, and fought over by all.
 #include <mutex>
+#include <string>
+#include <vector>
 
 #include "nodes.hpp"
 
@@ -13,6 +15,33 @@ void take_all(std::uint64_t first, int count) {
     dsm::Lock lock(first + static_cast<std::uint64_t>(i));
     const std::scoped_lock hold(lock);
   }
+}
+
+// Taken from the last node with 64 bytes bound to each, which change hands: many locks share a page, whose
+// home takes them.
+void add_bound(bench::Nodes& nodes, std::uint64_t first, const char* name, dsm::Refresh refresh) {
+  constexpr std::size_t words = 8;
+  const auto memory =
+      dsm::allocate<std::uint64_t>(operations * words, dsm::Placement::on(0), dsm::Policy::bound);
+  std::vector<dsm::Lock> locks;
+  for (std::size_t i = 0; i < operations; ++i) {
+    locks.emplace_back(first + i);
+    locks.back().bind(memory.subspan(i * words, words), refresh);
+  }
+  const auto take = [=](int times) {
+    for (std::size_t i = 0; i < static_cast<std::size_t>(times); ++i) {
+      dsm::Lock lock = locks[i];
+      const std::scoped_lock hold(lock);
+      for (std::size_t w = 0; w < words; ++w) ++memory[i * words + w];
+    }
+  };
+  nodes.add(std::string("lock/bound_64_") + name, operations, [=](int times) {
+    if (dsm::rank() == dsm::size() - 1) take(times);
+    dsm::barrier();
+    const double seconds = dsm::rank() == 0 ? bench::timed([&] { take(times); }) : 0;
+    dsm::barrier();
+    return seconds;
+  });
 }
 
 void add_all(bench::Nodes& nodes) {
@@ -39,6 +68,9 @@ void add_all(bench::Nodes& nodes) {
     dsm::barrier();
     return seconds;
   });
+
+  add_bound(nodes, numbers + 3000, "push", dsm::Refresh::push);
+  add_bound(nodes, numbers + 4000, "pull", dsm::Refresh::pull);
 
   // Every node takes it times / size() times; an operation is one increment by anybody.
   const auto counter = dsm::allocate<std::uint64_t>(1, dsm::Placement::on(0));

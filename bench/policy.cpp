@@ -38,6 +38,7 @@ void add_stencil(bench::Nodes& nodes, const char* name, dsm::Policy policy) {
 void add_all(bench::Nodes& nodes) {
   add_stencil(nodes, "scope", dsm::Policy::scope);
   add_stencil(nodes, "release", dsm::Policy::release);
+  add_stencil(nodes, "bound", dsm::Policy::bound);
   add_stencil(nodes, "sequential", dsm::Policy::sequential);
 }
 
