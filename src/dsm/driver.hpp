@@ -57,8 +57,9 @@ class Driver {
     Lanes& lanes;
     Twins& twins;
     Patience::Policy patience;
-    std::function<void(NodeId lost, const Doing& doing)> on_lost;  // a peer is down
-    std::function<void(const Doing& doing)> on_news;               // `news_fd` is readable
+    // a peer is down; and in words, what was only there, or nothing
+    std::function<void(NodeId lost, const Doing& doing, const std::string& data)> on_lost;
+    std::function<void(const Doing& doing)> on_news;  // `news_fd` is readable
     int news_fd = -1;
     bool debug = false;  // says so when a collective call waits for long
   };
@@ -191,6 +192,8 @@ class Driver {
   void carry_out(core::SendBoundDiff& e, Work& work);
   void copy_bound(core::Effect& effect) DSM_REQUIRES(engine_mutex_);
   std::byte* frame_of(const core::Span& span) const;
+  void report_unlocked(const core::Forbidden& forbidden, const core::Origin& origin,
+                       ByteView twin) const;
 
   // driver_wait.cpp
   // Until the place is done, or the deadline has passed.
@@ -198,6 +201,8 @@ class Driver {
   bool leave_polling_to_others();
   bool progress();
   bool progress_locked() DSM_REQUIRES(poll_mutex_);
+  std::string data_lost_with(NodeId lost) DSM_REQUIRES(poll_mutex_);
+  std::string name_data_of(NodeId lost) const;
   bool end_tenures();
   void handle(const transport::Event& event) DSM_REQUIRES(poll_mutex_);
   void stop_polling();
@@ -218,6 +223,7 @@ class Driver {
   std::vector<Work*> idle_works_ DSM_GUARDED_BY(engine_mutex_);
 
   Mutex poll_mutex_;
+  std::optional<NodeId> lost_ DSM_GUARDED_BY(poll_mutex_);  // the first peer that was
   Mutex drain_mutex_;  // taken before engine_mutex_: entries of a ring are told in their order
   Outbox outbox_;
   LockWords lock_words_;

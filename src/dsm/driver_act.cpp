@@ -140,6 +140,8 @@ void Driver::copy_bound(core::Effect& effect) {
       const std::byte* const from = frame_of(aboard.span);
       sent->grant.bytes.insert(sent->grant.bytes.end(), from, from + aboard.span.length);
     }
+    for (const core::Span& span : sent->leaves)
+      std::memcpy(parts_.twins.of(span.page).data() + span.offset, frame_of(span), span.length);
   } else if (const auto* fill = std::get_if<core::FillBound>(&effect)) {
     std::memcpy(frame_of(fill->span), fill->bytes.data(), fill->bytes.size());
   }
@@ -163,6 +165,7 @@ void Driver::carry_out(core::ReadBound& e, Work&) {
 void Driver::carry_out(core::SendBoundDiff& e, Work& work) {
   const std::span<std::byte> twin = parts_.twins.of(e.page);
   const std::byte* const page = parts_.space.runtime(e.page);
+  for (const core::Forbidden& forbidden : e.forbidden) report_unlocked(forbidden, e.origin, twin);
   for (const core::Span& span : e.bound)
     std::memcpy(twin.data() + span.offset, page + span.offset, span.length);
   work.message.clear();

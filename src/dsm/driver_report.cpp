@@ -1,9 +1,11 @@
 // What DSM_DEBUG=1 finds, in one line for the user. The job goes on.
 #include <algorithm>
+#include <cstdio>
 #include <string>
 #include <vector>
 
 #include "base/log.hpp"
+#include "dsm/core/diff.hpp"
 #include "dsm/driver.hpp"
 
 namespace dsm {
@@ -52,6 +54,56 @@ void Driver::carry_out(core::Report& e, Work&) {
       words(race.second).c_str(), race.bytes, static_cast<unsigned long>(address),
       static_cast<unsigned long>(race.page - first), race.offset,
       mixed ? "barrier of the job" : "lock or barrier");
+}
+
+// What was written there is no part of any diff, so nobody else sees it.
+void Driver::report_unlocked(const core::Forbidden& forbidden, const core::Origin& origin,
+                             ByteView twin) const {
+  const core::Span& span = forbidden.span;
+  const auto differs =
+      core::difference({frame_of(span), span.length}, twin.subspan(span.offset, span.length));
+  if (!differs) return;
+  const PageId first = look([&](const core::Engine& engine) {
+    const core::Region* region = engine.layout().region_of(span.page);
+    return region == nullptr ? span.page : region->run().first;
+  });
+  const std::size_t offset = span.offset + differs->first;
+  const auto address = reinterpret_cast<std::uintptr_t>(parts_.space.program(span.page)) + offset;
+  log_line(
+      "bound memory written without its lock: node %u (%s) wrote %lu bytes at 0x%lx, page %lu of "
+      "its "
+      "region, offset %lu, and had not lock %lu, to which they are bound; nobody else sees this "
+      "write",
+      parts_.self.value, words(origin).c_str(),
+      static_cast<unsigned long>(differs->second - differs->first),
+      static_cast<unsigned long>(address), static_cast<unsigned long>(span.page - first),
+      static_cast<unsigned long>(offset), static_cast<unsigned long>(forbidden.lock.value));
+}
+
+std::string Driver::name_data_of(NodeId lost) const {
+  constexpr std::size_t named_most = 3;
+  return look([&](const core::Engine& engine) {
+    const std::vector<LockId> locks = engine.bound_locks_of(lost);
+    std::string text;
+    for (std::size_t i = 0; i < std::min(locks.size(), named_most); ++i) {
+      const core::Bindings::Parts& parts = *engine.bindings().of(locks[i]);
+      std::size_t bytes = 0;
+      std::uintptr_t first = ~std::uintptr_t{0};
+      for (const core::BoundPart& part : parts) {
+        bytes += part.span.length;
+        first = std::min(first, reinterpret_cast<std::uintptr_t>(
+                                    parts_.space.program(part.span.page) + part.span.offset));
+      }
+      char range[64];
+      std::snprintf(range, sizeof range, " (%zu bytes from 0x%lx on)", bytes,
+                    static_cast<unsigned long>(first));
+      text += (i == 0 ? ", and with it what was bound to lock " : ", lock ") +
+              std::to_string(locks[i].value) + range;
+    }
+    if (locks.size() > named_most)
+      text += " and " + std::to_string(locks.size() - named_most) + " more";
+    return text;
+  });
 }
 
 // It may be that the others compute, or that they are in another call, for which they wait for us.

@@ -73,12 +73,28 @@ bool Driver::progress_locked() {
   worked = parts_.lanes.retry() || worked;
   if (tenures_.hastened()) worked = end_tenures() || worked;
   std::array<transport::Event, events_at_once> events;
+  std::optional<NodeId> lost;
   const std::size_t count = parts_.wire.poll(events);
   for (std::size_t i = 0; i < count; ++i) {
     handle(events[i]);
     if (events[i].kind == transport::Event::Kind::message) parts_.wire.recycle(events[i]);
+    if (events[i].kind == transport::Event::Kind::peer_down && !lost_ && !closing_.load())
+      lost = lost_ = events[i].peer;
   }
+  if (lost) parts_.on_lost(*lost, waiters_.someone(), data_lost_with(*lost));
   return worked || count > 0;
+}
+
+// Everyone who is left says which locks it has; one that is slow to notice is not waited for long.
+std::string Driver::data_lost_with(NodeId lost) {
+  constexpr std::chrono::milliseconds limit{300}, step{1};
+  if (look([](const core::Engine& engine) { return engine.bindings().all().empty(); })) return {};
+  tell(core::Lost{lost});
+  for (auto left = limit; left.count() > 0; left -= step) {
+    if (look([&](const core::Engine& engine) { return engine.has_heard_of_all_but(lost); })) break;
+    if (!progress_locked()) std::this_thread::sleep_for(step);
+  }
+  return name_data_of(lost);
 }
 
 bool Driver::end_tenures() {
@@ -114,8 +130,7 @@ void Driver::handle(const transport::Event& event) {
       return;
     }
     case transport::Event::Kind::peer_down:
-      if (!closing_.load()) parts_.on_lost(event.peer, waiters_.someone());
-      return;
+      return;  // seen to in progress_locked(), behind what came with it
   }
 }
 

@@ -237,7 +237,9 @@ Status Node::start_engine() {
 
   driver_ = std::make_unique<Driver>(
       config, Driver::Parts{job_.rank, *wire_, *space_, *rings_, *lanes_, *twins_, patience,
-                            [this](NodeId lost, const Doing& doing) { on_lost(lost, doing); },
+                            [this](NodeId lost, const Doing& doing, const std::string& data) {
+                              on_lost(lost, doing, data);
+                            },
                             [this](const Doing& doing) { on_news(doing); },
                             rendezvous_ ? rendezvous_->wait_fd() : -1, settings_.debug});
   auto trap = memory::Trap::install(*space_, &Node::on_trap, this);
@@ -308,15 +310,15 @@ void Node::describe_stray(std::uintptr_t address, PageId page) const {
 // Far away, and the end of the job. A node that vanishes is noticed on its wire and at the
 // rendezvous, in any order: the wire knows the node, the rendezvous knows its reason if it had time
 // to give one (any Code but peer_lost).
-void Node::on_lost(NodeId lost, const Doing& doing) {
+void Node::on_lost(NodeId lost, const Doing& doing, const std::string& data) {
   for (auto left = reason_limit; rendezvous_ && left.count() > 0; left -= reason_step) {
     const Status status = rendezvous_->check();
-    if (!status.ok() && status.code() != Code::peer_lost) end_job(status.message(), doing);
+    if (!status.ok() && status.code() != Code::peer_lost) end_job(status.message() + data, doing);
     if (!status.ok()) break;
     std::this_thread::sleep_for(reason_step);
   }
   end_job("lost node " + std::to_string(lost.value) + " (" +
-              (lost.value < hosts_.size() ? hosts_[lost.value] : "?") + ")",
+              (lost.value < hosts_.size() ? hosts_[lost.value] : "?") + ")" + data,
           doing);
 }
 

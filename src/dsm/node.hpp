@@ -68,7 +68,7 @@ class Node {
 
   void describe_stray(std::uintptr_t address, PageId page) const;
   static bool on_trap(void* context, std::uintptr_t address, Access wanted);
-  [[noreturn]] void on_lost(NodeId lost, const Doing& doing);
+  [[noreturn]] void on_lost(NodeId lost, const Doing& doing, const std::string& data);
   void on_news(const Doing& doing);
   [[noreturn]] void end_job(const std::string& why, const Doing& doing);
 

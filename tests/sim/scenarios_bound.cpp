@@ -63,10 +63,28 @@ Program a_lock_comes_while_it_is_bound(Refresh refresh) {
   return s.finish();
 }
 
+// Before the lock was ever here, and after a lock that orders nothing.
+Program bound_memory_is_written_without_its_lock(Refresh refresh) {
+  Script s(2, {0}, 2, Policy::bound);
+  s.find_forbidden(2).bind(0, 0, 0, 8, refresh);
+  s.node(1).set(0, 0, 7).write(0, 16, 8);
+  s.join_all();
+  s.node(0).acquire(0).write(0, 0, 8).release(0);
+  s.join_all();
+  s.node(1).acquire(1).set(0, 3, 9).release(1);
+  s.join_all();
+  s.node(1).acquire(0).read(0, 0, 8).write(0, 0, 8).release(0);
+  return s.finish();
+}
+
 }  // namespace
 
 std::vector<Scenario> bound_scenarios() {
   return {
+      {"BoundMemoryIsWrittenWithoutItsLock", Bug::bound_writes_unseen,
+       bound_memory_is_written_without_its_lock(Refresh::push)},
+      {"PulledMemoryIsWrittenWithoutItsLock", Bug::bound_writes_unseen,
+       bound_memory_is_written_without_its_lock(Refresh::pull)},
       {"AnAnswerIsLate", Bug::bound_taken_mistaken, an_answer_is_late()},
       {"ALockComesWhileItsRegionGoes", Bug::none,
        a_lock_comes_while_its_region_goes(Refresh::push)},

@@ -7,6 +7,7 @@
 // buffer. (x86-TSO; Sewell et al. 2010.) A value.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -71,6 +72,11 @@ class Machine {
   std::string change(PageRun run, Access to);
   std::string make_twins(PageRun run);
   void drop_twin(std::uint64_t page) { has_twin_[page] = 0; }
+  void renew_twin(std::uint64_t page, std::size_t offset, std::size_t length) {
+    const std::size_t at = page * page_bytes_ + offset;
+    std::copy_n(frames_.begin() + static_cast<std::ptrdiff_t>(at), length,
+                twins_.begin() + static_cast<std::ptrdiff_t>(at));
+  }
   void punch(PageRun run);
   void make_home(PageRun run);  // frames of zeroes, open to the program
   // The kernel takes a mapping away behind the engine's back; the next access traps.

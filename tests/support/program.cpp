@@ -308,6 +308,12 @@ Script& Script::find_races(std::uint32_t races) {
   return *this;
 }
 
+Script& Script::find_forbidden(std::uint32_t writes) {
+  find_races(0);
+  program_.forbidden = writes;
+  return *this;
+}
+
 Script& Script::atomic_add(std::uint32_t page, std::uint32_t offset) {
   return append({Do::atomic_add, 8, static_cast<std::uint16_t>(offset), page});
 }

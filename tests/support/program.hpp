@@ -104,6 +104,7 @@ struct Program {
   core::Config config;  // of every node; `self` aside
   std::uint32_t page_bytes = 64;
   std::uint32_t races = 0;      // that are to be reported, at least; none: no report may come
+  std::uint32_t forbidden = 0;  // the same of bound memory written without its lock
   bool repeats_stores = false;  // some stores write what is there already
   // When explored, an access to two missing pages traps at the higher first. (In runs, by chance.)
   bool higher_traps = false;
@@ -206,6 +207,8 @@ class Script {
   core::Config& config() { return program_.config; }
   // Races are looked for, and so many at least are to be reported.
   Script& find_races(std::uint32_t races);
+  // The same of writes to bound memory without its lock.
+  Script& find_forbidden(std::uint32_t writes);
   // With a last barrier behind what was written, so that the homes' memory can be compared.
   Program finish() const;
 

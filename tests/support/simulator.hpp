@@ -367,6 +367,7 @@ class Simulator {
   void read_bound(std::uint32_t node, std::uint32_t reading);
   void bound_done(std::uint32_t node, std::uint32_t reading);
   void check_not_read(std::uint32_t node, PageRun run);
+  void check_forbidden(std::uint32_t node, const core::Forbidden& forbidden);
 
   // simulator_sequential.cpp
   bool is_sequential(std::uint32_t node, PageId page) const;
@@ -409,6 +410,7 @@ class Simulator {
   std::vector<Node> nodes_;
   std::vector<Baton> batons_;
   std::vector<core::Race> races_;  // reported
+  std::uint32_t forbidden_ = 0;    // the same of bound memory written without its lock
   std::vector<std::uint8_t> registers_;
   Oracle oracle_;
   std::deque<Executor> executors_;

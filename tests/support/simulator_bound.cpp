@@ -16,6 +16,13 @@ void Simulator::copy_bound(std::uint32_t node, core::Effects& effects) {
         const std::byte* from = machines_[node].frame(aboard.span.page.value) + aboard.span.offset;
         sent->grant.bytes.insert(sent->grant.bytes.end(), from, from + aboard.span.length);
       }
+      for (const core::Span& span : sent->leaves) {
+        reads(Part::frame, node, {span.page, 1});
+        writes(Part::twin, node, {span.page, 1});
+        if (!machines_[node].has_twin(span.page.value))
+          return fail("page " + std::to_string(span.page.value) + " is watched without a twin");
+        machines_.change(node).renew_twin(span.page.value, span.offset, span.length);
+      }
     } else if (const auto* fill = std::get_if<core::FillBound>(&effect)) {
       writes(Part::frame, node, {fill->span.page, 1});
       std::memcpy(machines_.change(node).frame(fill->span.page.value) + fill->span.offset,
@@ -36,6 +43,7 @@ void Simulator::send_bound_diff(std::uint32_t node, const core::SendBoundDiff& d
   if (machine.view(page) == Access::write)
     return fail("a diff is taken of page " + std::to_string(page) +
                 " while the program may write it");
+  for (const core::Forbidden& forbidden : diff.forbidden) check_forbidden(node, forbidden);
   const std::byte* const frame = machine.frame(page);
   std::vector<std::byte> twin(machine.twin(page), machine.twin(page) + size);
   for (const core::Span& span : diff.bound)
@@ -47,6 +55,19 @@ void Simulator::send_bound_diff(std::uint32_t node, const core::SendBoundDiff& d
   machine.drop_twin(page);
   if (body.empty()) return schedule(ActionKind::diff_home, node, 0, local_delay(), {diff.page, 1});
   send(node, diff.home, core::BoundDiff{diff.page, diff.parts, body});
+}
+
+void Simulator::check_forbidden(std::uint32_t node, const core::Forbidden& forbidden) {
+  const core::Span& span = forbidden.span;
+  const Machine& machine = machines_[node];
+  const auto differs = core::difference({machine.frame(span.page.value) + span.offset, span.length},
+                                        {machine.twin(span.page.value) + span.offset, span.length});
+  if (!differs) return;
+  ++forbidden_;
+  if (program_->forbidden == 0)
+    fail("node " + std::to_string(node) + " is said to have written page " +
+         std::to_string(span.page.value) + " bytes " + std::to_string(span.offset) + "+" +
+         std::to_string(span.length) + " without lock " + std::to_string(forbidden.lock.value));
 }
 
 // ---- READs of bound bytes from the frames of their owner ----

@@ -220,6 +220,9 @@ void Simulator::reported(std::uint32_t node, const core::Race& race) {
 void Simulator::check_end() {
   if (races_.size() < program_->races)
     fail("a race was not reported, one of " + std::to_string(program_->races));
+  if (forbidden_ < program_->forbidden)
+    fail("a write without its lock was not reported, one of " +
+         std::to_string(program_->forbidden));
   for (std::uint32_t node = 0; node < nodes_.size(); ++node) {
     for (std::uint32_t t = 0; t < nodes_[node].threads.size(); ++t) {
       const Thread& thread = nodes_[node].threads[t];

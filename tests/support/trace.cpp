@@ -95,6 +95,9 @@ struct MessageText {
       text += ", lock " + number(p.lock) + " turn " + number(p.turn);
     return text + ", " + number(m.body.size()) + " bytes";
   }
+  std::string operator()(const core::Holding& m) const {
+    return " of " + number(m.locks.size()) + " locks";
+  }
   std::string operator()(const core::BoundTaken& m) const {
     return " lock " + number(m.lock) + " turn " + number(m.turn);
   }
@@ -209,6 +212,7 @@ struct EventText {
   std::string operator()(const core::Arrive& e) const { return " thread " + number(e.who); }
   std::string operator()(const core::AddTeam& e) const { return " team " + number(e.team); }
   std::string operator()(const core::Bind& e) const { return " lock " + number(e.lock); }
+  std::string operator()(const core::Lost& e) const { return " node " + number(e.node); }
   std::string operator()(const core::BoundRead& e) const { return words(e.source); }
   std::string operator()(const core::ArriveTeam& e) const {
     return " thread " + number(e.who) + " team " + number(e.team);

@@ -95,6 +95,20 @@ TEST_P(Losses, OfTheHolderOfALock) {
   expect_nothing_left();
 }
 
+TEST_P(Losses, OfWhatIsBoundToLocks) {
+  Job job = start("bound");
+  wait_until_ready(job);
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  job.lose(0, "waiting for lock 7");
+  for (int rank = 1; rank < nodes; ++rank) {
+    const std::string said = job.node(rank).err();
+    for (const char* words :
+         {"and with it what was bound to lock 7 (64 bytes from 0x", ", lock 11 (32 bytes from 0x"})
+      EXPECT_TRUE(has(said, words)) << words << "\n" << said;
+    EXPECT_FALSE(has(said, "lock 9")) << said;
+  }
+}
+
 TEST_P(Losses, OfAReaderThatWritersWaitFor) {
   Job job = start("hold_shared");
   wait_until_ready(job);

@@ -214,6 +214,8 @@ TEST(Message, EveryKindSurvivesTheWire) {
                    body,
                    {Epoch(4), Clock(NodeId(1), 3), {Origin::Kind::barrier, 0, "here.cpp:12"}}});
   expect_same(BoundTaken{LockId(3), Seq(12)});
+  expect_same(Holding{{LockId(3), LockId(1)}});
+  expect_same(Holding{});
   expect_same(DiffAck{{PageId(40), 3}});
   expect_same(ConditionCall{ConditionId(5), ConditionCall::Kind::notify_all, 9});
   expect_same(ConditionAnswer{~std::uint64_t{0}, ConditionAnswer::Kind::notified});

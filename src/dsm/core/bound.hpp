@@ -49,6 +49,13 @@ struct BoundSource {
   bool operator==(const BoundSource&) const = default;
 };
 
+// Bytes that nobody here may have written: their lock was not here.
+struct Forbidden {
+  LockId lock{};
+  Span span;
+  bool operator==(const Forbidden&) const = default;
+};
+
 // What goes home with a page: bytes that a lock's owner had at that turn.
 struct Versioned {
   LockId lock{};
@@ -62,8 +69,10 @@ struct BoundPart {
   Refresh refresh = Refresh::push;
   Epoch since{};  // barriers passed when it was bound: the same on every node
   Seq version{};
-  bool had = false;             // the lock was here since it was bound
-  bool pending = false;         // a grant has come and the frame has not got its bytes yet
+  bool had = false;      // the lock was here since it was bound
+  bool pending = false;  // a grant has come and the frame has not got its bytes yet
+  // Where misuse is looked for: the lock was not here since the page's twin was what its frame was.
+  bool forbidden = false;
   Where where = Where::aboard;  // pending: where these are; `aboard` once they are in `bytes`
   Bytes bytes;
   bool operator==(const BoundPart&) const = default;

@@ -1,5 +1,6 @@
 #include "dsm/core/diff.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -163,4 +164,12 @@ bool apply_page(Reader& in, std::uint8_t form, std::byte* page, std::size_t page
 }
 
 }  // namespace detail
+std::optional<std::pair<std::size_t, std::size_t>> difference(ByteView one, ByteView other) {
+  const auto first = std::mismatch(one.begin(), one.end(), other.begin()).first;
+  if (first == one.end()) return std::nullopt;
+  const auto last = std::mismatch(one.rbegin(), one.rend(), other.rbegin()).first;
+  return std::pair(static_cast<std::size_t>(first - one.begin()),
+                   static_cast<std::size_t>(one.rend() - last));
+}
+
 }  // namespace dsm::core

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -68,5 +69,8 @@ bool apply_diff(ByteView body, std::size_t page_bytes, std::uint64_t pages, Fram
   }
   return in.ok();
 }
+
+// Where they differ: the offset of the first byte, and behind the last. Both alike: nothing.
+std::optional<std::pair<std::size_t, std::size_t>> difference(ByteView one, ByteView other);
 
 }  // namespace dsm::core

@@ -96,10 +96,12 @@ struct Hold {
 // Somebody waits for the ends of this node's Holds, so do not be late with those that have begun.
 struct Hasten {};
 // ---- memory bound to locks ----
-// The grant, with the bytes of what is aboard from this node's frames. Copied before any later step.
+// The grant, with the bytes of what is aboard from this node's frames; and the twins of `leaves` become
+// what the frames are. Copied before any later step.
 struct SendBound {
   NodeId to{};
   LockGrant grant;
+  std::vector<Span> leaves;  // where misuse is looked for
 };
 // On the one-sided channel, in no order with marks and other READs: READ the spans from the owner's
 // frames. Then BoundRead.
@@ -112,12 +114,14 @@ struct FillBound {
   Bytes bytes;
 };
 // As SendDiff of one page, but `bound` is no part of the diff, and the bytes of `parts` go ahead of it
-// in the body of one BoundDiff.
+// in the body of one BoundDiff. Tell the user of what is `forbidden` and differs from the twin.
 struct SendBoundDiff {
   NodeId home{};
   PageId page{};
   std::vector<Span> bound;
   std::vector<Versioned> parts;
+  std::vector<Forbidden> forbidden;
+  Origin origin;  // of the page's way home
 };
 struct Wake {
   Ticket who{};

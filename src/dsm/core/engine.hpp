@@ -19,6 +19,7 @@
 //   on_team.cpp     barriers of subsets of the nodes
 //   on_home.cpp     diffs and marks from others
 //   on_bound.cpp    memory that travels with a lock
+//   on_lost.cpp     what is lost with a node
 //   on_sequential.cpp  pages of sequential regions
 //   on_evict.cpp    the cache's chunks
 //   invariants.cpp  what is true between any two steps
@@ -112,6 +113,11 @@ class Engine {
   PageState state_of(PageId page) const;  // for tests and the debugger
   std::string describe_pages() const;     // one line a page run with something to tell
   std::string describe_locks() const;
+
+  // Behind a Lost: whether all others have told what they have; and the locks whose data nobody has, of
+  // those who have.
+  bool has_heard_of_all_but(NodeId lost) const;
+  std::vector<LockId> bound_locks_of(NodeId lost) const;
 
   // The first invariant that does not hold, in words; empty when all do. O(state).
   std::string broken_invariant() const;
@@ -231,12 +237,18 @@ class Engine {
   bool is_bound(PageId id) const;
   void send_bound(NodeId to, LockGrant grant, Effects& out);
   Where where_is(const BoundPart& part) const;
+  void watch_bound(PageId id);
+  std::vector<Span> forbid(LockId lock);
   bool is_offered(PageRun run) const;
   void take_aboard(const LockGrant& grant, NodeId from, Effects& out);
   void forget_what_is_at_home(LockId id, Effects& out);
   bool bound_is_here(LockId id, Effects& out);
   void want(PageId id, Effects& out);
   void send_bound_diff(PageId id, Effects& out);
+
+  // on_lost.cpp
+  void on(const Lost& e, Effects& out);
+  void on(const Holding& m, NodeId from, Effects& out);
 
   // on_shared.cpp
   void on(const AcquireShared& e, Effects& out);
@@ -455,6 +467,7 @@ class Engine {
   std::vector<LockId> deferred_;
   Bindings bindings_;
   std::vector<Offer> offers_;
+  std::map<NodeId, std::vector<LockId>> held_elsewhere_;  // once a node is lost
   SharedLocks shared_;
   Semaphores semaphores_;
   std::vector<PageRun> pins_;

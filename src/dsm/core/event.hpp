@@ -208,6 +208,9 @@ struct AtomicDone {
 };
 
 // ---- from other nodes ----
+struct Lost {  // it is down, and the job is about to end
+  NodeId node{};
+};
 struct Marked {  // an entry of this node's mark ring, in ring order for each reader
   NodeId reader{};
   PageRun run;
@@ -225,7 +228,7 @@ using Event =
                  Received, Retry, PageSent, Filled, Held, AddTeam, ArriveTeam, Atomic, AtomicDone,
                  Register, Unregister, Notify, AcquireShared, TryAcquireShared, CancelShared,
                  ReleaseShared, AcquireSemaphore, TryAcquireSemaphore, CancelSemaphore,
-                 ReleaseSemaphore, LeaveTeams, Bind, BoundRead>;
+                 ReleaseSemaphore, LeaveTeams, Bind, BoundRead, Lost>;
 
 const char* name_of(const Event& event);
 

@@ -203,10 +203,14 @@ std::uint64_t Engine::hash() const {
       h.mix(part.version.value);
       h.mix(std::uint64_t{part.had} | std::uint64_t{part.pending} << 1 |
             static_cast<std::uint64_t>(part.where) << 2 |
-            static_cast<std::uint64_t>(part.refresh) << 4);
+            static_cast<std::uint64_t>(part.refresh) << 4 | std::uint64_t{part.forbidden} << 5);
       h.mix(part.since.value);
       h.mix(part.bytes);
     }
+  for (const auto& [node, locks] : held_elsewhere_) {
+    h.mix(node.value);
+    for (const LockId lock : locks) h.mix(lock.value);
+  }
   for (const Offer& offer : offers_) h.mix(offer.lock.value), h.mix(offer.turn.value);
   Bytes shared;
   encode_shared(shared);

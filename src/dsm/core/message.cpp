@@ -35,7 +35,8 @@ enum class Kind : std::uint8_t {
   shared_withdrawn,
   team_left,
   bound_diff,
-  bound_taken
+  bound_taken,
+  holding
 };
 
 void put(Writer& out, PageRun run) {
@@ -132,6 +133,10 @@ struct Encoder {
     out.put(Kind::bound_taken);
     out.put(m.lock);
     out.put(m.turn);
+  }
+  void operator()(const Holding& m) {
+    out.put(Kind::holding);
+    for (const LockId lock : m.locks) out.put(lock);
   }
   void operator()(const Diff& m) {
     out.put(m.stamp.empty() ? Kind::diff : Kind::stamped_diff);
@@ -514,6 +519,12 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
       BoundTaken m;
       m.lock = in.get<LockId>();
       m.turn = in.get<Seq>();
+      return m;
+    }
+    case Kind::holding: {
+      Holding m;
+      if (in.left() % sizeof(LockId) != 0) return std::nullopt;
+      while (in.ok() && in.left() > 0) m.locks.push_back(in.get<LockId>());
       return m;
     }
     case Kind::mark_note: {

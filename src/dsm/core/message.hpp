@@ -67,6 +67,11 @@ struct BoundTaken {
   Seq turn{};
   bool operator==(const BoundTaken&) const = default;
 };
+// A node is lost; of the locks that something is bound to, the sender has these.
+struct Holding {
+  std::vector<LockId> locks;
+  bool operator==(const Holding&) const = default;
+};
 struct DiffAck {
   PageRun run;
   bool operator==(const DiffAck&) const = default;
@@ -234,12 +239,13 @@ struct SemaphoreAnswer {
   bool operator==(const SemaphoreAnswer&) const = default;
 };
 
-using Message = std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck, BarrierRound,
-                             MarkFlush, MarkCredit, PageRequest, PageRecall, PageReturn, PageGrant,
-                             TeamRound, AtomicRequest, AtomicReply, ConditionCall, ConditionAnswer,
-                             SharedRequest, SharedGrant, SharedRevoke, SharedReturn, MarkNote,
-                             MarkTaken, SemaphoreCall, SemaphoreRelease, SemaphoreAnswer,
-                             SharedWithdraw, SharedWithdrawn, TeamLeft, BoundDiff, BoundTaken>;
+using Message =
+    std::variant<LockRequest, LockForward, LockGrant, Diff, DiffAck, BarrierRound, MarkFlush,
+                 MarkCredit, PageRequest, PageRecall, PageReturn, PageGrant, TeamRound,
+                 AtomicRequest, AtomicReply, ConditionCall, ConditionAnswer, SharedRequest,
+                 SharedGrant, SharedRevoke, SharedReturn, MarkNote, MarkTaken, SemaphoreCall,
+                 SemaphoreRelease, SemaphoreAnswer, SharedWithdraw, SharedWithdrawn, TeamLeft,
+                 BoundDiff, BoundTaken, Holding>;
 
 // Appends one kind byte and the fields. Bodies come last, so that a sender may append them piece by
 // piece.

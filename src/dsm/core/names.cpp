@@ -16,7 +16,7 @@ constexpr const char* message_names[] = {
     "ConditionCall",   "ConditionAnswer", "SharedRequest",   "SharedGrant",   "SharedRevoke",
     "SharedReturn",    "MarkNote",        "MarkTaken",       "SemaphoreCall", "SemaphoreRelease",
     "SemaphoreAnswer", "SharedWithdraw",  "SharedWithdrawn", "TeamLeft",      "BoundDiff",
-    "BoundTaken"};
+    "BoundTaken",      "Holding"};
 constexpr const char* event_names[] = {"Fault",
                                        "Acquire",
                                        "TryAcquire",
@@ -56,7 +56,8 @@ constexpr const char* event_names[] = {"Fault",
                                        "ReleaseSemaphore",
                                        "LeaveTeams",
                                        "Bind",
-                                       "BoundRead"};
+                                       "BoundRead",
+                                       "Lost"};
 constexpr const char* effect_names[] = {
     "Send",     "Fetch",     "Unmark",    "DrainMarks", "Change",        "Twin",
     "SendDiff", "ApplyDiff", "Punch",     "Wake",       "PerformAtomic", "Found",

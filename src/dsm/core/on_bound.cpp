@@ -48,7 +48,31 @@ void Engine::send_bound(NodeId to, LockGrant grant, Effects& out) {
     for (const PageId page : offer.pages) pins_.push_back({page, 1});
     offers_.push_back(std::move(offer));
   }
-  out.push(SendBound{to, std::move(grant)});
+  std::vector<Span> leaves = forbid(grant.lock);
+  out.push(SendBound{to, std::move(grant), std::move(leaves)});
+}
+
+// ---- where misuse is looked for: who has not the lock may not write what is bound to it ----
+
+// The page gets a twin.
+void Engine::watch_bound(PageId id) {
+  if (!config_.find_races) return;
+  for (const LockId lock : bindings_.on(id))
+    for (BoundPart& part : *bindings_.of(lock))
+      if (part.span.page == id) part.forbidden = !has_token(lock);
+}
+
+// The lock leaves. Where a twin is in no other hands it can be told from now on what is written later.
+std::vector<Span> Engine::forbid(LockId lock) {
+  std::vector<Span> leaves;
+  if (!config_.find_races) return leaves;
+  for (BoundPart& part : *bindings_.of(lock)) {
+    const PageState state = state_of(part.span.page);
+    if (state != PageState::dirty && state != PageState::protecting) continue;
+    part.forbidden = true;
+    leaves.push_back(part.span);
+  }
+  return leaves;
 }
 
 // What a successor reads here stays as it is until it says that it has it: nobody here writes it
@@ -88,6 +112,7 @@ void Engine::take_aboard(const LockGrant& grant, NodeId from, Effects& out) {
     BoundPart* part = bindings_.find(grant.lock, aboard.span, next);
     if (part == nullptr || grant.token.passed < part->since) continue;
     part->pending = true;
+    part->forbidden = false;
     part->where = aboard.where;
     part->bytes.assign(first, first + static_cast<std::ptrdiff_t>(size));
     if (aboard.where == Where::at_sender) source.spans.push_back(aboard.span);
@@ -164,7 +189,7 @@ bool Engine::bound_is_here(LockId id, Effects& out) {
   }
   // What was bound while the token was on its way was in no grant.
   if (here)
-    for (BoundPart& part : *parts) part.had = had, part.version = turn;
+    for (BoundPart& part : *parts) part.had = had, part.version = turn, part.forbidden = false;
   return here;
 }
 
@@ -178,12 +203,15 @@ void Engine::want(PageId id, Effects& out) {
 
 // A page of a bound region goes home: its unbound bytes as a diff, bound ones with their versions.
 void Engine::send_bound_diff(PageId id, Effects& out) {
-  SendBoundDiff diff{home_of(id), id, {}, {}};
+  SendBoundDiff diff{home_of(id), id, {}, {}, {}, {}};
+  if (auto why = origins_.extract(id); !why.empty()) diff.origin = std::move(why.mapped());
   for (const LockId lock : bindings_.on(id)) {
     for (const BoundPart& part : *bindings_.of(lock)) {
       if (part.span.page != id) continue;
       if (!planted(Bug::bound_bytes_in_diff)) diff.bound.push_back(part.span);
       if (part.had) diff.parts.push_back({lock, part.version, part.span});
+      if (part.forbidden && !planted(Bug::bound_writes_unseen))
+        diff.forbidden.push_back({lock, part.span});
     }
   }
   out.push(std::move(diff));

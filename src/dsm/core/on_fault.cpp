@@ -50,6 +50,7 @@ void Engine::serve(PageId id, Effects& out) {
     set_state(*page, id, PageState::opening);
     dirty_.push_back(id);
     out.twin(id);
+    watch_bound(id);
     out.change(id, Access::read, Access::write);
   }
 }
@@ -129,6 +130,7 @@ void Engine::on(const Fetched& e, Effects& out) {
       set_state(page, id, PageState::opening);
       dirty_.push_back(id);
       out.twin(id);
+      watch_bound(id);
     } else {
       set_state(page, id, PageState::mapping);
     }

@@ -106,6 +106,8 @@ const char* name_of(Bug bug) {
       return "bound_read_from_absent";
     case Bug::bound_read_while_leaving:
       return "bound_read_while_leaving";
+    case Bug::bound_writes_unseen:
+      return "bound_writes_unseen";
     case Bug::bound_taken_mistaken:
       return "bound_taken_mistaken";
     case Bug::team_clears_marks:

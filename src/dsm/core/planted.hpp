@@ -62,6 +62,7 @@ enum class Bug : std::uint8_t {
   bound_not_kept_for_reader,  // its owner evicts what its successor reads
   bound_read_from_absent,     // a frame that is not there is offered
   bound_read_while_leaving,   // or one whose chunk is being evicted
+  bound_writes_unseen,        // nobody looks for bound memory that is written without its lock
   bound_taken_mistaken,       // an answer of an older turn ends a newer offer
   team_clears_marks,          // B7: a team's barrier clears marks as the job's does
   team_forgets_log,           // A2: a team's barrier settles the log, though not all have heard

@@ -1,9 +1,11 @@
 // Memory that is bound to locks and travels with them.
 #include <array>
+#include <cstdlib>
 #include <mutex>
 #include <numeric>
 #include <thread>
 
+#include "heard.hpp"
 #include "scenario.hpp"
 
 using namespace scenario;  // NOLINT: a test program
@@ -185,6 +187,45 @@ void pulled() {
   scenario();
 }
 
+// DSM_DEBUG=1 tells of what is written without the lock, and of nothing that is written under it.
+void unlocked() {
+  ::setenv("DSM_DEBUG", "1", 1);
+  dsm::Session session;
+  const auto memory = bound_memory<std::uint64_t>(64, dsm::Placement::on(0));
+  dsm::Lock lock(6);
+  lock.bind(memory.subspan(8, 4));
+  const auto heard_of = [](auto body) {
+    const Heard heard;
+    body();
+    dsm::barrier();
+    return heard.text();
+  };
+  dsm::barrier();
+  const std::string text = heard_of([&] {
+    if (me() == 1) memory[9] = memory[20] = 0x0101010101010101;
+  });
+  if (me() == 1) {
+    for (const char* words :
+         {"dsm[1]: bound memory written without its lock: node 1 (sent home by the collective call "
+          "at ",
+          "bound.cpp:", "wrote 8 bytes at 0x", "page 0 of its region, offset 72,", "lock 6"})
+      check(text.find(words) != std::string::npos, std::string("no '") + words + "' in: " + text);
+    check(text.find('\n') == text.size() - 1, "one line: " + text);
+  } else {
+    check(text.empty(), "nothing is to be said: " + text);
+  }
+  dsm::barrier();
+  const std::string silent = heard_of([&] {
+    for (int i = 0; i < 20; ++i) {
+      const std::scoped_lock hold(lock);
+      for (std::size_t w = 8; w < 12; ++w) ++memory[w];
+    }
+  });
+  check(silent.empty(), "nothing is to be said: " + silent);
+  same(memory[9], 20 * static_cast<std::uint64_t>(nodes()), "only what was written under the lock");
+  dsm::barrier();
+}
+
 void misuse() {
   const auto bound = bound_memory<std::uint64_t>(600);
   const auto scoped =
@@ -222,6 +263,7 @@ int main(int argc, char** argv) {
               {"mixed", mixed},
               {"across_barriers", across_barriers},
               {"large", large},
+              {"unlocked", unlocked, false},
               {"pulled_values", pulled<values>},
               {"pulled_neighbours", pulled<neighbours>},
               {"pulled_crowd", pulled<crowd>},

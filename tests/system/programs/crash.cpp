@@ -9,6 +9,8 @@
 //   crash wild            node 0 writes into the shared space where no region is
 //   crash hold            node 0 takes lock 7, prints "ready RANK PID" as all do, and sleeps; the
 //                         others wait for the lock
+//   crash bound    the same, and something is bound to lock 7, to lock 11, which node 0 had last, and to
+//                  lock 9, which node 1 had
 //   crash hold_shared  the same with shared lock 3, which node 0 takes to read
 //   crash barrier         node 0 sleeps before the barrier in which the others wait
 //   crash fault           all fault on node 0's pages, and lock, without end
@@ -16,6 +18,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <mutex>
 #include <thread>
 
 #include "scenario.hpp"
@@ -88,6 +91,22 @@ void hold() {
   lock.lock();
 }
 
+void bound() {
+  const auto words = dsm::allocate<std::uint64_t>(16, dsm::Placement::on(1), dsm::Policy::bound);
+  dsm::Lock lock(7), elsewhere(9), last(11);
+  lock.bind(words.first(8));
+  elsewhere.bind(words.subspan(8, 4), dsm::Refresh::pull);
+  last.bind(words.subspan(12, 4));
+  if (me() == 1) elsewhere.lock();
+  if (me() == 0) {
+    const std::scoped_lock hold(last);
+    lock.lock();
+  }
+  ready();
+  if (me() == 0) ::sleep(60);
+  lock.lock();
+}
+
 void hold_shared() {
   dsm::SharedLock lock(3);
   if (me() == 0) lock.lock_shared();
@@ -133,6 +152,7 @@ int main(int argc, char** argv) {
               {"freed", freed},
               {"wild", wild},
               {"hold", hold},
+              {"bound", bound},
               {"hold_shared", hold_shared},
               {"barrier", wait_in_barrier},
               {"fault", fault},
