@@ -90,10 +90,12 @@ std::string Driver::data_lost_with(NodeId lost) {
   constexpr std::chrono::milliseconds limit{300}, step{1};
   if (look([](const core::Engine& engine) { return engine.bindings().all().empty(); })) return {};
   tell(core::Lost{lost});
-  for (auto left = limit; left.count() > 0; left -= step) {
-    if (look([&](const core::Engine& engine) { return engine.has_heard_of_all_but(lost); })) break;
+  const auto end = std::chrono::steady_clock::now() + limit;
+  const auto complete = [&](const core::Engine& engine) {
+    return engine.has_heard_of_all_but(lost);
+  };
+  while (!look(complete) && std::chrono::steady_clock::now() < end)
     if (!progress_locked()) std::this_thread::sleep_for(step);
-  }
   return name_data_of(lost);
 }
 
