@@ -24,6 +24,19 @@ Program an_answer_is_late() {
   return s.finish();
 }
 
+// The lock is at node 0, and what is bound to it at its home.
+Program an_owner_has_evicted_what_it_has() {
+  Script s(3, {1, 1, 1, 1, 1}, 1, Policy::bound);
+  s.config().chunk_pages = 1;
+  s.config().cache_chunks = 2;
+  s.bind(0, 0, 0, 8, Refresh::pull);
+  s.node(0).acquire(0).write(0, 0, 8).release(0);
+  for (std::uint32_t page = 1; page < 5; ++page) s.node(0).read(page, 0, 8);
+  s.join_all();
+  s.node(2).acquire(0).read(0, 0, 8).release(0);
+  return s.finish();
+}
+
 // Node 1 has given up waiting when the lock comes, while the region that is bound to it goes; and it
 // comes back, with the same binding.
 Program a_lock_comes_while_its_region_goes(Refresh refresh) {
@@ -89,7 +102,8 @@ std::vector<Scenario> bound_scenarios() {
       {"AnAnswerIsLate", Bug::bound_taken_mistaken, an_answer_is_late()},
       {"AFrameIsWantedWhileItIsRead", Bug::bound_not_kept_for_reader, an_answer_is_late()},
       {"AFrameIsOfferedWhileItLeaves", Bug::bound_read_while_leaving, an_answer_is_late()},
-      {"AFrameIsOfferedThatHasLeft", Bug::bound_read_from_absent, an_answer_is_late()},
+      {"AnOwnerHasEvictedWhatItHas", Bug::bound_read_from_absent,
+       an_owner_has_evicted_what_it_has()},
       {"ALockComesWhileItsRegionGoes", Bug::none,
        a_lock_comes_while_its_region_goes(Refresh::push)},
       {"ALockComesWhileItsPulledRegionGoes", Bug::none,
