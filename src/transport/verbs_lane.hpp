@@ -131,7 +131,7 @@ class VerbsLane {
   Entry& entry(std::uint64_t number) DSM_REQUIRES(lock_) {
     return entries_[number % entries_.size()];
   }
-  std::byte* slot_bytes(std::uint64_t number) const;
+  std::byte* slot_bytes(std::uint64_t number) const DSM_REQUIRES(lock_);
   Status open_pair() DSM_REQUIRES(lock_);
   Status join(std::uint32_t pair) DSM_REQUIRES(lock_);
   void pump() DSM_REQUIRES(lock_);
