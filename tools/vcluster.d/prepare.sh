@@ -5,6 +5,7 @@
 
 # Programs that every node finds, with the libraries that they need.
 readonly node_packages=(busybox-static iproute2 libibverbs1 ibverbs-providers librdmacm1 ibverbs-utils rdmacm-utils perftest)
+readonly trial_limit_s=180
 readonly network_mib=300  # what the packages take, unpacked
 
 # prepare: everything for $backend. Another vcluster that does the same is waited for.
@@ -28,6 +29,22 @@ prepare() {
 }
 
 is_prepared() { is_present programs && is_present packages && "is_prepared_$backend"; }
+
+# --prepare ends with a node that starts, so that --ready tells what is so: a machine may forbid what virtual nodes do.
+booted_once() { printf '%s.boots' "$kernel"; }
+
+try_out() {
+  local said
+  rm -f "$(booted_once)"
+  said=$("$0" -n 1 --backend "$backend" --timeout $trial_limit_s -- true 2>&1) ||
+    unavailable "a virtual node ($backend) does not start on this machine: $(tail -n 1 <<<"$said")"
+  : >"$(booted_once)"
+}
+
+was_tried_out() {
+  [[ -e $(booted_once) ]] ||
+    unavailable "no virtual node ($backend) has started here: run tools/vcluster --prepare --backend $backend"
+}
 
 is_present() {
   case $1 in
