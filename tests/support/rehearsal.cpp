@@ -104,6 +104,11 @@ void Rehearsal::advance(std::uint32_t thread) {
         break;
       case Do::count_up:
         ++counts_[{op.page, op.offset}];
+        t.owes = true;
+        break;
+      case Do::notify_one:
+      case Do::notify_all:
+        t.owes = false;
         break;
       case Do::pin:
         ++t.pins;

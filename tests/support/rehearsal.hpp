@@ -32,13 +32,14 @@ class Rehearsal {
     std::size_t next = 0;
     std::uint32_t held = 0, pins = 0;
     std::size_t guarded = 0;  // operations before this one may be left out
+    bool owes = false;        // has counted and not yet notified who waits for it
     bool blocked = false;
     std::vector<Op> woven;
     // where each operation is now, and what is woven before it begins
     std::vector<std::size_t> moved_to, begins;
 
     bool done() const { return next == ops->size(); }
-    bool is_clean() const { return held == 0 && pins == 0 && next >= guarded; }
+    bool is_clean() const { return held == 0 && pins == 0 && next >= guarded && !owes; }
     bool may_go(const Counts& counts) const;
   };
 
