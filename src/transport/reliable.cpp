@@ -46,13 +46,13 @@ void Reliable::greet(Time now) {
   greeting_ = true;
   hello_wanted_ = true;
   heard_at_ = now;
-  reschedule();
+  reschedule(now);
 }
 
 void Reliable::give_up() {
   down_ = true;
   clear();
-  reschedule();
+  due_ = never;
 }
 
 // Nothing of it will be needed; what is whole stays to be taken.
@@ -89,14 +89,14 @@ void Reliable::tick(Time now) {
     probed_at_ = now;
     probe_wanted_ = true;
   }
-  reschedule();
+  reschedule(now);
 }
 
-void Reliable::reschedule() {
+void Reliable::reschedule(Time now) {
   due_ = never;
-  if (down_) return;
   const auto by = [this](Time moment) { due_ = std::min(due_, moment); };
-  if (unanswered_ != 0 && control_allowed()) by(answer_due_);
+  if (unanswered_ != 0) by(std::max(answer_due_, control_allowed_at()));
+  if (answer_now_ || probe_wanted_ || hello_wanted_) by(std::max(now, control_allowed_at()));
   by(loss_due_);
   if (asking_ != 0) by(asked_at_ + timeout());
   if (greeted_) by(heard_at_ + setup_.dead_after);

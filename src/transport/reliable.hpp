@@ -43,16 +43,20 @@ inline constexpr Time late_max = std::chrono::milliseconds(200);
 // Slots of one peer's ring that one sender may fill: all of them can be told of in one
 // acknowledgement.
 inline constexpr std::uint32_t slots_max = 60;
-inline constexpr std::uint32_t slots_min = 3;
+inline constexpr std::uint32_t slots_min = 6;
 static_assert(slots_max < acknowledged_below);
 // Of those, for acknowledgements and probes: as many as probes fit into dead_after_default when
-// their distance doubles from rto_min to rto_max, where there are enough.
+// their distance doubles from rto_min to rto_max, where there are enough. The last few are spent
+// slowly, so that both sides still ask when all else was lost.
 inline constexpr std::uint32_t control_slots_max = 12;
-inline constexpr std::uint32_t control_slots_min = 2;
+inline constexpr std::uint32_t control_slots_min = 5;
+inline constexpr std::uint32_t control_slots_slow = 3;
+inline constexpr Time control_slow = std::chrono::seconds(1);  // between two of the last
 constexpr std::uint32_t control_slots(std::uint32_t slots) {
   return std::clamp(slots / 4, control_slots_min, control_slots_max);
 }
-static_assert(control_slots(slots_min) < slots_min);
+static_assert(control_slots(slots_min) < slots_min && control_slots_slow < control_slots_min);
+static_assert((control_slots_slow + 1) * control_slow >= dead_after_default);
 
 inline constexpr std::size_t reassembly_max = std::size_t{4} << 20;
 inline constexpr std::uint64_t messages_window = 256;  // messages of a lane under way
@@ -201,7 +205,8 @@ class Reliable {
   bool choose_piece();
   bool choose_new_piece(Lane lane);
   bool has_data() const;
-  bool control_allowed() const { return charged_control_ < control_slots_; }
+  bool control_allowed(Time now) const { return now >= control_allowed_at(); }
+  Time control_allowed_at() const;
 
   void take_acknowledgement(const Packet& packet, Time now);
   bool acknowledges(const Packet& packet, std::uint64_t number) const;
@@ -220,7 +225,7 @@ class Reliable {
   void complete(Lane lane, std::uint64_t index);
   void take_hello(const Packet& packet);
 
-  void reschedule();
+  void reschedule(Time now);
   void clear();
 
   const Setup setup_;
@@ -272,6 +277,7 @@ class Reliable {
   RoundTrip round_trip_;
   unsigned backoff_ = 0;
   Time asked_at_{0};   // the last eliciting packet
+  Time spoke_at_{0};   // the last acknowledgement or probe
   Time heard_at_{0};   // the last packet
   Time probed_at_{0};  // the last keepalive
   Time answer_due_{0};

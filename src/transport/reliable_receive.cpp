@@ -12,7 +12,7 @@ void Reliable::receive(const Packet& packet, Time now) {
   if (is_known(packet.number)) {
     ++counters_.duplicate_packets;
     answer_now_ = answer_now_ || packet.eliciting();  // its sender may have missed the answer
-    return reschedule();
+    return reschedule(now);
   }
   heard_at_ = now;
   if (packet.kind == Packet::Kind::hello) take_hello(packet);
@@ -24,7 +24,7 @@ void Reliable::receive(const Packet& packet, Time now) {
   const std::uint64_t whole_before = counters_.messages_received;
   if (packet.kind == Packet::Kind::data && take_piece(packet) == Taken::no) {
     ++counters_.refused_pieces;  // as if it had been lost
-    return reschedule();
+    return reschedule(now);
   }
   bool in_sequence = true;
   note_number(packet.number, in_sequence);
@@ -41,7 +41,7 @@ void Reliable::receive(const Packet& packet, Time now) {
         long_one_is_whole)
       answer_now_ = true;
   }
-  reschedule();
+  reschedule(now);
 }
 
 void Reliable::take_hello(const Packet& packet) {

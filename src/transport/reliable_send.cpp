@@ -90,14 +90,19 @@ bool Reliable::choose(Time now) {
     return true;
   };
   if (bye_wanted_) return control(Packet::Kind::bye);
-  if (hello_wanted_ && control_allowed()) return control(Packet::Kind::hello);
+  if (hello_wanted_ && control_allowed(now)) return control(Packet::Kind::hello);
   if (greeted_ && choose_piece()) return true;
   const bool free_probe = has_bug(ReliableBug::retransmission_is_free);
-  if (probe_wanted_ && (control_allowed() || free_probe)) return control(Packet::Kind::probe);
+  if (probe_wanted_ && (control_allowed(now) || free_probe)) return control(Packet::Kind::probe);
   const bool answer = answer_now_ || (unanswered_ != 0 && now >= answer_due_);
-  if (answer && control_allowed()) return control(Packet::Kind::acknowledgement);
+  if (answer && control_allowed(now)) return control(Packet::Kind::acknowledgement);
   chosen_.reset();
   return false;
+}
+
+Time Reliable::control_allowed_at() const {
+  if (charged_control_ + control_slots_slow < control_slots_) return Time(0);
+  return charged_control_ < control_slots_ ? spoke_at_ + control_slow : never;
 }
 
 bool Reliable::has_data() const {
@@ -184,13 +189,14 @@ void Reliable::left(Time now) {
       ++charged_control_;
       break;
   }
+  if (sent.kind != Packet::Kind::data) spoke_at_ = now;
   if (sent.eliciting()) {
     probe_wanted_ = false;
     ++asking_;
     asked_at_ = now;
   }
   sent_.push_back(sent);
-  reschedule();
+  reschedule(now);
 }
 
 }  // namespace dsm::transport

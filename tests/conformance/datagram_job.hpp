@@ -1,0 +1,95 @@
+// Nodes of ReliableChannel over UDP on the loopback interface, each behind a port that records what
+// leaves, that can be cut, and that says what limits a test wants.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "job.hpp"
+#include "transport/reliable_channel.hpp"
+#include "transport/udp_port.hpp"
+
+namespace dsm::transport {
+
+class TestPort final : public DatagramPort {
+ public:
+  TestPort(std::unique_ptr<DatagramPort> inner, std::size_t slots)
+      : inner_(std::move(inner)), slots_(slots) {}
+
+  Bytes address() const override { return inner_->address(); }
+  Status connect(std::span<const Bytes> addresses) override { return inner_->connect(addresses); }
+  std::size_t payload_max(NodeId peer) const override { return inner_->payload_max(peer); }
+  std::size_t receive_slots() const override {
+    return slots_ != 0 ? slots_ : inner_->receive_slots();
+  }
+  std::string how_to_enlarge() const override { return inner_->how_to_enlarge(); }
+  Status send(NodeId peer, ByteView header, ByteView body) override {
+    if (recording) {
+      Bytes copy(header.begin(), header.end());
+      copy.insert(copy.end(), body.begin(), body.end());
+      const std::lock_guard hold(lock_);
+      recorded.push_back(std::move(copy));
+    }
+    if (sends_left.load() <= 0) return {};
+    sends_left.fetch_sub(1);
+    return inner_->send(peer, header, body);
+  }
+  std::size_t poll(std::span<Datagram> out) override { return inner_->poll(out); }
+  void recycle(std::span<const Datagram> datagrams) override { inner_->recycle(datagrams); }
+  int wait_fd() const override { return inner_->wait_fd(); }
+  bool arm() override { return inner_->arm(); }
+  UdpPort& udp() { return static_cast<UdpPort&>(*inner_); }
+
+  std::atomic<long> sends_left{1L << 40};  // then nothing leaves any more
+  bool recording = false;
+  std::vector<Bytes> recorded;
+
+ private:
+  const std::unique_ptr<DatagramPort> inner_;
+  const std::size_t slots_;
+  std::mutex lock_;
+};
+
+struct ChannelOptions {
+  std::string_view key = job_key;
+  int timeout_ms = 5000;
+  std::size_t slots = 0;  // 0: the port's own
+  Time linger = std::chrono::milliseconds(20);
+};
+
+// One node, not yet connected.
+struct ChannelNode {
+  ChannelNode(std::uint32_t self, std::uint32_t nodes, const ChannelOptions& options = {});
+
+  // Polls once; queues what came.
+  std::size_t poll();
+  std::size_t count(ReliableChannel::Arrival::Kind kind) const;
+  Status send(std::uint32_t peer, std::string_view text, Lane lane = Lane::any_order) {
+    return channel->send(NodeId(peer), lane, std::as_bytes(std::span(text)));
+  }
+  // A datagram from nowhere.
+  void inject(ByteView bytes);
+
+  struct Got {
+    ReliableChannel::Arrival::Kind kind;
+    Lane lane;
+    NodeId peer;
+    std::string bytes;
+  };
+  TestPort* port = nullptr;  // the channel's
+  std::unique_ptr<ReliableChannel> channel;
+  std::vector<Got> got;
+};
+
+using ChannelNodes = std::vector<std::unique_ptr<ChannelNode>>;
+ChannelNodes channel_nodes(std::uint32_t count, const ChannelOptions& options = {});
+std::vector<Status> connect_channels(const ChannelNodes& nodes);
+// Polls all until done() or so many seconds have passed; returns done().
+bool pump_channels(const ChannelNodes& nodes, const std::function<bool()>& done,
+                   double seconds = 20);
+
+}  // namespace dsm::transport

@@ -1,0 +1,203 @@
+// Reliable on a simulated wire that loses, doubles, reorders, alters and delays, held against an
+// oracle; rings that nobody may overrun; and bugs planted in it that all of this must find.
+#include <gtest/gtest.h>
+
+#include "support/wire_simulator.hpp"
+
+namespace dsm::transport {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr WireFaults unkind{
+    .loss = 0.05, .duplicate = 0.05, .corrupt = 0.02, .delay_least = 10us, .delay_most = 900us};
+
+std::size_t size_of(sim::Random& random) {
+  if (random.one_in(50)) return random.below(60'000);
+  return random.one_in(4) ? random.below(5'000) : random.below(300);
+}
+
+// So many messages between all nodes, of many sizes, in both lanes.
+bool history(WireSimulator& net, std::uint32_t nodes, std::size_t messages, std::uint64_t seed) {
+  sim::Random random(seed + 77);
+  for (std::size_t sent = 0; sent < messages && net.broken().empty();) {
+    const std::uint32_t from = random.below(nodes);
+    const std::uint32_t to = (from + 1 + random.below(nodes - 1)) % nodes;
+    const Lane lane = random.one_in(2) ? Lane::any_order : Lane::in_order;
+    if (net.send(from, to, lane, size_of(random))) ++sent;
+    if (random.one_in(4)) net.run_until(net.now() + Time(random.below(200'000)));
+    if (random.one_in(2000)) net.run_until(net.now() + 300ms);
+  }
+  return net.run_until_quiet(60s);
+}
+
+TEST(Reliable, TenThousandMessagesOverAnUnkindWire) {
+  for (const std::uint64_t seed : {1u, 2u, 3u}) {
+    SCOPED_TRACE(seed);
+    WireSimulator net({.seed = seed, .nodes = 3, .faults = unkind});
+    EXPECT_TRUE(history(net, 3, 10'000, seed)) << net.missing() << " messages never came";
+    EXPECT_EQ(net.broken(), "");
+    EXPECT_EQ(net.delivered(), 10'000u);
+    EXPECT_GT(net.unsealed(), 0u) << "nothing was altered: the test proves less than it says";
+    const ReliableCounters counters = net.counters();
+    EXPECT_GT(counters.pieces_resent, 0u);
+    EXPECT_GT(counters.duplicate_packets, 0u);
+  }
+}
+
+TEST(Reliable, ManySeedsOfShortHistories) {
+  for (std::uint64_t seed = 10; seed < 60; ++seed) {
+    SCOPED_TRACE(seed);
+    const std::uint32_t nodes = 2 + static_cast<std::uint32_t>(seed % 3);
+    WireFaults faults = unkind;
+    faults.loss = 0.05 * static_cast<double>(seed % 4);
+    WireSimulator net({.seed = seed,
+                       .nodes = nodes,
+                       .slots = seed % 2 == 0 ? slots_min : 20,
+                       .datagram = seed % 3 == 0 ? 200u : 2000u,
+                       .faults = faults});
+    EXPECT_TRUE(history(net, nodes, 300, seed)) << net.missing() << " messages never came";
+    EXPECT_EQ(net.broken(), "");
+  }
+}
+
+TEST(Reliable, OnACleanWireNothingIsSentTwice) {
+  for (const Time poll_every : {20us, 2000us, 30000us}) {
+    WireSimulator net({.nodes = 4, .poll_every = poll_every});
+    EXPECT_TRUE(history(net, 4, 2'000, 5)) << net.missing();
+    EXPECT_EQ(net.counters().pieces_resent, 0u) << poll_every.count();
+    EXPECT_EQ(net.counters().duplicate_packets, 0u);
+    EXPECT_EQ(net.counters().refused_pieces, 0u);
+  }
+}
+
+// Eight nodes send to one, which stops now and then.
+struct Flood {
+  std::uint32_t slots;
+  double loss;
+  ReliableBug bug = ReliableBug::none;
+};
+
+WireSimulator flood(const Flood& about) {
+  constexpr std::uint32_t nodes = 9;
+  WireSimulator net({.seed = about.slots,
+                     .nodes = nodes,
+                     .slots = about.slots,
+                     .datagram = 600,
+                     .faults = {.loss = about.loss, .delay_least = 10us, .delay_most = 300us},
+                     .poll_every = 3ms,
+                     .bug = about.bug});
+  sim::Random random(about.slots);
+  for (int burst = 0; burst < 6; ++burst) {
+    if (burst % 2 == 1) net.stop(0);
+    for (std::uint32_t from = 1; from < nodes; ++from)
+      for (int i = 0; i < 60; ++i)
+        net.send(from, 0, random.one_in(2) ? Lane::any_order : Lane::in_order, random.below(3000));
+    net.run_until(net.now() + 700ms);
+    net.go_on(0);
+  }
+  net.run_until_quiet(60s);
+  return net;
+}
+
+TEST(Reliable, AllOthersAtOnceOverrunNoRing) {
+  for (const std::uint32_t slots : {slots_min, 8u, slots_max}) {
+    for (const double loss : {0.0, 0.1}) {
+      SCOPED_TRACE(slots);
+      const WireSimulator net = flood({.slots = slots, .loss = loss});
+      EXPECT_EQ(net.broken(), "");
+      EXPECT_EQ(net.missing(), 0u);
+      EXPECT_EQ(net.overruns(), 0u);
+      EXPECT_GT(net.fullest_ring(), (slots - control_slots(slots)) * 4u) << "it was no flood";
+    }
+  }
+}
+
+TEST(Reliable, ALongMessageAndWhatIsHalfReceived) {
+  WireSimulator net({.datagram = 8192, .faults = {.loss = 0.02}});
+  ASSERT_TRUE(net.send(0, 1, Lane::in_order, 20u << 20));
+  EXPECT_FALSE(net.send(0, 1, Lane::in_order, 100)) << "the queue has no limit";
+  ASSERT_TRUE(net.send(0, 1, Lane::any_order, 100)) << "the lanes share their limit";
+  net.run_until(net.now() + 1ms);
+  EXPECT_EQ(net.link(1, 0).half_received_bytes(), 20u << 20);
+  EXPECT_EQ(net.delivered(), 1u) << "a short message waits for a long one of another lane";
+  EXPECT_TRUE(net.run_until_quiet(60s));
+  EXPECT_EQ(net.link(1, 0).half_received_bytes(), 0u);
+}
+
+TEST(Reliable, AnIdlePeerLivesAndASilentOneIsDownInTime) {
+  WireSimulator net({.nodes = 3, .faults = {.loss = 0.1}, .poll_every = 1ms});
+  net.run_until(60s);
+  for (std::uint32_t i = 0; i < 3; ++i)
+    for (std::uint32_t j = 0; j < 3; ++j)
+      ASSERT_TRUE(i == j || !net.link(i, j).down()) << i << " " << j;
+  EXPECT_LT(net.counters().packets_sent, 3u * 2 * 60 * 5) << "idle nodes talk too much";
+  // Stopped for 3 s: not dead, for either side.
+  net.stop(1);
+  net.run_until(net.now() + 3s);
+  net.go_on(1);
+  net.run_until(net.now() + 1s);
+  for (const std::uint32_t i : {0u, 2u}) {
+    EXPECT_FALSE(net.link(i, 1).down());
+    EXPECT_FALSE(net.link(1, i).down());
+  }
+  net.send(0, 1, Lane::any_order, 50'000);
+  net.cut(1);
+  const Time cut = net.now();
+  while (!net.link(0, 1).down() && net.now() < cut + 10s) net.run_until(net.now() + 10ms);
+  EXPECT_GE(net.now() - cut, 2500ms);
+  EXPECT_LE(net.now() - cut, 4500ms);
+  EXPECT_FALSE(net.link(0, 2).down());
+}
+
+// A node that could not look for a long time blames nobody.
+TEST(Reliable, ANodeThatWasStoppedForLongFindsItsPeersAlive) {
+  WireSimulator net({.poll_every = 1ms});
+  net.run_until(1s);
+  net.stop(0);
+  net.stop(1);
+  net.run_until(30s);
+  net.go_on(0);
+  net.go_on(1);
+  net.run_until(35s);
+  EXPECT_FALSE(net.link(0, 1).down());
+  EXPECT_FALSE(net.link(1, 0).down());
+}
+
+TEST(Reliable, GoodByeIsHeardBehindWhatWasSent) {
+  WireSimulator net({});
+  net.run_until(10ms);
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(net.send(0, 1, Lane::any_order, 100));
+  net.link(0, 1).part();
+  net.run_until(20ms);
+  EXPECT_EQ(net.delivered(), 10u);
+  EXPECT_TRUE(net.link(1, 0).has_parted());
+  EXPECT_FALSE(net.link(0, 1).has_parted());
+}
+
+bool is_found(ReliableBug bug) {
+  for (std::uint64_t seed = 1; seed < 20; ++seed) {
+    WireSimulator net({.seed = seed,
+                       .nodes = 4,
+                       .slots = 9,
+                       .datagram = 300,
+                       .faults = unkind,
+                       .poll_every = 4ms,
+                       .bug = bug});
+    if (!history(net, 4, 600, seed)) return true;
+  }
+  const WireSimulator net = flood({.slots = slots_min, .loss = 0, .bug = bug});
+  return !net.broken().empty() || net.missing() != 0;
+}
+
+TEST(Reliable, PlantedBugsAreFound) {
+  EXPECT_FALSE(is_found(ReliableBug::none));
+  EXPECT_TRUE(is_found(ReliableBug::duplicate_delivered));
+  EXPECT_TRUE(is_found(ReliableBug::lost_piece_forgotten));
+  EXPECT_TRUE(is_found(ReliableBug::credits_ignored));
+  EXPECT_TRUE(is_found(ReliableBug::retransmission_is_free));
+  EXPECT_TRUE(is_found(ReliableBug::order_ignored));
+}
+
+}  // namespace
+}  // namespace dsm::transport
