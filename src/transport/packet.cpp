@@ -28,6 +28,7 @@ static_assert(sizeof(Header) + seal_bytes == packet_header_bytes);
 constexpr std::uint64_t number_end = std::uint64_t{1} << 62;
 constexpr std::uint8_t flag_drained = 1;
 constexpr std::uint8_t flag_in_order = 2;
+constexpr std::uint8_t flag_connected = 4;
 
 Header header_of(ByteView datagram) {
   Header header;
@@ -39,7 +40,8 @@ Header header_of(ByteView datagram) {
 
 void Packet::encode(std::byte* out) const {
   const auto flags = static_cast<std::uint8_t>((drained ? flag_drained : 0) |
-                                               (lane == Lane::in_order ? flag_in_order : 0));
+                                               (lane == Lane::in_order ? flag_in_order : 0) |
+                                               (connected ? flag_connected : 0));
   const Header header{magic,    static_cast<std::uint8_t>(kind),
                       flags,    from.value,
                       number,   largest,
@@ -61,13 +63,14 @@ std::optional<Packet> Packet::decode(ByteView datagram) {
   if (!is_long_enough(datagram)) return std::nullopt;
   const Header header = header_of(datagram);
   if (header.magic != magic || header.zero != 0) return std::nullopt;
-  if ((header.flags & ~(flag_drained | flag_in_order)) != 0) return std::nullopt;
+  if ((header.flags & ~(flag_drained | flag_in_order | flag_connected)) != 0) return std::nullopt;
   if (header.number >= number_end || header.largest > number_end) return std::nullopt;
   if (header.largest == 0 && (header.received != 0 || header.delay_us != 0)) return std::nullopt;
   const Packet packet{
       .kind = static_cast<Kind>(header.kind),
       .lane = (header.flags & flag_in_order) != 0 ? Lane::in_order : Lane::any_order,
       .drained = (header.flags & flag_drained) != 0,
+      .connected = (header.flags & flag_connected) != 0,
       .from = NodeId(header.from),
       .number = header.number,
       .largest = header.largest,

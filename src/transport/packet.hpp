@@ -31,6 +31,7 @@ struct Packet {
   Lane lane = Lane::any_order;  // data only, as what follows it here
   // all that lay at its sender for it to read was read when this was sent
   bool drained = false;
+  bool connected = false;  // its sender has heard the receiver, and was heard by it
   NodeId from{};
   std::uint64_t number = 0;
   std::uint64_t largest = 0;   // 1 + the largest number received; 0: none yet

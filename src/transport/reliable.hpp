@@ -109,6 +109,8 @@ class Reliable {
   void greet(Time now);  // says hello from here on, until heard
   // Each has heard the other.
   bool connected() const { return greeted_ && heard_; }
+  // The peer has said that it is connected, too.
+  bool peer_connected() const { return peer_connected_; }
   bool greeted() const { return greeted_; }  // the peer's hello has come
   // Says good-bye once, ahead of everything else.
   void part() { bye_wanted_ = true; }
@@ -237,6 +239,7 @@ class Reliable {
   bool greeting_ = false;
   bool greeted_ = false;
   bool heard_ = false;
+  bool peer_connected_ = false;
   bool down_ = false;
   bool parted_ = false;
   bool bye_wanted_ = false;

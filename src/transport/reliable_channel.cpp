@@ -19,6 +19,9 @@ namespace {
 
 constexpr std::size_t batch_max = 32;  // datagrams taken off the wire at once
 constexpr int byes = 3;                // good-byes said: nobody answers them
+// A node that is connected to all waits so long for them to be connected to it: who is not may have
+// missed an answer, and asks again.
+constexpr Time others_max = std::chrono::milliseconds(500);
 constexpr Time nap_max = std::chrono::milliseconds(50);
 
 Time now() {
@@ -185,12 +188,15 @@ Status ReliableChannel::connect(std::span<const Bytes> addresses) {
     each->reliable.greet(start);
     flush(*each, start, false);
   }
-  const Time end = start + std::chrono::milliseconds(timeout_ms_);
-  for (;;) {
+  Time end = start + std::chrono::milliseconds(timeout_ms_);
+  for (bool complete = false;;) {
     drain(now(), batch_max);
     const Status found = missing();
-    if (found.ok()) return {};
-    if (now() >= end) return found;
+    if (found.ok() && !complete) {
+      complete = true;
+      end = now() + others_max;
+    }
+    if (now() >= end || (complete && all_know())) return complete ? Status() : found;
     if (!arm()) continue;
     pollfd one{.fd = wait_fd(), .events = POLLIN, .revents = 0};
     const Time left = std::min(nap_max, std::max(Time(0), end - now()));
@@ -225,6 +231,14 @@ Status ReliableChannel::missing() const {
             (strange.forged != 0 ? ", of another job's key or an earlier session" : "");
   return Status(Code::timed_out, text + ": see whether it started, whether its job key is this " +
                                      "one's, and routes and firewalls");
+}
+
+bool ReliableChannel::all_know() const {
+  return std::all_of(peers_.begin(), peers_.end(), [](const auto& each) {
+    if (!each) return true;
+    MutexLock hold(each->lock);
+    return each->reliable.peer_connected() || each->reliable.down() || each->reliable.has_parted();
+  });
 }
 
 // --- sending ---

@@ -122,6 +122,7 @@ class ReliableChannel {
   ReliableChannel(std::unique_ptr<DatagramPort> port, const Setup& setup);
   Status open();
   Status missing() const;
+  bool all_know() const;
 
   Peer& peer(NodeId id) const;
   void receive(std::span<const Datagram> datagrams, Time now);

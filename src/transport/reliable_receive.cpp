@@ -15,6 +15,8 @@ void Reliable::receive(const Packet& packet, Time now) {
     return reschedule(now);
   }
   heard_at_ = now;
+  const bool was_connected = connected();
+  peer_connected_ = peer_connected_ || packet.connected;
   if (packet.kind == Packet::Kind::hello) take_hello(packet);
   if (packet.largest != 0) take_acknowledgement(packet, now);
   if (packet.drained) lose_what_was_passed(packet);
@@ -26,6 +28,7 @@ void Reliable::receive(const Packet& packet, Time now) {
     ++counters_.refused_pieces;  // as if it had been lost
     return reschedule(now);
   }
+  if (!was_connected && connected()) answer_now_ = true;  // it waits to be told
   bool in_sequence = true;
   note_number(packet.number, in_sequence);
   if (in_sequence || packet.number + 1 == largest_received_) largest_at_ = now;

@@ -52,6 +52,7 @@ std::size_t Reliable::next(Time now, bool drained, std::span<std::byte> out) {
   Packet packet{.kind = chosen.kind,
                 .lane = chosen.piece.lane,
                 .drained = drained,
+                .connected = connected(),
                 .from = setup_.self,
                 .number = first_sent_ + sent_.size(),
                 .largest = largest_received_,

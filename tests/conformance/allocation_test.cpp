@@ -66,8 +66,10 @@ namespace {
 
 class Resources : public Conformance {};
 DSM_OVER_ALL_WIRES(Resources);
+class SteadyState : public Conformance {};
+INSTANTIATE_TEST_SUITE_P(Wires, SteadyState, testing::ValuesIn(lossless_wires()), wire_name);
 
-TEST_P(Resources, TheSteadyStateAllocatesNothing) {
+TEST_P(SteadyState, AllocatesNothing) {
   Job job(GetParam(), 2);
   const std::string text = pattern(3000, 1);
   std::vector<std::byte> local(40960);

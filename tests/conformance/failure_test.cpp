@@ -7,6 +7,8 @@ namespace {
 
 class Failure : public Conformance {};
 DSM_OVER_ALL_WIRES(Failure);
+class LastWords : public Conformance {};
+INSTANTIATE_TEST_SUITE_P(Wires, LastWords, testing::ValuesIn(lossless_wires()), wire_name);
 
 std::size_t downs(const Node& node, NodeId peer) {
   std::size_t count = 0;
@@ -14,7 +16,7 @@ std::size_t downs(const Node& node, NodeId peer) {
   return count;
 }
 
-TEST_P(Failure, APeerThatEndsIsReportedOnceBehindItsMessages) {
+TEST_P(LastWords, APeerThatEndsIsReportedOnceBehindItsMessages) {
   Job job(GetParam(), 3);
   constexpr std::size_t messages = 20;
   for (std::size_t i = 0; i < messages; ++i) job[1].send(NodeId(0), std::to_string(i));

@@ -14,7 +14,11 @@ namespace dsm::transport {
 std::string Wire::name() const {
   std::string text = backend;
   if (*host != 0) text += std::string(host).find(":") == std::string::npos ? "_v4" : "_v6";
-  if (*lossy != '\0') text += std::string("_lossy_") + lossy;
+  if (*lossy != '\0') {
+    const std::string_view list =
+        std::string_view(lossy).substr(std::string_view(lossy).find("loss="));
+    text += "_" + std::string(list.substr(0, list.find(',')));
+  }
   if (*adapters != '\0') text += std::string("_") + adapters;
   for (char& c : text)
     if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';

@@ -22,6 +22,8 @@ inline constexpr Wire wires[] = {
     {"tcp", "", "::1"},
     {"ipoib", ""},    {"ipoib", "traced"},    {"ipoib", "faulty"},    {"ipoib", "", "::1"},
     // clang-format on
+    {"ipoib", "", "", "seed=5,loss=0.01,duplicate=0.01,reorder=0.02,corrupt=0.002"},
+    {"ipoib", "", "", "seed=6,loss=0.1"},
 };
 #endif
 
@@ -34,6 +36,15 @@ inline std::vector<Wire> process_wires() {
   std::vector<Wire> chosen;
   for (const Wire& wire : wires)
     if (std::string_view(wire.backend) != "loopback") chosen.push_back(wire);
+  return chosen;
+}
+
+// Those that lose nothing on purpose: what a node sent before it ended arrives although it is not
+// there to send it again, and queues have one length.
+inline std::vector<Wire> lossless_wires() {
+  std::vector<Wire> chosen;
+  for (const Wire& wire : wires)
+    if (*wire.lossy == '\0') chosen.push_back(wire);
   return chosen;
 }
 
