@@ -43,19 +43,22 @@ inline constexpr Time late_max = std::chrono::milliseconds(200);
 // Slots of one peer's ring that one sender may fill: all of them can be told of in one
 // acknowledgement.
 inline constexpr std::uint32_t slots_max = 60;
-inline constexpr std::uint32_t slots_min = 6;
+inline constexpr std::uint32_t slots_min = 4;
 static_assert(slots_max < acknowledged_below);
 // Of those, for acknowledgements and probes: as many as probes fit into dead_after_default when
 // their distance doubles from rto_min to rto_max, where there are enough. The last few are spent
 // slowly, so that both sides still ask when all else was lost.
 inline constexpr std::uint32_t control_slots_max = 12;
-inline constexpr std::uint32_t control_slots_min = 5;
-inline constexpr std::uint32_t control_slots_slow = 3;
-inline constexpr Time control_slow = std::chrono::seconds(1);  // between two of the last
+inline constexpr std::uint32_t control_slots_min = 3;
+// With fewer a wire that loses one datagram in ten may lose all of them, and a peer with them.
+inline constexpr std::uint32_t control_slots_wanted = 5;
+inline constexpr std::uint32_t control_slots_slow = 2;
+inline constexpr Time control_slow = std::chrono::milliseconds(1400);  // between two of the last
 constexpr std::uint32_t control_slots(std::uint32_t slots) {
-  return std::clamp(slots / 4, control_slots_min, control_slots_max);
+  return std::clamp(slots / 4, std::min(control_slots_wanted, slots - 1), control_slots_max);
 }
-static_assert(control_slots(slots_min) < slots_min && control_slots_slow < control_slots_min);
+static_assert(control_slots(slots_min) == control_slots_min &&
+              control_slots_slow < control_slots_min);
 static_assert((control_slots_slow + 1) * control_slow >= dead_after_default);
 
 inline constexpr std::size_t reassembly_max = std::size_t{4} << 20;
