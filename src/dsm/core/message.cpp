@@ -136,6 +136,7 @@ struct Encoder {
   }
   void operator()(const Holding& m) {
     out.put(Kind::holding);
+    out.put(static_cast<std::uint32_t>(m.locks.size()));
     for (const LockId lock : m.locks) out.put(lock);
   }
   void operator()(const Diff& m) {
@@ -523,8 +524,9 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
     }
     case Kind::holding: {
       Holding m;
-      if (in.left() % sizeof(LockId) != 0) return std::nullopt;
-      while (in.ok() && in.left() > 0) m.locks.push_back(in.get<LockId>());
+      const auto count = in.get<std::uint32_t>();
+      if (in.left() != count * sizeof(LockId)) return std::nullopt;
+      for (std::uint32_t i = 0; i < count; ++i) m.locks.push_back(in.get<LockId>());
       return m;
     }
     case Kind::mark_note: {
