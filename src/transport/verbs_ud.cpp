@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "transport/handshake.hpp"
+#include "transport/reliable.hpp"
 
 namespace dsm::transport {
 namespace {
@@ -40,7 +41,7 @@ Result<std::unique_ptr<VerbsUd>> VerbsUd::open(std::shared_ptr<const VerbsDevice
   const VerbsDevice& device = *shared;
   const std::uint32_t others = std::max(nodes, 1u) - 1;
   const std::uint32_t depth = device.limits().queue_depth;
-  const std::uint32_t least = others + repost_batch_max / 4 + 1;  // one credit a peer
+  const std::uint32_t least = std::max(others * slots_min, 1u);
   if (depth < least)
     return Status(Code::unavailable,
                   "verbs: " + device.text() + " has queues of at most " + std::to_string(depth) +
@@ -61,7 +62,7 @@ VerbsUd::VerbsUd(std::shared_ptr<const VerbsDevice> device, std::uint32_t send_s
       device_(*owned_),
       send_slots_(send_slots),
       receive_slots_(receive_slots),
-      repost_batch_(std::min(repost_batch_max, receive_slots / 4)),
+      repost_batch_(std::clamp(receive_slots / 16, 1u, repost_batch_max)),
       receive_bytes_((route_header + device_.port().mtu + cache_line - 1) / cache_line *
                      cache_line),
       ring_(send_slots) {

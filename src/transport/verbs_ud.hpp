@@ -32,7 +32,8 @@ class VerbsUd final : public DatagramPort {
   Bytes address() const override;
   Status connect(std::span<const Bytes> addresses) override;
   std::size_t payload_max(NodeId peer) const override { return peers_[peer.value].mtu; }
-  std::size_t receive_slots() const override { return receive_slots_ - repost_batch_; }
+  // Fewer than a batch are not posted.
+  std::size_t receive_slots() const override { return receive_slots_ - (repost_batch_ - 1); }
   Status send(NodeId peer, ByteView header, ByteView body) override;
   std::size_t poll(std::span<Datagram> out) override;
   void recycle(std::span<const Datagram> datagrams) override;
