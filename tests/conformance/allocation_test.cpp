@@ -22,6 +22,11 @@ void* counted(std::size_t size, std::size_t alignment) {
   if (!at) throw std::bad_alloc();
   return at;
 }
+
+// Not inline: the compiler would take it for memory of one kind given back as another.
+[[gnu::noinline]] void give_back(void* at) noexcept {
+  std::free(at);
+}
 }  // namespace
 
 void* operator new(std::size_t size) {
@@ -37,28 +42,28 @@ void* operator new[](std::size_t size, std::align_val_t alignment) {
   return counted(size, static_cast<std::size_t>(alignment));
 }
 void operator delete(void* at) noexcept {
-  std::free(at);
+  give_back(at);
 }
 void operator delete[](void* at) noexcept {
-  std::free(at);
+  give_back(at);
 }
 void operator delete(void* at, std::size_t) noexcept {
-  std::free(at);
+  give_back(at);
 }
 void operator delete[](void* at, std::size_t) noexcept {
-  std::free(at);
+  give_back(at);
 }
 void operator delete(void* at, std::align_val_t) noexcept {
-  std::free(at);
+  give_back(at);
 }
 void operator delete[](void* at, std::align_val_t) noexcept {
-  std::free(at);
+  give_back(at);
 }
 void operator delete(void* at, std::size_t, std::align_val_t) noexcept {
-  std::free(at);
+  give_back(at);
 }
 void operator delete[](void* at, std::size_t, std::align_val_t) noexcept {
-  std::free(at);
+  give_back(at);
 }
 
 namespace dsm::transport {
