@@ -22,7 +22,7 @@ constexpr std::uint64_t first_own_lock = std::uint64_t{1} << 63;
 std::atomic<std::uint64_t> next_lock{first_own_lock};
 std::atomic<std::uint64_t> next_shared_lock{first_own_lock};
 
-constexpr const char* kind = "Lock";  // in messages
+constexpr const char *kind = "Lock", *shared_kind = "SharedLock";  // in messages
 
 // std::lock() and std::scoped_lock of several locks hold one and try the others; when a try fails
 // they let go and wait for the one that was missing. Two nodes that do so with equal delays take
@@ -112,19 +112,25 @@ namespace {
 
 void lock_shared_lock(const char* call, std::uint64_t number, sync::Mode mode) {
   Node& node = api::current(call);
+  api::about_to_lock(node, shared_kind, number);
   back_off.wait();
   node.driver().lock(SharedLockId(number), mode);
+  api::has_locked(node, shared_kind, number, mode);
 }
 
 bool try_shared_lock(const char* call, std::uint64_t number, sync::Mode mode,
                      std::chrono::nanoseconds time) {
   Node& node = api::current(call);
   if (time > time.zero()) {
+    api::about_to_lock(node, shared_kind, number);
     back_off.wait();
-    return node.driver().try_lock_until(SharedLockId(number), mode, deadline_in(time));
+    if (!node.driver().try_lock_until(SharedLockId(number), mode, deadline_in(time))) return false;
+    api::has_locked(node, shared_kind, number, mode);
+    return true;
   }
   const bool taken = node.driver().try_lock(SharedLockId(number), mode);
   if (taken) {
+    api::has_locked(node, shared_kind, number, mode);
     back_off.succeeded();
   } else {
     back_off.failed();
@@ -134,6 +140,7 @@ bool try_shared_lock(const char* call, std::uint64_t number, sync::Mode mode,
 
 void unlock_shared_lock(const char* call, std::uint64_t number, sync::Mode mode) {
   Node& node = api::current(call);
+  api::about_to_unlock(node, shared_kind, number, mode);
   if (!node.driver().unlock(SharedLockId(number), mode))
     throw Error(std::string(call) + ": no thread of node " + std::to_string(node.self().value) +
                 " holds shared lock " + std::to_string(number) +

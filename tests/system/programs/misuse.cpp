@@ -1,7 +1,7 @@
 // Wrong calls: each is refused with one line that says what is wrong, and the job goes on.
 #include <unistd.h>
 
-#include "scenario.hpp"
+#include "heard.hpp"
 
 using namespace scenario;  // NOLINT: a test program
 
@@ -214,7 +214,46 @@ void debug() {
   lock.unlock();
   lock.lock();
   lock.unlock();
+  dsm::SharedLock shared(23);
+  shared.lock_shared();
+  refused([&] { shared.lock(); }, {"SharedLock 23", "to read", "wait for itself"});
+  refused([&] { shared.lock_shared(); }, {"SharedLock 23", "a writer that waits for it"});
+  refused([&] { shared.unlock(); }, {"SharedLock 23", "to read, not to write"});
+  in_threads(1, [&](int) {
+    refused([&] { shared.unlock_shared(); }, {"SharedLock 23", "does not hold"});
+    shared.lock_shared();
+    shared.unlock_shared();
+  });
+  shared.unlock_shared();
+  shared.lock();
+  refused([&] { (void)shared.try_lock_shared_for(std::chrono::seconds(1)); },
+          {"SharedLock 23", "already"});
+  shared.unlock();
   still_works();
+}
+
+// Locks that are held when the Session ends are named.
+void held() {
+  ::setenv("DSM_DEBUG", "1", 1);
+  std::string text;
+  {
+    const Heard heard;
+    {
+      dsm::Session session;
+      // Different ones: a node that waited would wait for ever.
+      dsm::Lock(24 + static_cast<std::uint64_t>(dsm::rank())).lock();
+      in_threads(1, [](int) { dsm::SharedLock(40).lock_shared(); });
+      dsm::Lock given_back(41);
+      given_back.lock();
+      given_back.unlock();
+    }
+    text = heard.text();
+  }
+  const std::string mine = "ends while this thread holds Lock ";
+  check(text.find(mine) != std::string::npos, "a lock of this thread is named: " + text);
+  check(text.find("another thread holds SharedLock 40 to read") != std::string::npos,
+        "a lock of another thread is named: " + text);
+  check(text.find("Lock 41") == std::string::npos, "one that was given back is not: " + text);
 }
 
 // Before and after: every call that needs a Session says so.
@@ -266,6 +305,7 @@ int main(int argc, char** argv) {
               {"differing", differing},
               {"leaving", leaving},
               {"debug", debug, false},
+              {"held", held, false},
               {"ensured", ensured},
               {"two_at_once", two_at_once},
               {"sessions", sessions, false}});
