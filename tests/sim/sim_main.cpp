@@ -135,7 +135,7 @@ int main(int argc, char** argv) {
   app.add_option("--locks", shape.locks, "Locks; by seed unless given")->check(CLI::Range(1, 64));
   app.add_option("--operations", shape.operations, "Operations of a program, about")
       ->check(CLI::Range(1, 1000000));
-  app.add_flag("--figure", figure, "4 nodes, 16 pages, 4 locks, 300 operations");
+  app.add_flag("--figure", figure, "4 nodes, 16 pages, 4 locks, more than 300 operations");
   app.add_option("--bug", bug_name, "Plant this bug");
   app.add_flag("--trace", tell, "Print every event and effect of one seed");
   app.add_flag("--bench", bench, "Print the speed");

@@ -122,15 +122,18 @@ void Engine::set_state(Page& page, PageId id, PageState next) {
 
 bool Engine::counts_as_dirty(PageId id) const {
   const Page* page = find_page(id);
-  if (page == nullptr) return false;
-  switch (page->state) {
+  return page != nullptr && counts_as_dirty(*page);
+}
+
+bool Engine::counts_as_dirty(const Page& page) {
+  switch (page.state) {
     case PageState::dirty:
     case PageState::own_written:
       return true;
     case PageState::opening:
-      return !page->flush;
+      return !page.flush;
     case PageState::own_opening:
-      return !page->flush && !page->private_next;
+      return !page.flush && !page.private_next;
     default:
       return false;
   }

@@ -318,6 +318,7 @@ class Engine {
   PageSet written(Seq from, Seq to, std::optional<Policy> only = std::nullopt) const;
   void forget_clean();  // drops from dirty_ what no longer is
   bool counts_as_dirty(PageId id) const;
+  static bool counts_as_dirty(const Page& page);
   void settle(Effects& out);
 
   // on_barrier.cpp

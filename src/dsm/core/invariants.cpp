@@ -1,6 +1,6 @@
 // What is true between any two steps; the debugger's view; the hash of a state.
 #include <algorithm>
-#include <set>
+#include <vector>
 
 #include "dsm/core/engine.hpp"
 
@@ -55,8 +55,10 @@ class Hash {
 }  // namespace
 
 std::string Engine::broken_invariant() const {
-  const std::set<PageId> dirty(dirty_.begin(), dirty_.end());
-  if (dirty.size() != dirty_.size()) return "a page is listed as dirty twice";
+  std::vector<PageId> dirty(dirty_.begin(), dirty_.end());
+  std::sort(dirty.begin(), dirty.end());
+  if (std::adjacent_find(dirty.begin(), dirty.end()) != dirty.end())
+    return "a page is listed as dirty twice";
   for (const PageId id : dirty_)
     if (!counts_as_dirty(id)) return at_page("listed as dirty", id, state_of(id));
 
@@ -65,7 +67,7 @@ std::string Engine::broken_invariant() const {
   const auto look = [&](PageId id, const Page& page) {
     if (page.flush || page.state == PageState::diffing) ++flushing;
     if (page.invalidate || page.state == PageState::unmapping) ++departing;
-    if (counts_as_dirty(id) && !dirty.contains(id))
+    if (counts_as_dirty(page) && !std::binary_search(dirty.begin(), dirty.end(), id))
       broken = at_page("not listed as dirty", id, page.state);
     if (page.poisoned && page.state != PageState::fetching)
       broken = at_page("poisoned", id, page.state);
@@ -85,7 +87,7 @@ std::string Engine::broken_invariant() const {
       const Page& page = cache_.page(chunk, id);
       present += page.state != PageState::absent;
       if (is_own(page.state)) return at_page("an own page in the cache", id, page.state);
-      if (is_home(id) && page.state != PageState::absent)
+      if (page.state != PageState::absent && is_home(id))
         return at_page("a copy at home", id, page.state);
       look(id, page);
     }

@@ -51,10 +51,12 @@ Region::Region(RegionId id, PageRun run, Homes homes, Policy policy)
 }
 
 Region::Place Region::place(PageId page) const {
-  const std::uint64_t offset = page - run_.first;
   Place p;
-  p.repeats = offset / period_;
-  const std::uint64_t within = offset % period_;
+  std::uint64_t within = page - run_.first;
+  if (within >= period_) {  // else no division: this is on the way of every fault
+    p.repeats = within / period_;
+    within %= period_;
+  }
   p.index = static_cast<std::size_t>(std::upper_bound(starts_.begin(), starts_.end(), within) -
                                      starts_.begin()) -
             1;

@@ -11,7 +11,9 @@ namespace {
 // What a node contributes: the pages that it wrote, its clock where races are looked for, then the
 // payload.
 Bytes encode_contribution(const PageSet& written, const Clock& clock, ByteView payload) {
+  constexpr std::size_t small = 64;  // grown at once, not step by step
   Bytes bytes;
+  bytes.reserve(small + written.runs.size() * sizeof(PageRun) + payload.size());
   Writer writer(bytes);
   encode(written, writer);
   if (!clock.empty()) encode(clock, writer);
@@ -75,24 +77,25 @@ void Engine::on(const BarrierRound& m, NodeId from, Effects& out) {
 
 void Engine::exit_barrier(Effects& out) {
   const Epoch ended = epoch();
-  const std::vector<Bytes> contributions = barrier_.leave();
+  std::vector<Bytes> contributions = barrier_.leave();
   contributed_ = false;
   log_.forget_before(arrived_at_);
   heard_[0] = std::exchange(heard_[1], History());
 
-  passed_.clear();
   for (std::uint32_t n = 0; n < config_.nodes; ++n) {
-    Reader in(contributions[n]);
+    Bytes& contribution = contributions[n];
+    Reader in(contribution);
     PageSet named;
     Clock clock;
     const bool good = decode(in, named) && (!config_.find_races || decode(in, clock));
     if (!planted(Bug::clock_of_barrier_lost)) clock_.merge(clock);
     DSM_CHECK_WITH(good, "a contribution names pages", {"rank", n});
-    const ByteView payload = in.get_bytes(in.left());
-    passed_.emplace_back(payload.begin(), payload.end());
+    contribution.erase(contribution.begin(),
+                       contribution.end() - static_cast<std::ptrdiff_t>(in.left()));
     clear_marks(named, NodeId(n), ended);
     if (NodeId(n) != config_.self) invalidate(named, out);
   }
+  passed_ = std::move(contributions);  // what is left of them: the payloads
   drop_copies_of_atomics(out);
   races_.passed(epoch());
   if (planted(Bug::reduction_counted_twice) && config_.nodes == 3) passed_[0] = passed_[1];
