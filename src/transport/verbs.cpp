@@ -1,10 +1,13 @@
 #include "transport/verbs.hpp"
 
+#include <poll.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <deque>
 
 #include "base/fd.hpp"
 #include "base/log.hpp"
@@ -16,44 +19,15 @@
 namespace dsm::transport {
 namespace {
 
-constexpr std::uint32_t address_magic = 0x31627276;  // "vrb1"
+constexpr std::uint32_t address_magic = 0x32627276;  // "vrb2"
 // How many polls between two looks at what the device has to say beside completions.
 constexpr std::uint32_t polls_per_event_check = 4096;
 constexpr std::size_t completions_a_look = 16;
 constexpr std::size_t arrivals_a_look = 16;
 // A pair that was made anew may leave as many old completions behind.
 constexpr std::uint32_t completions_a_slot = 2;
-
-// One node's address, taken apart.
-struct Address {
-  Bytes channel;
-  VerbsPort port;
-  std::vector<std::uint32_t> pairs;  // by rank of the peer
-
-  Bytes encode() const {
-    Bytes bytes;
-    Writer writer(bytes);
-    writer.put(address_magic);
-    writer.put_sized(channel);
-    port.encode(writer);
-    writer.put(static_cast<std::uint32_t>(pairs.size()));
-    for (const std::uint32_t pair : pairs) writer.put(pair);
-    return bytes;
-  }
-
-  static std::optional<Address> decode(ByteView bytes, std::uint32_t nodes) {
-    Reader reader(bytes);
-    if (reader.get<std::uint32_t>() != address_magic) return std::nullopt;
-    Address address;
-    const ByteView channel = reader.get_sized();
-    address.channel.assign(channel.begin(), channel.end());
-    address.port = VerbsPort::decode(reader);
-    if (reader.get<std::uint32_t>() != nodes) return std::nullopt;
-    for (std::uint32_t i = 0; i < nodes; ++i) address.pairs.push_back(reader.get<std::uint32_t>());
-    if (!reader.done()) return std::nullopt;
-    return address;
-  }
-};
+// connect() waits so long for the pairs that are made at start: they come later, too.
+constexpr std::chrono::milliseconds meeting_max{500};
 
 class Verbs final : public Transport, private VerbsNotes {
  public:
@@ -108,10 +82,14 @@ class Verbs final : public Transport, private VerbsNotes {
     return *lanes_[peer.value];
   }
   Status watch(int fd);
+  void meet_all();
+  bool has_met_all() const;
   std::size_t post_here(std::span<const Operation> operations);
   void note(NodeId peer, const VerbsNote& note) override;
+  void lost(NodeId peer, const std::string& why) override;
   void heed(NodeId peer, ByteView notes);
   void reap();
+  std::size_t take(std::span<Event> out);
   void drain_channel();
   void check_events();
 
@@ -131,6 +109,7 @@ class Verbs final : public Transport, private VerbsNotes {
   // The polling thread's.
   std::uint32_t polls_ = 0;
   bool armed_ = false;
+  std::deque<Event> early_;  // came while the pairs were made
 };
 
 Status system_error(const char* call) {
@@ -150,8 +129,7 @@ Status Verbs::make() {
   for (NodeId id{0}; id.value < nodes_; ++id) {
     if (id == self_) continue;
     lanes_[id.value] = std::make_unique<VerbsLane>(
-        VerbsLane::Parts{*device_, queue_.get(), imports_, local_, *this}, id);
-    if (Status made = lanes_[id.value]->make(); !made.ok()) return made;
+        VerbsLane::Parts{self_, *device_, queue_.get(), imports_, local_, *this}, id);
   }
   epoll_fd_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_fd_) return system_error("epoll_create1");
@@ -168,34 +146,48 @@ Status Verbs::watch(int fd) {
 }
 
 Bytes Verbs::address() const {
-  Address address{.channel = channel_->address(), .port = device_->port(), .pairs = {}};
-  for (const auto& each : lanes_) address.pairs.push_back(each ? each->pair_number() : 0);
-  return address.encode();
+  Bytes bytes;
+  Writer writer(bytes);
+  writer.put(address_magic);
+  writer.put_bytes(channel_->address());
+  return bytes;
 }
 
-// The pairs first: whoever has heard this node over the channel may reach its memory.
 Status Verbs::connect(std::span<const Bytes> addresses) {
-  if (addresses.size() != nodes_)
-    return Status(Code::invalid, "verbs: " + std::to_string(addresses.size()) +
-                                     " addresses for a job of " + std::to_string(nodes_) +
-                                     " nodes");
   std::vector<Bytes> channels;
-  for (NodeId id{0}; id.value < nodes_; ++id) {
-    const std::optional<Address> address = Address::decode(addresses[id.value], nodes_);
-    if (!address)
-      return Status(Code::invalid, "verbs: the address of node " + std::to_string(id.value) +
-                                       " is none: does it use verbs too, in a job of this size?");
-    channels.push_back(address->channel);
-    if (id == self_) continue;
-    if (address->port.ethernet != device_->port().ethernet)
-      return Status(Code::invalid, "verbs: node " + std::to_string(id.value) + " is on " +
-                                       (address->port.ethernet ? "Ethernet" : "InfiniBand") +
-                                       " and this node is not: give DSM_VERBS a device of one "
-                                       "network on both");
-    const Status joined = lane(id).connect(address->port, address->pairs[self_.value]);
-    if (!joined.ok()) return joined;
+  for (const Bytes& address : addresses) {
+    Reader reader(address);
+    if (reader.get<std::uint32_t>() != address_magic)
+      return Status(Code::invalid, "verbs: the address of node " + std::to_string(channels.size()) +
+                                       " is none: does it use verbs too?");
+    const ByteView channel = reader.get_bytes(reader.left());
+    channels.emplace_back(channel.begin(), channel.end());
   }
-  return channel_->connect(channels);
+  Status connected = channel_->connect(channels);
+  if (connected.ok() && nodes_ <= device_->options().pairs_at_start) meet_all();
+  return connected;
+}
+
+// Few nodes: all pairs now. The lower rank calls.
+void Verbs::meet_all() {
+  for (NodeId id{self_.value + 1}; id.value < nodes_; ++id) lane(id).begin();
+  const auto end = std::chrono::steady_clock::now() + meeting_max;
+  for (auto now = end - meeting_max; !has_met_all() && now < end;
+       now = std::chrono::steady_clock::now()) {
+    std::array<Event, arrivals_a_look> events;
+    const std::size_t count = take(events);
+    early_.insert(early_.end(), events.begin(),
+                  events.begin() + static_cast<std::ptrdiff_t>(count));
+    if (count != 0 || has_met_all() || !arm(Urgency::patient)) continue;
+    pollfd one{.fd = wait_fd(), .events = POLLIN, .revents = 0};
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - now);
+    ::poll(&one, 1, static_cast<int>(left.count()) + 1);
+  }
+}
+
+bool Verbs::has_met_all() const {
+  return std::all_of(lanes_.begin(), lanes_.end(),
+                     [](const auto& each) { return !each || each->is_ready(); });
 }
 
 Result<Bytes> Verbs::expose(std::span<std::byte> memory, int, std::uint64_t) {
@@ -267,11 +259,14 @@ std::size_t Verbs::post(NodeId peer, std::span<const Operation> operations) {
 
 // Notes are few, and bounded by what the peer asked for: they need no room of the channel's.
 void Verbs::note(NodeId peer, const VerbsNote& note) {
-  std::array<std::byte, VerbsNote::bytes_max> bytes;
-  const std::size_t size = note.encode(bytes);
   // To a peer that is lost: its end is reported by the channel.
-  static_cast<void>(channel_->send(peer, Lane::in_order, std::span(bytes).first(size), {},
-                                   ReliableChannel::Room::made));
+  static_cast<void>(
+      channel_->send(peer, Lane::in_order, note.encode(), {}, ReliableChannel::Room::made));
+}
+
+void Verbs::lost(NodeId peer, const std::string& why) {
+  log_line("verbs: node %u: %s", peer.value, why.c_str());
+  channel_->give_up(peer);
 }
 
 void Verbs::heed(NodeId peer, ByteView bytes) {
@@ -281,8 +276,10 @@ void Verbs::heed(NodeId peer, ByteView bytes) {
     return channel_->give_up(peer);
   }
   switch (heard->kind) {
-    case VerbsNote::Kind::hello:
-      return lane(peer).hello(heard->generation, heard->pair);
+    case VerbsNote::Kind::call:
+    case VerbsNote::Kind::answer:
+    case VerbsNote::Kind::ready:
+      return lane(peer).heed(*heard);
     case VerbsNote::Kind::told:
       return lane(peer).know(heard->chunk);
     case VerbsNote::Kind::refused:
@@ -305,21 +302,20 @@ void Verbs::reap() {
     for (int i = 0; i < count; ++i) {
       const ibv_wc& completion = completions[static_cast<std::size_t>(i)];
       const NodeId peer(VerbsLane::lane_of(completion.wr_id));
+      if (completion.status == IBV_WC_SUCCESS) channel_->vouch(peer);
       lane(peer).completed(completion);
-      if (completion.status == IBV_WC_SUCCESS) {
-        channel_->vouch(peer);
-        continue;
-      }
-      const std::string failure = lane(peer).take_failure();
-      if (failure.empty()) continue;
-      log_line("verbs: node %u: %s", peer.value, failure.c_str());
-      channel_->give_up(peer);
     }
     if (count < static_cast<int>(completions.size())) return;
   }
 }
 
 std::size_t Verbs::poll(std::span<Event> out) {
+  std::size_t count = 0;
+  for (; count < out.size() && !early_.empty(); early_.pop_front()) out[count++] = early_.front();
+  return count + take(out.subspan(count));
+}
+
+std::size_t Verbs::take(std::span<Event> out) {
   if (armed_ || ++polls_ >= polls_per_event_check) {
     polls_ = 0;
     if (armed_) drain_channel();
@@ -370,7 +366,7 @@ bool Verbs::arm(Urgency) {
   // The bell is armed before the looks at what rings it.
   const bool quiet = channel_->arm();
   reap();
-  return quiet && local_.empty() && !local_.take_room_again();
+  return quiet && early_.empty() && local_.empty() && !local_.take_room_again();
 }
 
 void Verbs::drain_channel() {

@@ -56,6 +56,7 @@ class VerbsDevice {
   ibv_context* context() const { return context_.get(); }
   ibv_pd* domain() const { return domain_.get(); }
   const VerbsLimits& limits() const { return limits_; }
+  const VerbsOptions& options() const { return options_; }
   const VerbsPort& port() const { return port_; }
   std::uint8_t port_number() const { return static_cast<std::uint8_t>(number_); }
   std::uint16_t pkey_index() const { return pkey_index_; }

@@ -18,11 +18,6 @@ constexpr std::uint32_t failures_max = 3;
 constexpr std::uint64_t word = sizeof(std::uint64_t);
 constexpr std::uint64_t nothing = ~std::uint64_t{0};
 
-// Of an RC pair. 67 ms until a request is repeated, seven times: a peer's host may be busy.
-constexpr std::uint8_t answer_timeout = 14;
-constexpr std::uint8_t answer_tries = 7;
-constexpr std::uint8_t receiver_timer = 12;
-
 static_assert(std::has_single_bit(entries_count));
 static_assert(entries_count <= completions_max);
 
@@ -43,15 +38,6 @@ std::uint64_t chunk_id(std::uint32_t memory, std::uint64_t chunk) {
   return std::uint64_t{memory} << 32 | chunk;
 }
 
-// Both sides know them without telling.
-std::uint32_t first_number(std::uint32_t pair, std::uint32_t generation) {
-  return (pair * 0x9e3779b1u + generation * 0x85ebca6bu) & 0xffffff;
-}
-
-ibv_mtu mtu_of(std::uint32_t bytes) {
-  return static_cast<ibv_mtu>(std::bit_width(bytes) - std::bit_width(128u));
-}
-
 const char* name_of(Operation::Kind kind) {
   switch (kind) {
     case Operation::Kind::read:
@@ -68,141 +54,58 @@ const char* name_of(Operation::Kind kind) {
 
 }  // namespace
 
-std::size_t VerbsNote::encode(std::span<std::byte, bytes_max> out) const {
-  std::size_t size = 0;
-  const auto put = [&](auto value) {
-    std::memcpy(out.data() + size, &value, sizeof value);
-    size += sizeof value;
-  };
-  put(kind);
-  if (kind == Kind::hello) {
-    put(generation);
-    put(pair);
-  } else {
-    put(chunk.memory);
-    put(chunk.chunk);
-    put(chunk.key);
-  }
-  return size;
-}
-
-std::optional<VerbsNote> VerbsNote::decode(ByteView bytes) {
-  Reader reader(bytes);
-  VerbsNote note;
-  note.kind = reader.get<Kind>();
-  if (note.kind == Kind::hello) {
-    note.generation = reader.get<std::uint32_t>();
-    note.pair = reader.get<std::uint32_t>();
-  } else {
-    note.chunk.memory = reader.get<std::uint32_t>();
-    note.chunk.chunk = reader.get<std::uint64_t>();
-    note.chunk.key = reader.get<std::uint32_t>();
-  }
-  if (!reader.done() || note.kind < Kind::hello || note.kind > Kind::refused) return std::nullopt;
-  return note;
-}
-
 std::uint32_t VerbsLane::slots(const VerbsDevice& device) {
   return std::min(slots_wanted, device.limits().queue_depth);
 }
 
 VerbsLane::VerbsLane(const Parts& parts, NodeId peer)
-    : parts_(parts), peer_(peer), slots_max_(slots(parts.device)) {
-  MutexLock hold(lock_);
-  entries_.resize(entries_count);
-  slots_.resize(slots_max_);
-}
+    : parts_(parts),
+      peer_(peer),
+      slots_max_(slots(parts.device)),
+      link_(parts.device, parts.queue, parts.self, peer, parts.notes, slots_max_),
+      until_break_(parts.device.options().break_after) {}
 
 VerbsLane::~VerbsLane() = default;
 
-Status VerbsLane::make() {
+void VerbsLane::begin() {
   MutexLock hold(lock_);
-  auto memory = DeviceMemory::make(parts_.device, slots_max_ * slot_size);
-  if (!memory.ok()) return memory.status();
-  memory_ = std::move(memory).value();
-  return open_pair();
+  if (ended_) return;
+  if (const Status begun = link_.begin(); !begun.ok()) give_up(begun.message());
+}
+
+bool VerbsLane::is_ready() const {
+  MutexLock hold(lock_);
+  return link_.is_ready();
 }
 
 std::uint32_t VerbsLane::pair_number() const {
   MutexLock hold(lock_);
-  return pair_->qp_num;
+  return link_.number();
+}
+
+bool VerbsLane::has_slots() const {
+  MutexLock hold(lock_);
+  return memory_.data() != nullptr;
 }
 
 std::byte* VerbsLane::slot_bytes(std::uint64_t number) const {
   return memory_.data() + number % slots_max_ * slot_size;
 }
 
-Status VerbsLane::open_pair() {
-  ibv_qp_init_attr attributes{};
-  attributes.send_cq = parts_.queue;
-  attributes.recv_cq = parts_.queue;
-  attributes.cap = {.max_send_wr = slots_max_,
-                    .max_recv_wr = 1,
-                    .max_send_sge = 1,
-                    .max_recv_sge = 1,
-                    .max_inline_data = 0};
-  attributes.qp_type = IBV_QPT_RC;
-  auto pair = parts_.device.make_pair(attributes);
-  if (!pair.ok()) return pair.status();
-  inline_max_ = attributes.cap.max_inline_data;
-  ibv_qp_attr attr{};
-  attr.qp_state = IBV_QPS_INIT;
-  attr.pkey_index = parts_.device.pkey_index();
-  attr.port_num = parts_.device.port_number();
-  attr.qp_access_flags = IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE;
-  if (parts_.device.limits().atomics) attr.qp_access_flags |= IBV_ACCESS_REMOTE_ATOMIC;
-  if (const int failed =
-          ::ibv_modify_qp(pair.value().get(), &attr,
-                          IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS))
-    return parts_.device.error("an RC queue pair cannot be initialised", failed);
-  pair_ = std::move(pair).value();
-  state_ = State::waiting;
-  return {};
-}
-
-Status VerbsLane::connect(const VerbsPort& port, std::uint32_t pair) {
-  MutexLock hold(lock_);
-  port_ = port;
-  return join(pair);
-}
-
-// To the peer's pair of this generation.
-Status VerbsLane::join(std::uint32_t pair) {
-  const VerbsDevice& device = parts_.device;
-  const auto own_rd_atomic = static_cast<std::uint8_t>(device.limits().rd_atomic);
-  ibv_qp_attr attr{};
-  attr.qp_state = IBV_QPS_RTR;
-  attr.path_mtu = mtu_of(std::min(port_.mtu, device.port().mtu));
-  attr.dest_qp_num = pair;
-  attr.rq_psn = first_number(pair, generation_);
-  attr.max_dest_rd_atomic = own_rd_atomic;
-  attr.min_rnr_timer = receiver_timer;
-  attr.ah_attr = device.route(port_);
-  const std::string to = "an RC queue pair to node " + std::to_string(peer_.value);
-  if (const int failed =
-          ::ibv_modify_qp(pair_.get(), &attr,
-                          IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
-                              IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER))
-    return device.error((to + " cannot receive").c_str(), failed);
-  attr = {};
-  attr.qp_state = IBV_QPS_RTS;
-  attr.timeout = answer_timeout;
-  attr.retry_cnt = answer_tries;
-  attr.rnr_retry = answer_tries;
-  attr.sq_psn = first_number(pair_->qp_num, generation_);
-  attr.max_rd_atomic = std::min(own_rd_atomic, port_.rd_atomic);
-  if (const int failed =
-          ::ibv_modify_qp(pair_.get(), &attr,
-                          IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
-                              IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC))
-    return device.error((to + " cannot send").c_str(), failed);
-  state_ = State::ready;
-  return {};
+// What posting needs, made when something is first posted. False: the peer was given up.
+bool VerbsLane::take_slots() {
+  if (!entries_.empty()) return true;
+  auto memory = DeviceMemory::make(parts_.device, slots_max_ * slot_size);
+  if (!memory.ok()) return give_up(memory.status().message()), false;
+  memory_ = std::move(memory).value();
+  slots_.resize(slots_max_);
+  entries_.resize(entries_count);
+  return true;
 }
 
 std::size_t VerbsLane::post(std::span<const Operation> operations) {
   MutexLock hold(lock_);
-  if (state_ == State::ended) {
+  if (ended_ || !take_slots()) {
     for (const Operation& operation : operations) {
       if (operation.cookie != 0)
         parts_.out.push_completion(peer_, operation.cookie, Code::peer_lost);
@@ -212,7 +115,7 @@ std::size_t VerbsLane::post(std::span<const Operation> operations) {
     return operations.size();
   }
   std::size_t accepted = 0;
-  for (; accepted < operations.size() && end_ - first_ < entries_.size(); ++accepted) {
+  for (; accepted < operations.size() && end_ - first_ < entries_count; ++accepted) {
     const Operation& operation = operations[accepted];
     const VerbsImport* const import = parts_.imports.find(operation.memory.value);
     DSM_CHECK_WITH(import && import->peer == peer_,
@@ -224,7 +127,10 @@ std::size_t VerbsLane::post(std::span<const Operation> operations) {
                      .code = legal ? Code::ok : Code::invalid,
                      .whole = !legal || total(operation) == 0};
   }
-  pump();
+  if (const Status begun = link_.begin(); !begun.ok())
+    give_up(begun.message());
+  else
+    pump();
   return accepted;
 }
 
@@ -242,15 +148,15 @@ void VerbsLane::pump() {
     if (count < chain_max) continue;
     launch(requests);
     count = 0;
-    if (state_ == State::ended) return;
+    if (ended_) return;
   }
   if (count != 0) launch(std::span(requests).first(count));
-  if (state_ != State::ended) deliver();
+  if (!ended_) deliver();
 }
 
 // The next request of an operation. False: not now.
 bool VerbsLane::prepare(Entry& next, Request& request) {
-  if (state_ != State::ready || slot_end_ - slot_first_ == slots_max_) return false;
+  if (!link_.is_ready() || slot_end_ - slot_first_ == slots_max_) return false;
   const Operation& operation = next.operation;
   const VerbsImport& import = parts_.imports[operation.memory.value];
   const std::uint64_t at = operation.offset + next.posted;
@@ -273,7 +179,7 @@ bool VerbsLane::prepare(Entry& next, Request& request) {
                    .length = static_cast<std::uint32_t>(size),
                    .lkey = memory_.key()};
   ibv_send_wr& work = request.work;
-  work.wr_id = std::uint64_t{peer_.value} << 48 | std::uint64_t{generation_ & 0xffff} << 32 |
+  work.wr_id = std::uint64_t{peer_.value} << 48 | std::uint64_t{link_.generation() & 0xffff} << 32 |
                (number & 0xffffffff);
   work.num_sge = 1;
   const bool waits = slot_first_ < loads_end_;  // for an earlier READ or atomic
@@ -290,7 +196,7 @@ bool VerbsLane::prepare(Entry& next, Request& request) {
     work.wr.rdma = {.remote_addr = import.address + at, .rkey = key->second};
     if (!reads) {
       copy_shared(bytes, static_cast<const std::byte*>(operation.local) + next.posted, size);
-      if (size <= inline_max_) work.send_flags |= IBV_SEND_INLINE;
+      if (size <= link_.inline_max()) work.send_flags |= IBV_SEND_INLINE;
     }
   }
   if (waits && operation.kind != Operation::Kind::read) work.send_flags |= IBV_SEND_FENCE;
@@ -310,20 +216,27 @@ void VerbsLane::launch(std::span<Request> requests) {
     requests[i].work.next = i + 1 < requests.size() ? &requests[i + 1].work : nullptr;
   }
   ibv_send_wr* bad = nullptr;
-  if (const int failed = ibv_post_send(pair_.get(), &requests[0].work, &bad))
+  if (const int failed = ibv_post_send(link_.pair(), &requests[0].work, &bad))
     give_up(parts_.device.error("posting one-sided operations", failed).message());
 }
 
 void VerbsLane::completed(const ibv_wc& completion) {
   MutexLock hold(lock_);
   const auto generation = static_cast<std::uint32_t>(completion.wr_id >> 32) & 0xffff;
-  if (state_ == State::ended || generation != (generation_ & 0xffff)) return;  // of a pair before
-  if (completion.status != IBV_WC_SUCCESS) return broke(completion);
+  if (ended_ || generation != (link_.generation() & 0xffff)) return;  // of a pair before
+  if (completion.status != IBV_WC_SUCCESS) {
+    if (completion.status == IBV_WC_REM_ACCESS_ERR) keys_.clear();
+    return broke(text_of(completion));
+  }
   const auto distance =
       static_cast<std::uint32_t>(completion.wr_id) - static_cast<std::uint32_t>(slot_first_);
   DSM_CHECK_WITH(distance < slot_end_ - slot_first_, "a completion is of a request that left",
                  {"peer", peer_.value}, {"request", completion.wr_id});
   retire(slot_first_ + distance);
+  if (until_break_ != 0 && --until_break_ == 0) {
+    until_break_ = parts_.device.options().break_after;
+    link_.fail();
+  }
   pump();
 }
 
@@ -353,7 +266,7 @@ void VerbsLane::deliver() {
 
 void VerbsLane::know(const VerbsChunk& chunk) {
   MutexLock hold(lock_);
-  if (state_ == State::ended) return;
+  if (ended_) return;
   const std::uint64_t id = chunk_id(chunk.memory, chunk.chunk);
   keys_[id] = chunk.key;
   if (asked_ == id) asked_ = nothing;
@@ -363,21 +276,30 @@ void VerbsLane::know(const VerbsChunk& chunk) {
 // The peer cannot register it, and has said why.
 void VerbsLane::refused(const VerbsChunk& chunk) {
   MutexLock hold(lock_);
-  if (state_ == State::ended || asked_ != chunk_id(chunk.memory, chunk.chunk)) return;
+  if (ended_ || asked_ != chunk_id(chunk.memory, chunk.chunk)) return;
   asked_ = nothing;
   give_up("it cannot register its memory for RDMA: its own line says why");
 }
 
-void VerbsLane::hello(std::uint32_t generation, std::uint32_t pair) {
+void VerbsLane::heed(const VerbsNote& note) {
   MutexLock hold(lock_);
-  if (state_ == State::ended || generation < generation_) return;
-  if (generation > generation_) renew(generation);
-  if (state_ != State::waiting) return;
-  if (const Status joined = join(pair); !joined.ok()) return give_up(joined.message());
+  if (ended_ || (link_.is_newer(note) && !rewind())) return;
+  if (const Status heeded = link_.heed(note); !heeded.ok()) return broke(heeded.message());
   pump();
 }
 
-void VerbsLane::broke(const ibv_wc& completion) {
+void VerbsLane::failed(std::uint32_t pair) {
+  MutexLock hold(lock_);
+  if (!ended_ && pair == link_.number()) broke("its queue pair was given up by the device");
+}
+
+void VerbsLane::fail_pair() {
+  MutexLock hold(lock_);
+  link_.fail();
+}
+
+// What failed, and how.
+std::string VerbsLane::text_of(const ibv_wc& completion) {
   const auto distance =
       static_cast<std::uint32_t>(completion.wr_id) - static_cast<std::uint32_t>(slot_first_);
   std::string what = "a one-sided operation";
@@ -388,47 +310,51 @@ void VerbsLane::broke(const ibv_wc& completion) {
            " bytes at +" + std::to_string(operation.offset + slot.offset) + " of its memory " +
            std::to_string(parts_.imports[operation.memory.value].memory);
   }
-  if (completion.status == IBV_WC_REM_ACCESS_ERR) keys_.clear();
-  if (++failures_ > failures_max)
-    return give_up(what + " failed " + std::to_string(failures_) +
-                   " times: " + words_of(completion.status));
-  renew(generation_ + 1);
+  return what + " failed: " + words_of(completion.status);
 }
 
 // A new pair; what the old one left undone is asked again.
-void VerbsLane::renew(std::uint32_t generation) {
+void VerbsLane::broke(const std::string& how) {
+  if (++failures_ > failures_max)
+    return give_up(how + " (" + std::to_string(failures_) + " failures in a row)");
+  if (!rewind()) return;
+  if (const Status renewed = link_.renew(); !renewed.ok()) give_up(renewed.message());
+}
+
+// To what is not done: it will leave again. False: it may not, and the peer was given up.
+bool VerbsLane::rewind() {
   const std::uint64_t last = std::min(next_ + 1, end_);
   for (std::uint64_t i = first_; i != last; ++i) {
     Entry& each = entry(i);
     if (each.done == each.posted) continue;
-    if (is_atomic(each.operation))
-      return give_up("its queue pair broke under an atomic operation, which may not be repeated");
+    if (is_atomic(each.operation)) {
+      give_up(std::string("its queue pair broke under a ") + name_of(each.operation.kind) +
+              ", which may not be repeated");
+      return false;
+    }
     each.posted = each.done;
     each.whole = false;
     next_ = std::min(next_, i);
   }
-  pair_.reset();
+  link_.close();
   slot_first_ = slot_end_;
-  generation_ = generation;
-  if (const Status opened = open_pair(); !opened.ok()) return give_up(opened.message());
   asked_ = nothing;
-  parts_.notes.note(
-      peer_, {.kind = VerbsNote::Kind::hello, .generation = generation_, .pair = pair_->qp_num});
+  return true;
 }
 
-void VerbsLane::give_up(std::string why) {
-  failure_ = std::move(why);
+void VerbsLane::give_up(const std::string& why) {
   finish(Code::peer_lost);
+  parts_.notes.lost(peer_, why);
 }
 
 void VerbsLane::end() {
   MutexLock hold(lock_);
-  if (state_ != State::ended) finish(Code::peer_lost);
+  if (!ended_) finish(Code::peer_lost);
 }
 
 void VerbsLane::finish(Code code) {
-  state_ = State::ended;
-  pair_.reset();
+  ended_ = true;
+  link_.close();
   for (; first_ != end_; ++first_) {
     const Entry& each = entry(first_);
     if (each.operation.cookie != 0)
@@ -437,11 +363,6 @@ void VerbsLane::finish(Code code) {
       parts_.out.release(1);
   }
   next_ = end_;
-}
-
-std::string VerbsLane::take_failure() {
-  MutexLock hold(lock_);
-  return std::exchange(failure_, {});
 }
 
 }  // namespace dsm::transport

@@ -15,10 +15,12 @@
 //   atomic, then READ or atomic          in order by themselves
 // No region is registered with relaxed ordering.
 //
-// A pair that breaks is made anew on both sides (hello()), in a new generation, and what was not
-// done is asked again. READs and WRITEs may be: `local` is the lane's until the completion, and a
-// WRITE that took effect twice is one that took effect late. An atomic may not: then the peer counts
-// as lost, as after several failures in a row.
+// The pair is made when a first operation is posted, here or at the peer, or by begin(); slots are
+// there when something was posted here. A pair that breaks is made anew on both sides
+// (verbs_link.hpp), and what was not done is asked again. READs and WRITEs may be: `local` is the
+// lane's until the completion, and a WRITE that took effect twice is one that took effect late. An
+// atomic may not: then the peer counts as lost, as after several failures in a row
+// (VerbsNotes::lost()).
 //
 // Threads: every call by any thread at any time; completed() in the order of the completion queue.
 // `out` outlives the lane.
@@ -34,34 +36,9 @@
 #include "transport/local_events.hpp"
 #include "transport/stable_table.hpp"
 #include "transport/transport.hpp"
-#include "transport/verbs_device.hpp"
-#include "transport/verbs_memory.hpp"
+#include "transport/verbs_link.hpp"
 
 namespace dsm::transport {
-
-// What a lane has to say to the lane at the other end, by message.
-struct VerbsNote {
-  enum class Kind : std::uint8_t { hello = 1, ask = 2, told = 3, refused = 4 };
-  Kind kind = Kind::hello;
-  // hello
-  std::uint32_t generation = 0;
-  std::uint32_t pair = 0;
-  // ask, told, refused
-  VerbsChunk chunk;
-
-  static constexpr std::size_t bytes_max = 32;
-  std::size_t encode(std::span<std::byte, bytes_max> out) const;
-  static std::optional<VerbsNote> decode(ByteView bytes);
-};
-
-// How lanes reach their peers. Any thread; must not call back into a lane.
-class VerbsNotes {
- public:
-  virtual void note(NodeId peer, const VerbsNote& note) = 0;
-
- protected:
-  ~VerbsNotes() = default;
-};
 
 // A peer's memory, as operations name it.
 struct VerbsImport {
@@ -75,6 +52,7 @@ using VerbsImports = StableTable<VerbsImport>;
 class VerbsLane {
  public:
   struct Parts {
+    NodeId self;
     const VerbsDevice& device;
     ibv_cq* queue;  // of all lanes, with slots() entries for each
     VerbsImports& imports;
@@ -86,31 +64,35 @@ class VerbsLane {
 
   static std::uint32_t slots(const VerbsDevice& device);
 
-  // Makes the first pair. Its number travels in this node's address.
-  Status make();
-  std::uint32_t pair_number() const;
-  Status connect(const VerbsPort& port, std::uint32_t pair);
+  // Calls the peer, ahead of the first operation.
+  void begin();
+  // This node has a pair with the peer, over which operations may leave.
+  bool is_ready() const;
 
   // As post() of the transport, for operations that name this peer's memory; so many credits of
   // `out` are reserved. Returns how many were accepted.
   std::size_t post(std::span<const Operation> operations);
   void know(const VerbsChunk& chunk);
   void refused(const VerbsChunk& chunk);
-  void hello(std::uint32_t generation, std::uint32_t pair);
+  // call, answer, ready
+  void heed(const VerbsNote& note);
 
   // A completion of this lane.
   void completed(const ibv_wc& completion);
+  // The device has given up the pair of this number.
+  void failed(std::uint32_t pair);
   // The peer is gone: everything completes with peer_lost, also what is posted later.
   void end();
 
-  // Why the lane gave its peer up; empty: it did not. Reported once.
-  std::string take_failure();
+  // As if the device had given the pair up. For tests.
+  void fail_pair();
+  std::uint32_t pair_number() const;  // 0: there is none
+  bool has_slots() const;
 
   // A request's id: the lane's rank, its pair's generation, the request's number.
   static std::uint32_t lane_of(std::uint64_t id) { return static_cast<std::uint32_t>(id >> 48); }
 
  private:
-  enum class State { idle, waiting, ready, ended };
   struct Entry {
     Operation operation;
     std::uint64_t posted = 0;  // bytes, or atomics, that left
@@ -132,16 +114,16 @@ class VerbsLane {
     return entries_[number % entries_.size()];
   }
   std::byte* slot_bytes(std::uint64_t number) const DSM_REQUIRES(lock_);
-  Status open_pair() DSM_REQUIRES(lock_);
-  Status join(std::uint32_t pair) DSM_REQUIRES(lock_);
+  bool take_slots() DSM_REQUIRES(lock_);
   void pump() DSM_REQUIRES(lock_);
   bool prepare(Entry& next, Request& request) DSM_REQUIRES(lock_);
   void launch(std::span<Request> requests) DSM_REQUIRES(lock_);
   void retire(std::uint64_t number) DSM_REQUIRES(lock_);
   void deliver() DSM_REQUIRES(lock_);
-  void broke(const ibv_wc& completion) DSM_REQUIRES(lock_);
-  void renew(std::uint32_t generation) DSM_REQUIRES(lock_);
-  void give_up(std::string why) DSM_REQUIRES(lock_);
+  std::string text_of(const ibv_wc& completion) DSM_REQUIRES(lock_);
+  void broke(const std::string& how) DSM_REQUIRES(lock_);
+  bool rewind() DSM_REQUIRES(lock_);
+  void give_up(const std::string& why) DSM_REQUIRES(lock_);
   void finish(Code code) DSM_REQUIRES(lock_);
 
   const Parts parts_;
@@ -149,11 +131,8 @@ class VerbsLane {
   const std::uint32_t slots_max_;
 
   mutable Mutex lock_;
-  State state_ DSM_GUARDED_BY(lock_) = State::idle;
-  VerbsPair pair_ DSM_GUARDED_BY(lock_);
-  VerbsPort port_ DSM_GUARDED_BY(lock_);
-  std::uint32_t generation_ DSM_GUARDED_BY(lock_) = 0;
-  std::uint32_t inline_max_ DSM_GUARDED_BY(lock_) = 0;
+  bool ended_ DSM_GUARDED_BY(lock_) = false;
+  VerbsLink link_ DSM_GUARDED_BY(lock_);
   DeviceMemory memory_ DSM_GUARDED_BY(lock_);                                    // the slots' bytes
   std::unordered_map<std::uint64_t, std::uint32_t> keys_ DSM_GUARDED_BY(lock_);  // by chunk
   std::vector<Entry> entries_ DSM_GUARDED_BY(lock_);
@@ -167,7 +146,7 @@ class VerbsLane {
   std::uint64_t loads_end_ DSM_GUARDED_BY(lock_) = 0;  // behind the last READ or atomic that left
   std::uint64_t asked_ DSM_GUARDED_BY(lock_) = ~std::uint64_t{0};  // the chunk that is waited for
   std::uint32_t failures_ DSM_GUARDED_BY(lock_) = 0;               // since the last success
-  std::string failure_ DSM_GUARDED_BY(lock_);
+  std::uint32_t until_break_ DSM_GUARDED_BY(lock_);                // completions, in tests
 };
 
 }  // namespace dsm::transport

@@ -66,6 +66,11 @@ bool apply_tclass(std::string_view value, VerbsOptions& out) {
 bool apply_hops(std::string_view value, VerbsOptions& out) {
   return apply_byte(value, 1, 255, out.hop_limit);
 }
+bool apply_pairs(std::string_view value, VerbsOptions& out) {
+  const auto nodes = number(value, 0, 65535);
+  out.pairs_at_start = nodes.value_or(0);
+  return nodes.has_value();
+}
 bool apply_depth(std::string_view value, VerbsOptions& out) {
   out.queue_depth = number(value, 4, 1u << 20);
   return out.queue_depth.has_value();
@@ -78,6 +83,10 @@ bool apply_rd_atomic(std::string_view value, VerbsOptions& out) {
   out.rd_atomic = number(value, 1, 255);
   return out.rd_atomic.has_value();
 }
+bool apply_break(std::string_view value, VerbsOptions& out) {
+  out.break_after = number(value, 1, 1u << 30).value_or(0);
+  return out.break_after != 0;
+}
 
 constexpr Part parts[] = {
     {"device", "a device's name, as in device=mlx5_0", apply_device},
@@ -88,9 +97,11 @@ constexpr Part parts[] = {
     {"sl", "0 to 15", apply_sl},
     {"tclass", "0 to 255", apply_tclass},
     {"hops", "1 to 255", apply_hops},
+    {"pairs", "0 to 65535", apply_pairs},
     {"depth", "4 to 1048576", apply_depth},
     {"inline", "0 to 65536", apply_inline},
     {"rd_atomic", "1 to 255", apply_rd_atomic},
+    {"break", "1 to 1073741824", apply_break},
 };
 
 std::string part_names() {

@@ -14,8 +14,12 @@
 
 namespace dsm::transport {
 
-// DSM_VERBS: a list such as "device=mlx5_0,port=1,gid=3". The last three lower a limit of the
-// device, as tests do.
+// Jobs of up to so many nodes make all RC queue pairs when they connect, so that from then on any
+// node may be stopped while its pages are read; in larger ones a pair is made when it is first used.
+inline constexpr std::uint32_t pairs_at_start_default = 16;
+
+// DSM_VERBS: a list such as "device=mlx5_0,port=1,gid=3". The last four are for tests: they lower a
+// limit of the device, or break an RC pair after so many of its completions.
 struct VerbsOptions {
   std::string device;                 // empty: any
   std::optional<std::uint32_t> port;  // counted from 1
@@ -25,9 +29,11 @@ struct VerbsOptions {
   std::uint8_t service_level = 0;
   std::uint8_t traffic_class = 0;
   std::uint8_t hop_limit = 64;
+  std::uint32_t pairs_at_start = pairs_at_start_default;  // nodes; 0: never
   std::optional<std::uint32_t> queue_depth;
   std::optional<std::uint32_t> inline_bytes;
   std::optional<std::uint32_t> rd_atomic;
+  std::uint32_t break_after = 0;  // 0: never
 
   // An error names the part that is wrong and its legal values.
   static Result<VerbsOptions> parse(std::string_view text);

@@ -46,7 +46,7 @@ std::string refusal(std::span<const PortDescription> ports, std::string_view tex
 TEST(VerbsOptions, EveryPartIsRead) {
   const VerbsOptions all = options(
       "device=mlx5_1,port=2,gid=3,mtu=2048,pkey=0x8001,sl=4,tclass=106,hops=3,depth=16,inline=0,"
-      "rd_atomic=1");
+      "rd_atomic=1,pairs=4,break=100");
   EXPECT_EQ(all.device, "mlx5_1");
   EXPECT_EQ(all.port, 2u);
   EXPECT_EQ(all.gid, 3u);
@@ -58,6 +58,8 @@ TEST(VerbsOptions, EveryPartIsRead) {
   EXPECT_EQ(all.queue_depth, 16u);
   EXPECT_EQ(all.inline_bytes, 0u);
   EXPECT_EQ(all.rd_atomic, 1u);
+  EXPECT_EQ(all.pairs_at_start, 4u);
+  EXPECT_EQ(all.break_after, 100u);
   EXPECT_TRUE(options("").device.empty());
 }
 

@@ -65,14 +65,12 @@ class End final : private VerbsNotes {
         bell_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
         out(Doorbell(&armed_, bell_fd_.get())),
         queue_(must(device->make_queue(2 * VerbsLane::slots(*device), nullptr))),
-        lane({*device, queue_.get(), imports, out, *this}, NodeId(1 - self.value)) {
-    must(lane.make());
+        lane({self, *device, queue_.get(), imports, out, *this}, NodeId(1 - self.value)) {
     key = must(registered.expose(memory.span()));
   }
 
   void meet(End& other) {
     other_ = &other;
-    must(lane.connect(other.device->port(), other.lane.pair_number()));
     peer_memory = RemoteMemory(
         imports.append({NodeId(0), other.key.memory, other.key.address, other.key.size}));
     imports[peer_memory.value].peer = other.self_;
@@ -87,8 +85,10 @@ class End final : private VerbsNotes {
       const VerbsNote note = notes.front();
       notes.pop_front();
       switch (note.kind) {
-        case VerbsNote::Kind::hello:
-          lane.hello(note.generation, note.pair);
+        case VerbsNote::Kind::call:
+        case VerbsNote::Kind::answer:
+        case VerbsNote::Kind::ready:
+          lane.heed(note);
           break;
         case VerbsNote::Kind::told:
           lane.know(note.chunk);
@@ -125,9 +125,16 @@ class End final : private VerbsNotes {
   std::deque<Event> arrived;
   std::deque<VerbsNote> notes;  // for this end
   int asked = 0;                // keys that the other end asked this one for
+  std::vector<VerbsNote::Kind> told;
+  std::string why_lost;  // why this end gave the other one up
 
  private:
-  void note(NodeId, const VerbsNote& note) override { other_->notes.push_back(note); }
+  // As it travels.
+  void note(NodeId, const VerbsNote& note) override {
+    told.push_back(note.kind);
+    other_->notes.push_back(VerbsNote::decode(note.encode()).value());
+  }
+  void lost(NodeId, const std::string& why) override { why_lost = why; }
 
   NodeId self_{};
   End* other_ = nullptr;
