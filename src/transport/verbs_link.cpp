@@ -6,9 +6,11 @@
 namespace dsm::transport {
 namespace {
 
-// 67 ms until a request is repeated, seven times: a peer's host may be busy.
-constexpr std::uint8_t answer_timeout = 14;
-constexpr std::uint8_t answer_tries = 7;
+// 134 ms until a request is repeated, six times: a peer's host may be busy, when its device is
+// software. (Seven is without end to some devices, soft-RoCE among them.)
+constexpr std::uint8_t answer_timeout = 15;
+constexpr std::uint8_t answer_tries = 6;
+constexpr std::uint8_t receiver_tries = 7;  // without end: nothing of ours needs a receive
 constexpr std::uint8_t receiver_timer = 12;
 
 // Both sides know them without telling.
@@ -124,7 +126,7 @@ Status VerbsLink::join(const VerbsNote& peers) {
   attr.qp_state = IBV_QPS_RTS;
   attr.timeout = answer_timeout;
   attr.retry_cnt = answer_tries;
-  attr.rnr_retry = answer_tries;
+  attr.rnr_retry = receiver_tries;
   attr.sq_psn = first_number(pair_->qp_num, generation_);
   attr.max_rd_atomic = std::min(own.rd_atomic, peers.port.rd_atomic);
   if (const int failed =

@@ -6,7 +6,7 @@
 //   answer   "mine is joined with it, and receives"
 //   ready    "and mine with yours": from here on both may send
 // A pair thus sends only what the other one can receive; a request that came too early would be
-// dropped, asked again for half a second, and then break the pair.
+// dropped, asked again for a second, and then break the pair.
 //
 // Both may call at once. When both mean one generation, the lower rank's call counts: the lower rank
 // waits for its answer, and the higher one answers. Otherwise the later generation counts.
