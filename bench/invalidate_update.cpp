@@ -9,11 +9,18 @@
 //               having it, with the datum, from the reader that held it last.
 //   update      The writer has written. pull: from a reader's first load to the whole datum's being
 //               here. bound: from a reader's asking for the lock to the same; it comes with the lock,
-//               so readers wait for each other.
+//               so readers wait for each other. bound-pull: the same, but the lock comes with a note
+//               of where the datum is, and the reader reads it from there when it is large.
 //
 // Every time is taken by one node's clock. Of the readers' times the least, the middle and the greatest of
-// a round are kept, and of the rounds the median. Messages are those of all nodes for one change and
-// its being seen by all readers, less those of the same round without either.
+// a round are kept, and of the rounds the median. The counts are those of all nodes, less those of
+// the same round without a change and without looking:
+//   messages    of the engines, for the invalidation and for all readers' updates
+//   served      for one reader's update: operations of its that another node's processor carried out.
+//               A wire with RDMA has none.
+//   chains      for one reader's update: what was handed to a device with one doorbell
+//   again, missed   datagrams of all rounds: those sent a second time, and those that never came. On
+//               a wire that loses nothing one that never came met a full receive ring.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
@@ -24,6 +31,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -37,7 +45,7 @@ double us_since(Clock::time_point start) {
 struct Options {
   int rounds = 200;
   std::vector<std::size_t> bytes = {8, 1024, 4096, 65536};
-  std::vector<std::string> policies = {"scope", "release", "bound", "sequential"};
+  std::vector<std::string> policies = {"scope", "release", "bound", "bound-pull", "sequential"};
   std::string json;
   bool quiet = false;
 };
@@ -99,11 +107,11 @@ void load_under(dsm::Lock lock, std::span<std::uint64_t> datum) {
   load(datum);
 }
 
-Subject by_binding(std::size_t bytes) {
+Subject by_binding(std::size_t bytes, dsm::Refresh refresh) {
   const auto datum =
       dsm::allocate<std::uint64_t>(bytes / 8, dsm::Placement::on(0), dsm::Policy::bound);
   dsm::Lock lock;
-  lock.bind(datum);
+  lock.bind(datum, refresh);
   return {[=] {
             if (!writer()) load_under(lock, datum);
           },
@@ -142,7 +150,8 @@ Subject by_page(std::size_t bytes) {
 }
 
 Subject subject_of(const std::string& policy, std::size_t bytes) {
-  if (policy == "bound") return by_binding(bytes);
+  if (policy == "bound") return by_binding(bytes, dsm::Refresh::push);
+  if (policy == "bound-pull") return by_binding(bytes, dsm::Refresh::pull);
   if (policy == "sequential") return by_page(bytes);
   return by_locks(bytes, policy == "release" ? dsm::Policy::release : dsm::Policy::scope);
 }
@@ -153,25 +162,67 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
+// What happens in one part of the rounds: at this node, or at all. Unsigned differences may pass zero.
+struct Counts {
+  std::uint64_t messages = 0, served = 0, chains = 0, again = 0, missed = 0;
+
+  static Counts now() {
+    const dsm::Statistics s = dsm::statistics();
+    return {s.messages_sent, s.operations_served, s.chains_posted, s.datagrams_resent,
+            s.datagrams_missed};
+  }
+  Counts& operator+=(const Counts& o) {
+    return combine(o, [](auto a, auto b) { return a + b; });
+  }
+  Counts& operator-=(const Counts& o) {
+    return combine(o, [](auto a, auto b) { return a - b; });
+  }
+
+ private:
+  template <typename Combine>
+  Counts& combine(const Counts& o, Combine f) {
+    *this = {f(messages, o.messages), f(served, o.served), f(chains, o.chains), f(again, o.again),
+             f(missed, o.missed)};
+    return *this;
+  }
+};
+
+Counts operator-(Counts a, const Counts& b) {
+  return a -= b;
+}
+
+// Of all nodes.
+Counts sum(const Counts& here) {
+  Counts all;
+  for (const Counts& each : dsm::all_gather(here)) all += each;
+  return all;
+}
+
 struct Figures {
   double invalidate = 0;
   double update_min = 0, update = 0, update_max = 0;
-  double messages = 0;  // of all nodes
+  double invalidate_messages = 0, update_messages = 0;
+  double served = 0, chains = 0;  // of one reader's update
+  std::uint64_t again = 0, missed = 0;
 };
-
-std::uint64_t messages_of_all() {
-  return dsm::all_reduce(dsm::statistics().messages_sent);
-}
 
 Figures measure(const Subject& subject, int rounds) {
   std::vector<double> invalidate, least, middle, most;
+  Counts changes, updates;
+  // Each part is counted between barriers: nobody has begun it, and all have ended it.
   const auto round = [&](bool works) {
     if (works) subject.prepare();
     dsm::barrier();
+    const Counts first = Counts::now();
+    dsm::barrier();
     const double changed = works ? subject.change() : 0;
+    dsm::barrier();
+    const Counts second = Counts::now();
     dsm::barrier();
     const double saw = works ? subject.see() : 0;
     std::vector<double> times = dsm::all_gather(writer() ? changed : saw);
+    changes += second - first;
+    updates += Counts::now() - second;
     if (!works) return;
     invalidate.push_back(times.front());
     times.erase(times.begin());
@@ -180,16 +231,31 @@ Figures measure(const Subject& subject, int rounds) {
     middle.push_back(times[times.size() / 2]);
     most.push_back(times.back());
   };
-  const auto messages = [&](bool works) {
-    const std::uint64_t before = messages_of_all();
-    for (int i = 0; i < rounds; ++i) round(works);
-    return static_cast<double>(messages_of_all() - before) / rounds;
-  };
   for (int i = 0; i < rounds / 10 + 2; ++i) round(true);  // cold caches
   for (auto* times : {&invalidate, &least, &middle, &most}) times->clear();
-  const double idle = messages(false);
-  const double busy = messages(true);
-  return {median(invalidate), median(least), median(middle), median(most), busy - idle};
+  changes = updates = {};
+  for (int i = 0; i < rounds; ++i) round(false);
+  const Counts idle_changes = std::exchange(changes, {}), idle_updates = std::exchange(updates, {});
+  const Counts before = Counts::now();
+  for (int i = 0; i < rounds; ++i) round(true);
+  const Counts whole = sum(Counts::now() - before);
+  changes = sum(changes - idle_changes);
+  updates = sum(updates - idle_updates);
+  // An idle round may have had more of something: the difference is signed.
+  const auto of_round = [rounds](std::uint64_t count) {
+    return static_cast<double>(static_cast<std::int64_t>(count)) / rounds;
+  };
+  const int readers = dsm::size() - 1;
+  return {.invalidate = median(invalidate),
+          .update_min = median(least),
+          .update = median(middle),
+          .update_max = median(most),
+          .invalidate_messages = of_round(changes.messages),
+          .update_messages = of_round(updates.messages),
+          .served = of_round(updates.served) / readers,
+          .chains = of_round(updates.chains) / readers,
+          .again = whole.again,
+          .missed = whole.missed};
 }
 
 int run(const Options& options) {
@@ -203,8 +269,10 @@ int run(const Options& options) {
   if (writer() && !options.quiet)
     std::printf(
         "%d nodes, %s, traps by %s; median of %d rounds, in us; update: of %d reader(s)\n\n"
-        "| policy | bytes | invalidate | update: least | median | greatest | messages |\n"
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+        "| policy | bytes | invalidate | update: least | median | greatest | messages: invalidate "
+        "| "
+        "update | served | chains | again | missed |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
         dsm::size(), dsm::transport_name(), dsm::trap_name(), options.rounds, dsm::size() - 1);
   for (const std::string& policy : options.policies) {
     for (const std::size_t bytes : options.bytes) {
@@ -213,8 +281,10 @@ int run(const Options& options) {
       subject.take_apart();
       if (!writer()) continue;
       if (!options.quiet) {
-        std::printf("| %s | %zu | %.3g | %.3g | %.3g | %.3g | %.1f |\n", policy.c_str(), bytes,
-                    f.invalidate, f.update_min, f.update, f.update_max, f.messages);
+        std::printf(
+            "| %s | %zu | %.3g | %.3g | %.3g | %.3g | %.1f | %.1f | %.1f | %.1f | %lu | %lu |\n",
+            policy.c_str(), bytes, f.invalidate, f.update_min, f.update, f.update_max,
+            f.invalidate_messages, f.update_messages, f.served, f.chains, f.again, f.missed);
         std::fflush(stdout);
       }
       record["figures"].push_back({{"policy", policy},
@@ -223,7 +293,12 @@ int run(const Options& options) {
                                    {"update_min_us", f.update_min},
                                    {"update_us", f.update},
                                    {"update_max_us", f.update_max},
-                                   {"messages", f.messages}});
+                                   {"invalidate_messages", f.invalidate_messages},
+                                   {"update_messages", f.update_messages},
+                                   {"served", f.served},
+                                   {"chains", f.chains},
+                                   {"again", f.again},
+                                   {"missed", f.missed}});
     }
   }
   if (!writer() || options.json.empty()) return 0;
@@ -254,8 +329,9 @@ int main(int argc, char** argv) {
       })
       ->delimiter(',')
       ->capture_default_str();
-  app.add_option("--policies", options.policies, "which of scope, release, bound, sequential")
-      ->check(CLI::IsMember({"scope", "release", "bound", "sequential"}))
+  app.add_option("--policies", options.policies,
+                 "which of scope, release, bound, bound-pull, sequential")
+      ->check(CLI::IsMember({"scope", "release", "bound", "bound-pull", "sequential"}))
       ->delimiter(',')
       ->capture_default_str();
   app.add_option("--json", options.json, "write the figures to this file, too; -: to the output");

@@ -19,6 +19,13 @@ struct Statistics {
   std::uint64_t messages_sent = 0;
   std::uint64_t bytes_sent = 0;  // in messages
   std::uint64_t bytes_read = 0;  // one-sided
+  // Of the wire, where it has such a thing. Chains are batches of one-sided operations that a device
+  // took at once; served are one-sided operations of others that this node's processor carried out.
+  std::uint64_t chains_posted = 0;
+  std::uint64_t operations_served = 0;
+  std::uint64_t datagrams_sent = 0;
+  std::uint64_t datagrams_resent = 0;
+  std::uint64_t datagrams_missed = 0;  // sent by others, and never seen here
   std::uint64_t locks_taken = 0;
   std::uint64_t locks_taken_here = 0;  // of these, without a message
   std::uint64_t barriers = 0;

@@ -357,7 +357,7 @@ void Driver::drop_region(RegionId region) {
 }
 
 Traffic Driver::traffic() const {
-  return {outbox_.messages(), outbox_.bytes(), parts_.lanes.bytes_read()};
+  return {outbox_.messages(), outbox_.bytes(), parts_.lanes.bytes_read(), parts_.wire.tally()};
 }
 
 }  // namespace dsm

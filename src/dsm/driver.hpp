@@ -43,6 +43,7 @@ inline Deadline deadline_in(std::chrono::nanoseconds time) {
 
 struct Traffic {
   std::uint64_t messages_sent = 0, bytes_sent = 0, bytes_read = 0;
+  transport::Tally wire;
 };
 
 class Driver {

@@ -108,6 +108,12 @@ class DatagramTransport final : public Transport {
 
   int wait_fd() const override { return channel_->wait_fd(); }
 
+  Tally tally() const override {
+    Tally all = channel_->tally();
+    all.served = target_.served();
+    return all;
+  }
+
   bool arm(Urgency) override {
     if (!channel_->arm()) return false;
     bool work = !local_.empty();

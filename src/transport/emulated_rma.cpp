@@ -105,6 +105,7 @@ std::span<std::byte> RmaTarget::memory_of(const RmaRequest& request) {
 }
 
 RmaTarget::Served RmaTarget::serve(const RmaRequest& request, ByteView data) {
+  count();
   Operation operation = operation_of(request);
   const std::span<std::byte> memory = memory_of(request);
   Served served{
@@ -137,6 +138,7 @@ std::byte* RmaTarget::landing(const RmaRequest& request) {
 }
 
 RmaTarget::Served RmaTarget::landed(const RmaRequest& request, bool dropped) {
+  count();
   effects_.note_store();
   return {.replied = request.replied != 0 || dropped,
           .reply = {.sequence = request.sequence, .failed = dropped},

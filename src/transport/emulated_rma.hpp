@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <optional>
 #include <vector>
 
@@ -100,6 +101,9 @@ class RmaTarget {
   // False: no request of this protocol with so much data.
   static bool is_sound(const RmaRequest& request, std::size_t data_size);
 
+  // Requests so far. Any thread.
+  std::uint64_t served() const { return served_.load(std::memory_order_relaxed); }
+
   // What to reply, if anything. `data` may lie in the exposed memory: send or copy it before the
   // next serve().
   struct Served {
@@ -119,10 +123,13 @@ class RmaTarget {
  private:
   std::span<std::byte> memory_of(const RmaRequest& request);
 
+  void count() { served_.fetch_add(1, std::memory_order_relaxed); }
+
   static constexpr std::size_t small_read_max = 64;
 
   StableTable<std::span<std::byte>> exposed_;
   DirectBatch effects_;
+  std::atomic<std::uint64_t> served_{0};
   alignas(8) std::array<std::byte, small_read_max> small_{};
 };
 

@@ -55,6 +55,7 @@ class Faulty final : public Transport {
   void recycle(const Event& message) override { inner_->recycle(message); }
   int wait_fd() const override { return inner_->wait_fd(); }
   bool arm(Urgency least) override;
+  Tally tally() const override { return inner_->tally(); }
 
  private:
   enum class Cut { not_yet, announced_late, done };

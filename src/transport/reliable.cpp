@@ -21,6 +21,7 @@ ReliableCounters& ReliableCounters::operator+=(const ReliableCounters& other) {
   acknowledgements_sent += other.acknowledgements_sent;
   probes_sent += other.probes_sent;
   duplicate_packets += other.duplicate_packets;
+  missed_packets += other.missed_packets;
   duplicate_pieces += other.duplicate_pieces;
   refused_pieces += other.refused_pieces;
   credit_waits += other.credit_waits;
@@ -62,6 +63,13 @@ void Reliable::clear() {
   for (InLane& in : in_)
     while (!in.messages.empty()) received_.drop(in.messages.pop_front().buffer);
   half_bytes_ = {};
+}
+
+ReliableCounters Reliable::counters() const {
+  ReliableCounters all = counters_;
+  const std::uint64_t seen = all.packets_received - all.duplicate_packets;
+  all.missed_packets = largest_received_ - std::min(largest_received_, seen);
+  return all;
 }
 
 Time Reliable::timeout() const {

@@ -74,6 +74,7 @@ struct ReliableCounters {
   std::uint64_t acknowledgements_sent = 0;  // those in a packet of their own
   std::uint64_t probes_sent = 0;
   std::uint64_t duplicate_packets = 0;  // or so old that nobody knows
+  std::uint64_t missed_packets = 0;     // sent before some that came, and never seen
   std::uint64_t duplicate_pieces = 0;
   std::uint64_t refused_pieces = 0;  // no room, or they fit no message
   std::uint64_t credit_waits = 0;    // data waited for the peer's slots
@@ -151,7 +152,7 @@ class Reliable {
   Time due() const { return due_; }
   void tick(Time now);
 
-  const ReliableCounters& counters() const { return counters_; }
+  ReliableCounters counters() const;
   std::uint32_t credits() const { return credits_; }
   std::uint32_t charged() const { return charged_data_ + charged_control_; }
   std::size_t half_received_bytes() const { return half_bytes_[0] + half_bytes_[1]; }

@@ -480,6 +480,11 @@ ReliableCounters ReliableChannel::counters() const {
   return sum;
 }
 
+Tally ReliableChannel::tally() const {
+  const ReliableCounters all = counters();
+  return {.datagrams = all.packets_sent, .resent = all.pieces_resent, .missed = all.missed_packets};
+}
+
 std::uint32_t ReliableChannel::credits(NodeId id) const {
   const Peer& of = peer(id);
   MutexLock hold(of.lock);

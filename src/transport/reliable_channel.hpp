@@ -112,6 +112,7 @@ class ReliableChannel {
   // Any thread.
   ReliableCounters counters(NodeId peer) const;
   ReliableCounters counters() const;
+  Tally tally() const;  // of its datagrams
   Refused refused() const;
   std::uint32_t credits(NodeId peer) const;  // datagrams with data that may be under way to it
   DatagramPort& port() { return *port_; }

@@ -218,6 +218,7 @@ class Tcp final : public Transport {
 
   int wait_fd() const override { return parts_.epoll_fd.get(); }
   bool arm(Urgency least) override;
+  Tally tally() const override { return {.served = target_.served()}; }
 
  private:
   TcpPeer& peer(NodeId id) {

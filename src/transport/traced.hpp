@@ -64,6 +64,7 @@ class Traced final : public Transport {
   void recycle(const Event& message) override { inner_->recycle(message); }
   int wait_fd() const override { return inner_->wait_fd(); }
   bool arm(Urgency least) override { return inner_->arm(least); }
+  Tally tally() const override { return inner_->tally(); }
 
  private:
   struct Counter {

@@ -85,6 +85,16 @@ struct Event {
 // other reason, as long as the receiver armed for prompt ones only; a wire may treat all as prompt.
 enum class Urgency : std::uint8_t { prompt, patient };
 
+// What a wire has done, for reports and tests. What it has not stays zero.
+struct Tally {
+  std::uint64_t chains = 0;  // of one-sided operations, handed to a device: a doorbell each
+  std::uint64_t served = 0;  // one-sided operations of peers that this node's processor carried out
+  std::uint64_t datagrams = 0;  // sent, of any kind
+  std::uint64_t resent = 0;     // of those: pieces of messages that were sent before
+  // Sent by peers and never seen here: the wire lost them, or this node's ring was full.
+  std::uint64_t missed = 0;
+};
+
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -154,6 +164,9 @@ class Transport {
   // `least` need not), and so does new room after a would_block or a short post(). poll() disarms.
   // wait_fd() may become readable for nothing.
   virtual bool arm(Urgency least = Urgency::patient) = 0;
+
+  // Any thread.
+  virtual Tally tally() const { return {}; }
 };
 
 struct Options {

@@ -74,6 +74,7 @@ class Verbs final : public Transport, private VerbsNotes {
   void recycle(const Event& message) override;
   int wait_fd() const override { return epoll_fd_.get(); }
   bool arm(Urgency least) override;
+  Tally tally() const override;
 
  private:
   VerbsLane& lane(NodeId peer) {
@@ -367,6 +368,13 @@ bool Verbs::arm(Urgency) {
   const bool quiet = channel_->arm();
   reap();
   return quiet && early_.empty() && local_.empty() && !local_.take_room_again();
+}
+
+Tally Verbs::tally() const {
+  Tally all = channel_->tally();
+  for (const auto& each : lanes_)
+    if (each) all.chains += each->chains();
+  return all;
 }
 
 void Verbs::drain_channel() {

@@ -215,6 +215,7 @@ void VerbsLane::launch(std::span<Request> requests) {
     requests[i].work.sg_list = &requests[i].place;
     requests[i].work.next = i + 1 < requests.size() ? &requests[i + 1].work : nullptr;
   }
+  ++chains_;
   ibv_send_wr* bad = nullptr;
   if (const int failed = ibv_post_send(link_.pair(), &requests[0].work, &bad))
     give_up(parts_.device.error("posting one-sided operations", failed).message());
@@ -363,6 +364,11 @@ void VerbsLane::finish(Code code) {
       parts_.out.release(1);
   }
   next_ = end_;
+}
+
+std::uint64_t VerbsLane::chains() const {
+  MutexLock hold(lock_);
+  return chains_;
 }
 
 }  // namespace dsm::transport

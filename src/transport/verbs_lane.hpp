@@ -89,6 +89,9 @@ class VerbsLane {
   std::uint32_t pair_number() const;  // 0: there is none
   bool has_slots() const;
 
+  // Chains handed to the device.
+  std::uint64_t chains() const;
+
   // A request's id: the lane's rank, its pair's generation, the request's number.
   static std::uint32_t lane_of(std::uint64_t id) { return static_cast<std::uint32_t>(id >> 48); }
 
@@ -147,6 +150,7 @@ class VerbsLane {
   std::uint64_t asked_ DSM_GUARDED_BY(lock_) = ~std::uint64_t{0};  // the chunk that is waited for
   std::uint32_t failures_ DSM_GUARDED_BY(lock_) = 0;               // since the last success
   std::uint32_t until_break_ DSM_GUARDED_BY(lock_);                // completions, in tests
+  std::uint64_t chains_ DSM_GUARDED_BY(lock_) = 0;
 };
 
 }  // namespace dsm::transport

@@ -67,6 +67,11 @@ void log_statistics(const Statistics& s) {
       "%lu messages of %lu bytes sent, %lu bytes read; locks: %lu taken, %lu of them here; %lu "
       "barriers",
       s.messages_sent, s.bytes_sent, s.bytes_read, s.locks_taken, s.locks_taken_here, s.barriers);
+  if (s.chains_posted + s.operations_served + s.datagrams_sent == 0) return;
+  log_line(
+      "wire: %lu chains posted, %lu operations served, %lu datagrams sent, %lu again, %lu missed",
+      s.chains_posted, s.operations_served, s.datagrams_sent, s.datagrams_resent,
+      s.datagrams_missed);
 }
 
 }  // namespace
@@ -167,6 +172,11 @@ Statistics statistics() {
   s.messages_sent = traffic.messages_sent;
   s.bytes_sent = traffic.bytes_sent;
   s.bytes_read = traffic.bytes_read;
+  s.chains_posted = traffic.wire.chains;
+  s.operations_served = traffic.wire.served;
+  s.datagrams_sent = traffic.wire.datagrams;
+  s.datagrams_resent = traffic.wire.resent;
+  s.datagrams_missed = traffic.wire.missed;
   return s;
 }
 

@@ -1,0 +1,115 @@
+// What shared memory asks of its wire, by the counters: a read miss is one chain and no work for the
+// home's processor where the wire has RDMA, invalidations are the same messages on every wire, and a
+// crowd overruns nobody.
+#include "scenario.hpp"
+
+using namespace scenario;  // NOLINT: a test program
+
+namespace {
+
+constexpr std::size_t page_words = 4096 / sizeof(std::uint64_t);
+
+bool wire_is(std::string_view name) {
+  return name == dsm::transport_name();
+}
+
+// What every node counts from here until `work` has ended everywhere; barriers included.
+template <typename Work>
+dsm::Statistics counted(Work work) {
+  dsm::barrier();
+  const dsm::Statistics before = dsm::statistics();
+  dsm::barrier();
+  work();
+  dsm::barrier();
+  dsm::Statistics after = dsm::statistics();
+  dsm::barrier();
+  after.messages_sent -= before.messages_sent;
+  after.chains_posted -= before.chains_posted;
+  after.operations_served -= before.operations_served;
+  after.pages_fetched -= before.pages_fetched;
+  after.read_faults -= before.read_faults;
+  return after;
+}
+
+std::uint64_t load(const std::uint64_t& word) {
+  return *static_cast<const volatile std::uint64_t*>(&word);
+}
+
+// All read what node 0 wrote, a page at a time.
+void misses() {
+  constexpr std::uint64_t pages = 40;
+  const auto memory = dsm::allocate<std::uint64_t>(2 * pages * page_words, dsm::Placement::on(0));
+  load(memory[0]);  // whatever is made at first use is there
+  const dsm::Statistics idle = counted([] {});
+  for (std::uint64_t round = 1; round <= 3; ++round) {
+    // Every second page, so that none comes along with another.
+    if (me() == 0)
+      for (std::uint64_t page = 0; page < pages; ++page)
+        memory[(2 * page + 1) * page_words] = mix(round, page);
+    dsm::barrier();
+    const dsm::Statistics s = counted([&] {
+      for (std::uint64_t page = 0; me() != 0 && page < pages; ++page)
+        same_at(load(memory[(2 * page + 1) * page_words]), mix(round, page), "page", page);
+    });
+    same(s.messages_sent, idle.messages_sent, "messages, of a node that only reads");
+    same(s.pages_fetched, me() == 0 ? 0 : pages, "pages fetched");
+    const bool has_device = wire_is("verbs");
+    same(s.chains_posted, has_device && me() != 0 ? pages : 0, "chains posted");
+    const bool is_emulated = !has_device && !wire_is("shm");
+    const auto readers = static_cast<std::uint64_t>(nodes() - 1);
+    // Of each: a mark and a READ.
+    same(s.operations_served, is_emulated && me() == 0 ? 2 * pages * readers : 0,
+         "operations that the processor carried out");
+  }
+}
+
+// A sequential page that all others read is written by its home: everyone else is told, and answers.
+void invalidations() {
+  const auto memory =
+      dsm::allocate<std::uint64_t>(page_words, dsm::Placement::on(0), dsm::Policy::sequential);
+  const auto sent_by_all = [](const dsm::Statistics& s) {
+    return dsm::all_reduce(s.messages_sent);
+  };
+  load(memory[0]);
+  const std::uint64_t idle = sent_by_all(counted([] {}));
+  for (std::uint64_t round = 1; round <= 5; ++round) {
+    load(memory[0]);
+    const std::uint64_t sent = sent_by_all(counted([&] {
+      if (me() == 0) memory[0] = round;
+    }));
+    same(sent - idle, 2 * static_cast<std::uint64_t>(nodes() - 1), "messages of an invalidation");
+    same(load(memory[0]), round, "the word");
+    dsm::barrier();
+  }
+}
+
+// Everyone writes and reads memory of node 0 at once.
+void crowd() {
+  constexpr std::uint64_t pages_each = 48, rounds = 8;
+  const auto each = pages_each * page_words;
+  const auto memory = dsm::allocate<std::uint64_t>(each * static_cast<std::uint64_t>(nodes()),
+                                                   dsm::Placement::on(0));
+  for (std::uint64_t round = 1; round <= rounds; ++round) {
+    const std::uint64_t first = each * static_cast<std::uint64_t>(me());
+    for (std::uint64_t i = first; i < first + each; ++i) memory[i] = mix(round, i);
+    dsm::barrier();
+    const std::uint64_t other = each * static_cast<std::uint64_t>((me() + 1) % nodes());
+    for (std::uint64_t i = other; i < other + each; ++i)
+      same_at(memory[i], mix(round, i), "word", i);
+    dsm::barrier();
+  }
+  const dsm::Statistics s = dsm::statistics();
+  const bool is_of_datagrams = wire_is("verbs") || wire_is("verbs-ud") || wire_is("ipoib");
+  check(is_of_datagrams == (s.datagrams_sent != 0), "datagrams are counted where there are any");
+  same(s.datagrams_missed, 0u, "datagrams that a clean wire or a full ring lost");
+  const std::uint64_t again = dsm::all_reduce(s.datagrams_resent);
+  const std::uint64_t sent = dsm::all_reduce(s.datagrams_sent);
+  check(1000 * again <= sent,
+        std::to_string(again) + " of " + std::to_string(sent) + " datagrams were sent again");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run(argc, argv, {{"misses", misses}, {"invalidations", invalidations}, {"crowd", crowd}});
+}
