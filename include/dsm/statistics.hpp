@@ -32,6 +32,8 @@ struct Statistics {
   std::uint64_t cache_bytes = 0;  // chunks held for other nodes' pages, and the limit
   std::uint64_t cache_limit_bytes = 0;
   std::uint64_t home_bytes = 0;
+  // of the space, what a network device holds, and what is therefore always in memory
+  std::uint64_t registered_bytes = 0;
 };
 DSM_API Statistics statistics();
 

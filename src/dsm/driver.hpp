@@ -21,6 +21,7 @@
 #include "base/mutex.hpp"
 #include "base/types.hpp"
 #include "dsm/core/engine.hpp"
+#include "dsm/frames.hpp"
 #include "dsm/lanes.hpp"
 #include "dsm/lock_words.hpp"
 #include "dsm/mark_rings.hpp"
@@ -227,6 +228,7 @@ class Driver {
   std::optional<NodeId> lost_ DSM_GUARDED_BY(poll_mutex_);  // the first peer that was
   Mutex drain_mutex_;  // taken before engine_mutex_: entries of a ring are told in their order
   Outbox outbox_;
+  Departures departures_;
   LockWords lock_words_;
   Waiters waiters_;
   Tenures tenures_;

@@ -98,8 +98,9 @@ void Driver::carry_out(core::ApplyDiff& e, Work&) {
 
 void Driver::carry_out(core::Punch& e, Work& work) {
   parts_.space.close(e.run);
-  give_back_frames(parts_.space, parts_.wire, e.run);
-  work.events.push_back(core::Punched{e.run});
+  const std::uint64_t number = departures_.begin(e.run);
+  if (give_back_frames(parts_.space, parts_.wire, e.run, DepartureCookie::of(number)))
+    work.events.push_back(core::Punched{departures_.end(number)});
 }
 
 void Driver::carry_out(core::Wake& e, Work&) {

@@ -120,6 +120,8 @@ void Driver::handle(const transport::Event& event) {
       } else if (BoundCookie::is(event.cookie)) {
         if (auto read = parts_.lanes.bound_read(BoundCookie::number(event.cookie)))
           tell(std::move(*read));
+      } else if (DepartureCookie::is(event.cookie)) {
+        tell(core::Punched{departures_.end(DepartureCookie::number(event.cookie))});
       } else {
         tell(core::Fetched{FetchCookie::run(event.cookie)});
       }

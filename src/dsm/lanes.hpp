@@ -43,8 +43,15 @@ struct BoundCookie {
   static bool is(transport::Cookie cookie) { return (cookie & 63) == mark; }
   static std::uint64_t number(transport::Cookie cookie) { return cookie >> 6; }
 };
-static_assert(core::fetch_run_max < BoundCookie::mark && core::mark_pages_max <= std::uint64_t{1}
-                                                                                     << 58,
+// The same of frames that peers let go (Departures).
+struct DepartureCookie {
+  static constexpr std::uint64_t mark = 61;
+  static transport::Cookie of(std::uint64_t number) { return number << 6 | mark; }
+  static bool is(transport::Cookie cookie) { return (cookie & 63) == mark; }
+  static std::uint64_t number(transport::Cookie cookie) { return cookie >> 6; }
+};
+static_assert(core::fetch_run_max < DepartureCookie::mark &&
+                  core::mark_pages_max <= std::uint64_t{1} << 58,
               "a run fits a cookie");
 
 class Lanes {

@@ -163,6 +163,7 @@ Status Node::open_wire() {
   options.self = job_.rank;
   options.nodes = job_.size;
   options.job_key = job_.key.view();
+  options.lent_bytes_max = settings_.cache_bytes;
   if (rendezvous_) options.bind_host = rendezvous_->near_host();
   if (!settings_.interface.empty()) {
     auto address = launch::address_of_interface(settings_.interface);

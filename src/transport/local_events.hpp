@@ -36,6 +36,8 @@ class LocalEvents {
   // Credits for completions: of `wanted`, how many may be outstanding. Each ends in
   // push_completion() or in release(1).
   std::size_t reserve(std::size_t wanted);
+  // A credit, above the limit if need be, for a completion of what was not posted.
+  void owe() { reserved_.fetch_add(1, std::memory_order_relaxed); }
   void release(std::size_t count) { reserved_.fetch_sub(count, std::memory_order_relaxed); }
   void push_completion(NodeId peer, Cookie cookie, Code code);
 

@@ -51,10 +51,10 @@ class Traced final : public Transport {
     return inner_->expose(memory, fd, fd_offset);
   }
   Status cover(std::span<std::byte> memory) override { return inner_->cover(memory); }
-  void discard(std::span<std::byte> memory,
-               const std::function<void(std::span<std::byte>)>& give_back) override {
-    inner_->discard(memory, give_back);
+  bool discard(std::span<std::byte> memory, const GiveBack& give_back, Cookie done) override {
+    return inner_->discard(memory, give_back, done);
   }
+  std::uint64_t registered_bytes() const override { return inner_->registered_bytes(); }
   Result<RemoteMemory> import_memory(NodeId peer, ByteView key) override {
     return inner_->import_memory(peer, key);
   }

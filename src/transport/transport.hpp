@@ -55,6 +55,9 @@ using RemoteMemory = Id<struct RemoteMemoryTag, std::uint32_t>;
 // reported all the same, with a zero cookie, unless its peer is down.
 using Cookie = std::uint64_t;
 
+// Takes back frames of exposed memory that no device holds.
+using GiveBack = std::function<void(std::span<std::byte>)>;
+
 struct Operation {
   enum class Kind : std::uint8_t { read, write, fetch_add, compare_swap };
   Kind kind = Kind::read;
@@ -124,13 +127,21 @@ class Transport {
     return {};
   }
 
-  // Exposed memory whose contents are wanted no more. Calls give_back, before it returns, for the
-  // parts whose frames no device holds, and clears the others, which keep them. Any thread.
-  // REQUIRES: no peer operates on it any more.
-  virtual void discard(std::span<std::byte> memory,
-                       const std::function<void(std::span<std::byte>)>& give_back) {
+  // Exposed memory whose contents are wanted no more. Calls give_back for the parts whose frames no
+  // device holds, and clears those that a device keeps. True: it is done. False: peers must say first
+  // that they have forgotten its keys; then poll() calls give_back for the rest, and a completion
+  // comes, of this node itself, with the cookie `done`. A zero cookie: nothing is waited for, what
+  // a device holds is cleared. Any thread.
+  // REQUIRES: no peer operates on it any more; nobody uses it until this is done, but for cover(),
+  // behind which it may be used.
+  virtual bool discard(std::span<std::byte> memory, const GiveBack& give_back, Cookie done) {
+    static_cast<void>(done);
     give_back(memory);
+    return true;
   }
+
+  // Bytes that a device holds, and which are therefore always in memory.
+  virtual std::uint64_t registered_bytes() const { return 0; }
 
   // Makes a peer's exposed memory addressable. REQUIRES: connected. The key came from that peer's
   // expose().
@@ -176,6 +187,9 @@ struct Options {
   int connect_timeout_ms = 5000;
   // tcp: the address to listen on, empty: loopback (127.0.0.1, or ::1 where there is no IPv4)
   std::string bind_host;
+  // Bytes of exposed memory that were not covered (Transport::cover) and which a device may hold at
+  // once because peers reach them; at least a piece of the transport's own choice.
+  std::uint64_t lent_bytes_max = ~std::uint64_t{0};
 };
 
 // One row a backend (registry.cpp).

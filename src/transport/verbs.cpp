@@ -37,7 +37,7 @@ class Verbs final : public Transport, private VerbsNotes {
         nodes_(options.nodes),
         device_(std::move(device)),
         channel_(std::move(channel)),
-        memory_(*device_),
+        memory_(*device_, std::min(options.lent_bytes_max, device_->lent_bytes_max())),
         local_(channel_->bell()),
         lanes_(options.nodes) {
     caps_ = {.name = "verbs",
@@ -63,10 +63,8 @@ class Verbs final : public Transport, private VerbsNotes {
   Status connect(std::span<const Bytes> addresses) override;
   Result<Bytes> expose(std::span<std::byte> memory, int fd, std::uint64_t fd_offset) override;
   Status cover(std::span<std::byte> memory) override;
-  void discard(std::span<std::byte> memory,
-               const std::function<void(std::span<std::byte>)>& give_back) override {
-    memory_.discard(memory, give_back);
-  }
+  bool discard(std::span<std::byte> memory, const GiveBack& give_back, Cookie done) override;
+  std::uint64_t registered_bytes() const override { return memory_.registered_bytes(); }
   Result<RemoteMemory> import_memory(NodeId peer, ByteView key) override;
   Status send(NodeId peer, ByteView header, ByteView body, Urgency urgency) override;
   std::size_t post(NodeId peer, std::span<const Operation> operations) override;
@@ -89,6 +87,7 @@ class Verbs final : public Transport, private VerbsNotes {
   void note(NodeId peer, const VerbsNote& note) override;
   void lost(NodeId peer, const std::string& why) override;
   void heed(NodeId peer, ByteView notes);
+  void act(const VerbsMemory::Out& out);
   void reap();
   std::size_t take(std::span<Event> out);
   void drain_channel();
@@ -199,12 +198,20 @@ Result<Bytes> Verbs::expose(std::span<std::byte> memory, int, std::uint64_t) {
 
 Status Verbs::cover(std::span<std::byte> memory) {
   std::vector<VerbsChunk> fresh;
-  const Status covered = memory_.cover(memory, fresh);
-  if (!covered.ok()) return covered;
+  VerbsMemory::Out out;
+  const Status covered = memory_.cover(memory, fresh, out);
+  act(out);
   for (NodeId id{0}; id.value < nodes_; ++id)
     for (const VerbsChunk& chunk : fresh)
       if (id != self_) note(id, {.kind = VerbsNote::Kind::told, .chunk = chunk});
-  return {};
+  return covered;
+}
+
+bool Verbs::discard(std::span<std::byte> memory, const GiveBack& give_back, Cookie done) {
+  VerbsMemory::Out out;
+  const bool ended = memory_.discard(memory, give_back, done, out);
+  act(out);
+  return ended;
 }
 
 Result<RemoteMemory> Verbs::import_memory(NodeId peer, ByteView bytes) {
@@ -285,12 +292,27 @@ void Verbs::heed(NodeId peer, ByteView bytes) {
       return lane(peer).know(heard->chunk);
     case VerbsNote::Kind::refused:
       return lane(peer).refused(heard->chunk);
+    case VerbsNote::Kind::revoke:
+      return lane(peer).revoke(heard->chunk);
     case VerbsNote::Kind::ask: {
-      const auto chunk = memory_.chunk(heard->chunk.memory, heard->chunk.chunk);
-      if (chunk.ok()) return note(peer, {.kind = VerbsNote::Kind::told, .chunk = chunk.value()});
-      log_line("%s", chunk.status().message().c_str());
-      return note(peer, {.kind = VerbsNote::Kind::refused, .chunk = heard->chunk});
+      VerbsMemory::Out out;
+      memory_.ask(peer, heard->chunk.memory, heard->chunk.chunk, out);
+      return act(out);
     }
+    case VerbsNote::Kind::released: {
+      VerbsMemory::Out out;
+      memory_.released(peer, heard->chunk, out);
+      return act(out);
+    }
+  }
+}
+
+// Says and reports what this node's memory has decided.
+void Verbs::act(const VerbsMemory::Out& out) {
+  for (const VerbsMemory::Word& word : out.words) note(word.peer, VerbsNote::of(word));
+  for (const Cookie done : out.gone) {
+    local_.owe();
+    local_.push_completion(self_, done, Code::ok);
   }
 }
 
@@ -334,6 +356,9 @@ std::size_t Verbs::take(std::span<Event> out) {
       if (each.kind == ReliableChannel::Arrival::Kind::peer_down) {
         reap();  // what was done before it went
         lane(each.peer).end();
+        VerbsMemory::Out decided;
+        memory_.forget(each.peer, decided);
+        act(decided);
         local_.push_peer_down(each.peer);
       } else if (each.lane == Lane::in_order) {
         heed(each.peer, each.bytes);

@@ -34,6 +34,22 @@ std::string limit_text(rlim_t limit) {
   return limit == RLIM_INFINITY ? "unlimited" : std::to_string(limit / 1024) + " KiB";
 }
 
+// The number behind a name in /proc/self/status.
+std::uint64_t own_status(std::string_view name, int base) {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with(name)) return std::strtoull(line.c_str() + name.size(), nullptr, base);
+  return 0;
+}
+
+// Whether the memory lock limit is in the way of so many bytes more (0: of an unknown number). The
+// kernel compares it with what devices hold of a process (VmPin), unless that has CAP_IPC_LOCK.
+bool may_lock_no_more(rlim_t limit, std::size_t bytes) {
+  constexpr std::uint64_t ipc_lock = std::uint64_t{1} << 14;
+  if (limit == RLIM_INFINITY || (own_status("CapEff:", 16) & ipc_lock) != 0) return false;
+  return bytes == 0 || own_status("VmPin:", 10) * 1024 + bytes > limit;
+}
+
 // Room for exactly as many as the device's ports can have: more is refused, too.
 std::vector<GidDescription> gids_of(ibv_context* context, std::uint32_t port,
                                     std::size_t table_sizes) {
@@ -50,6 +66,16 @@ std::vector<GidDescription> gids_of(ibv_context* context, std::uint32_t port,
     gids.push_back(gid);
   }
   return gids;
+}
+
+OnDemandPaging paging_of(ibv_context* context) {
+  ibv_device_attr_ex device{};
+  if (::ibv_query_device_ex(context, nullptr, &device) != 0) return {};
+  if ((device.odp_caps.general_caps & IBV_ODP_SUPPORT) == 0) return {};
+  const std::uint32_t has = device.odp_caps.per_transport_caps.rc_odp_caps;
+  return {.reads = (has & IBV_ODP_SUPPORT_READ) != 0,
+          .writes = (has & IBV_ODP_SUPPORT_WRITE) != 0,
+          .atomics = (has & IBV_ODP_SUPPORT_ATOMIC) != 0};
 }
 
 struct DeviceList {
@@ -193,6 +219,10 @@ Status VerbsDevice::query(const VerbsOptions& options, const PortDescription& ch
   if (limits_.rd_atomic == 0)
     return Status(Code::unavailable, "verbs: " + text_ + " has no RDMA READ: choose verbs-ud");
 
+  const auto paging = choose_paging(paging_of(context_.get()), limits_.atomics, options, text_);
+  if (!paging.ok()) return paging.status();
+  limits_.on_demand = paging.value();
+
   port_.ethernet = chosen.ethernet;
   port_.lid = port.lid;
   port_.rd_atomic = static_cast<std::uint8_t>(limits_.rd_atomic);
@@ -216,6 +246,10 @@ Status VerbsDevice::query(const VerbsOptions& options, const PortDescription& ch
   return {};
 }
 
+std::uint64_t VerbsDevice::lent_bytes_max() const {
+  return options_.lent_mb_max ? std::uint64_t{*options_.lent_mb_max} << 20 : ~std::uint64_t{0};
+}
+
 ibv_ah_attr VerbsDevice::route(const VerbsPort& peer) const {
   ibv_ah_attr route{};
   route.dlid = peer.lid;
@@ -235,17 +269,17 @@ ibv_ah_attr VerbsDevice::route(const VerbsPort& peer) const {
 
 Status VerbsDevice::error(const char* call, int code, std::size_t bytes) const {
   std::string text = "verbs: " + text_ + ": " + call + ": " + std::strerror(code);
-  rlimit lock{};
-  ::getrlimit(RLIMIT_MEMLOCK, &lock);
   if (code == ENOMEM || code == EAGAIN) {
-    if (lock.rlim_cur != RLIM_INFINITY)
+    rlimit lock{};
+    ::getrlimit(RLIMIT_MEMLOCK, &lock);
+    if (may_lock_no_more(lock.rlim_cur, bytes))
       text += " (this process may lock " + limit_text(lock.rlim_cur) +
               " of memory: raise it with ulimit -l unlimited, or LimitMEMLOCK=infinity in a "
               "service)";
     else
       text +=
-          " (memory may be locked without limit, so a limit of the device was met: let fewer "
-          "jobs or nodes share it)";
+          " (this process may lock more memory, so a limit of the device was met: let fewer jobs "
+          "or nodes share it)";
   }
   if (code == EPERM || code == EACCES) text += " (may this user open /dev/infiniband/uverbs*?)";
   if (code == EFAULT && bytes != 0) text += " (memory that is not mapped readable and writable)";

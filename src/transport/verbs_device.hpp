@@ -31,6 +31,7 @@ struct VerbsLimits {
   std::uint32_t rd_atomic = 0;         // READs and atomics in flight from, and to, a queue pair
   bool atomics = false;
   bool atomic_with_processor = false;
+  bool on_demand = false;  // memory is paged on demand, and not pinned
 };
 
 // How a peer's port is reached. As it travels in addresses.
@@ -61,6 +62,9 @@ class VerbsDevice {
   std::uint8_t port_number() const { return static_cast<std::uint8_t>(number_); }
   std::uint16_t pkey_index() const { return pkey_index_; }
   const std::string& text() const { return text_; }  // "rxe0 port 1, GID 1 (RoCE v2, 10.0.0.1)"
+
+  // Of memory that is registered because peers ask for it (DSM_VERBS).
+  std::uint64_t lent_bytes_max() const;
 
   // The route to a peer's port.
   ibv_ah_attr route(const VerbsPort& peer) const;

@@ -163,9 +163,10 @@ bool VerbsLane::prepare(Entry& next, Request& request) {
   const std::uint64_t chunk = at / verbs_chunk_bytes;
   const std::uint64_t id = chunk_id(import.memory, chunk);
   const auto key = keys_.find(id);
-  if (key == keys_.end()) {
+  if (key == keys_.end() || !key->second.usable) {
     if (asked_ != id)
-      parts_.notes.note(peer_, {.kind = VerbsNote::Kind::ask, .chunk = {import.memory, chunk, 0}});
+      parts_.notes.note(peer_,
+                        {.kind = VerbsNote::Kind::ask, .chunk = {import.memory, chunk, 0, 0}});
     asked_ = id;
     return false;
   }
@@ -189,11 +190,11 @@ bool VerbsLane::prepare(Entry& next, Request& request) {
     work.wr.atomic = {.remote_addr = import.address + at,
                       .compare_add = adds ? operation.operand : operation.compare,
                       .swap = adds ? 0 : operation.operand,
-                      .rkey = key->second};
+                      .rkey = key->second.key};
   } else {
     const bool reads = operation.kind == Operation::Kind::read;
     work.opcode = reads ? IBV_WR_RDMA_READ : IBV_WR_RDMA_WRITE;
-    work.wr.rdma = {.remote_addr = import.address + at, .rkey = key->second};
+    work.wr.rdma = {.remote_addr = import.address + at, .rkey = key->second.key};
     if (!reads) {
       copy_shared(bytes, static_cast<const std::byte*>(operation.local) + next.posted, size);
       if (size <= link_.inline_max()) work.send_flags |= IBV_SEND_INLINE;
@@ -203,7 +204,8 @@ bool VerbsLane::prepare(Entry& next, Request& request) {
   if (is_load(operation)) loads_end_ = number + 1;
   next.posted += size;
   next.whole = next.posted == total(operation);
-  // A report frees all slots before it: now and then one is needed though nobody asks.
+  // A report frees all slots before it: now and then one is needed though nobody asks. (The last
+  // request of a chain has one in any case.)
   const std::uint32_t quarter = std::max(slots_max_ / 4, 1u);
   const bool reported = next.whole && (is_load(operation) || operation.cookie != 0);
   if (reported || number % quarter == quarter - 1) work.send_flags |= IBV_SEND_SIGNALED;
@@ -215,6 +217,8 @@ void VerbsLane::launch(std::span<Request> requests) {
     requests[i].work.sg_list = &requests[i].place;
     requests[i].work.next = i + 1 < requests.size() ? &requests[i + 1].work : nullptr;
   }
+  // Otherwise the last WRITEs before a silence would count as under way until something follows.
+  requests.back().work.send_flags |= IBV_SEND_SIGNALED;
   ++chains_;
   ibv_send_wr* bad = nullptr;
   if (const int failed = ibv_post_send(link_.pair(), &requests[0].work, &bad))
@@ -226,7 +230,8 @@ void VerbsLane::completed(const ibv_wc& completion) {
   const auto generation = static_cast<std::uint32_t>(completion.wr_id >> 32) & 0xffff;
   if (ended_ || generation != (link_.generation() & 0xffff)) return;  // of a pair before
   if (completion.status != IBV_WC_SUCCESS) {
-    if (completion.status == IBV_WC_REM_ACCESS_ERR) keys_.clear();
+    if (completion.status == IBV_WC_REM_ACCESS_ERR)
+      for (auto& [id, known] : keys_) known.usable = false;
     return broke(text_of(completion));
   }
   const auto distance =
@@ -234,6 +239,7 @@ void VerbsLane::completed(const ibv_wc& completion) {
   DSM_CHECK_WITH(distance < slot_end_ - slot_first_, "a completion is of a request that left",
                  {"peer", peer_.value}, {"request", completion.wr_id});
   retire(slot_first_ + distance);
+  say_released();
   if (until_break_ != 0 && --until_break_ == 0) {
     until_break_ = parts_.device.options().break_after;
     link_.fail();
@@ -269,9 +275,30 @@ void VerbsLane::know(const VerbsChunk& chunk) {
   MutexLock hold(lock_);
   if (ended_) return;
   const std::uint64_t id = chunk_id(chunk.memory, chunk.chunk);
-  keys_[id] = chunk.key;
+  Known& known = keys_[id];
+  if (chunk.generation >= known.least) {
+    known.key = chunk.key;
+    known.usable = true;
+  }
   if (asked_ == id) asked_ = nothing;
-  pump();
+  pump();  // asks again where the key was an old one
+}
+
+void VerbsLane::revoke(const VerbsChunk& chunk) {
+  MutexLock hold(lock_);
+  if (ended_) return;
+  Known& known = keys_[chunk_id(chunk.memory, chunk.chunk)];
+  known.least = std::max(known.least, chunk.generation + 1);
+  known.usable = false;
+  leaving_.push_back({chunk, slot_end_});
+  say_released();
+}
+
+// Where a pair broke: behind the note that a new one is to be, which ends the peer's old one and with
+// it whatever is still on the way.
+void VerbsLane::say_released() {
+  for (; !leaving_.empty() && leaving_.front().end <= slot_first_; leaving_.pop_front())
+    parts_.notes.note(peer_, {.kind = VerbsNote::Kind::released, .chunk = leaving_.front().chunk});
 }
 
 // The peer cannot register it, and has said why.
@@ -286,6 +313,7 @@ void VerbsLane::heed(const VerbsNote& note) {
   MutexLock hold(lock_);
   if (ended_ || (link_.is_newer(note) && !rewind())) return;
   if (const Status heeded = link_.heed(note); !heeded.ok()) return broke(heeded.message());
+  say_released();
   pump();
 }
 
@@ -319,7 +347,8 @@ void VerbsLane::broke(const std::string& how) {
   if (++failures_ > failures_max)
     return give_up(how + " (" + std::to_string(failures_) + " failures in a row)");
   if (!rewind()) return;
-  if (const Status renewed = link_.renew(); !renewed.ok()) give_up(renewed.message());
+  if (const Status renewed = link_.renew(); !renewed.ok()) return give_up(renewed.message());
+  say_released();
 }
 
 // To what is not done: it will leave again. False: it may not, and the peer was given up.

@@ -28,6 +28,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -73,6 +74,9 @@ class VerbsLane {
   // `out` are reserved. Returns how many were accepted.
   std::size_t post(std::span<const Operation> operations);
   void know(const VerbsChunk& chunk);
+  // The key counts no more, also if it is told later; the peer hears when nothing of this lane uses
+  // it.
+  void revoke(const VerbsChunk& chunk);
   void refused(const VerbsChunk& chunk);
   // call, answer, ready
   void heed(const VerbsNote& note);
@@ -108,6 +112,15 @@ class VerbsLane {
     std::uint64_t offset = 0;  // within the operation
     std::uint32_t size = 0;
   };
+  struct Known {
+    std::uint32_t key = 0;
+    std::uint32_t least = 0;  // older generations were revoked
+    bool usable = false;
+  };
+  struct Leaving {  // a revoked chunk: requests below `end` may use it
+    VerbsChunk chunk;
+    std::uint64_t end = 0;
+  };
   struct Request {
     ibv_send_wr work;
     ibv_sge place;
@@ -123,6 +136,7 @@ class VerbsLane {
   void launch(std::span<Request> requests) DSM_REQUIRES(lock_);
   void retire(std::uint64_t number) DSM_REQUIRES(lock_);
   void deliver() DSM_REQUIRES(lock_);
+  void say_released() DSM_REQUIRES(lock_);
   std::string text_of(const ibv_wc& completion) DSM_REQUIRES(lock_);
   void broke(const std::string& how) DSM_REQUIRES(lock_);
   bool rewind() DSM_REQUIRES(lock_);
@@ -136,8 +150,9 @@ class VerbsLane {
   mutable Mutex lock_;
   bool ended_ DSM_GUARDED_BY(lock_) = false;
   VerbsLink link_ DSM_GUARDED_BY(lock_);
-  DeviceMemory memory_ DSM_GUARDED_BY(lock_);                                    // the slots' bytes
-  std::unordered_map<std::uint64_t, std::uint32_t> keys_ DSM_GUARDED_BY(lock_);  // by chunk
+  DeviceMemory memory_ DSM_GUARDED_BY(lock_);                            // the slots' bytes
+  std::unordered_map<std::uint64_t, Known> keys_ DSM_GUARDED_BY(lock_);  // by chunk
+  std::deque<Leaving> leaving_ DSM_GUARDED_BY(lock_);
   std::vector<Entry> entries_ DSM_GUARDED_BY(lock_);
   std::vector<Slot> slots_ DSM_GUARDED_BY(lock_);
   // [first_, next_) have left entirely or in part, [next_, end_) wait.

@@ -13,15 +13,17 @@
 namespace dsm::transport {
 
 struct VerbsNote {
-  enum class Kind : std::uint8_t { call = 1, answer, ready, ask, told, refused };
+  enum class Kind : std::uint8_t { call = 1, answer, ready, ask, told, refused, revoke, released };
   Kind kind = Kind::call;
   // call, answer, ready
   std::uint32_t generation = 0;
   // call, answer
   std::uint32_t pair = 0;
   VerbsPort port;
-  // ask, told, refused
+  // the others
   VerbsChunk chunk;
+
+  static VerbsNote of(const VerbsMemory::Word& word);
 
   Bytes encode() const;
   // Nothing: these bytes are no note.

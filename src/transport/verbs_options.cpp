@@ -88,6 +88,15 @@ bool apply_break(std::string_view value, VerbsOptions& out) {
   return out.break_after != 0;
 }
 
+bool apply_odp(std::string_view value, VerbsOptions& out) {
+  if (value == "on" || value == "off") out.on_demand = value == "on";
+  return out.on_demand.has_value();
+}
+bool apply_cached(std::string_view value, VerbsOptions& out) {
+  out.lent_mb_max = number(value, 2, 1u << 20);
+  return out.lent_mb_max.has_value();
+}
+
 constexpr Part parts[] = {
     {"device", "a device's name, as in device=mlx5_0", apply_device},
     {"port", "1 to 255", apply_port},
@@ -101,6 +110,8 @@ constexpr Part parts[] = {
     {"depth", "4 to 1048576", apply_depth},
     {"inline", "0 to 65536", apply_inline},
     {"rd_atomic", "1 to 255", apply_rd_atomic},
+    {"odp", "on or off", apply_odp},
+    {"cached", "2 to 1048576 MiB", apply_cached},
     {"break", "1 to 1073741824", apply_break},
 };
 
@@ -164,6 +175,16 @@ Result<VerbsOptions> VerbsOptions::parse(std::string_view text) {
                                        part->name + "=" + part->legal);
   }
   return options;
+}
+
+Result<bool> choose_paging(const OnDemandPaging& has, bool device_atomics,
+                           const VerbsOptions& options, std::string_view device) {
+  const bool serves = has.reads && has.writes && (has.atomics || !device_atomics);
+  if (!options.on_demand.value_or(serves)) return false;
+  if (serves) return true;
+  return Status(Code::unavailable,
+                "DSM_VERBS: odp=on, and " + std::string(device) +
+                    " does not page on demand what RC queue pairs reach: leave odp out");
 }
 
 bool GidDescription::is_ipv4() const {

@@ -33,11 +33,24 @@ struct VerbsOptions {
   std::optional<std::uint32_t> queue_depth;
   std::optional<std::uint32_t> inline_bytes;
   std::optional<std::uint32_t> rd_atomic;
-  std::uint32_t break_after = 0;  // 0: never
+  std::optional<bool> on_demand;             // paging; absent: where the device has it
+  std::optional<std::uint32_t> lent_mb_max;  // MiB of cached memory that it may hold at once
+  std::uint32_t break_after = 0;             // 0: never
 
   // An error names the part that is wrong and its legal values.
   static Result<VerbsOptions> parse(std::string_view text);
 };
+
+// What a device can do over RC queue pairs with memory that is paged on demand.
+struct OnDemandPaging {
+  bool reads = false;
+  bool writes = false;
+  bool atomics = false;
+};
+// Whether memory is registered so: where the device then does all that it does with pinned memory,
+// unless the options say otherwise. An error if they ask for what it cannot do; `device` names it.
+Result<bool> choose_paging(const OnDemandPaging& has, bool device_atomics,
+                           const VerbsOptions& options, std::string_view device);
 
 enum class GidKind : std::uint8_t { infiniband, roce_v1, roce_v2 };
 

@@ -1,5 +1,7 @@
 // One-sided operations: exact to the byte, of any size and alignment, with their completions in
 // order.
+#include <fcntl.h>
+
 #include <atomic>
 #include <cstring>
 #include <thread>
@@ -67,6 +69,47 @@ TEST_P(OneSided, TheWholeMemoryIsOneOperation) {
               operation(Operation::Kind::write, job[0], NodeId(1), 0, out.data(), out.size())),
       Code::ok);
   ASSERT_EQ(std::memcmp(memory.data(), out.data(), out.size()), 0);
+}
+
+// Also where a device held the frames, because a peer had reached them: it must not go on with those
+// that went.
+TEST_P(OneSided, DiscardedMemoryStartsAgainAsZeros) {
+  constexpr std::size_t size = std::size_t{32} << 20;
+  constexpr std::size_t from = (std::size_t{3} << 20) + 4096;
+  constexpr std::size_t length = std::size_t{2} << 20;
+  constexpr std::size_t reach = 20'000;
+  Job job(GetParam(), 2, size);
+  Node& owner = job[1];
+  const std::string zeros(length, '\0');
+  for (Cookie round = 1; round <= 4; ++round) {
+    const std::string content = pattern(length + 8192, round);
+    std::memcpy(owner.memory.data() + from - 4096, content.data(), content.size());
+    for (const std::size_t at : {from - 4096, from + length - reach}) {
+      std::string in(reach, '#');
+      ASSERT_EQ(job.run(0, NodeId(1),
+                        operation(Operation::Kind::read, job[0], NodeId(1), at, in.data(), reach)),
+                Code::ok);
+      ASSERT_TRUE(in == content.substr(at - from + 4096, reach)) << "round " << round;
+    }
+    const auto give_back = [&](std::span<std::byte> part) {
+      ASSERT_EQ(::fallocate(owner.memory.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                            part.data() - owner.memory.data(), static_cast<off_t>(part.size())),
+                0);
+    };
+    if (!owner.wire->discard(owner.memory.span().subspan(from, length), give_back, round)) {
+      ASSERT_TRUE(job.pump([&] { return !owner.arrived.empty(); }));
+      EXPECT_EQ(owner.arrived.front().kind, Event::Kind::completion);
+      EXPECT_EQ(owner.arrived.front().peer, NodeId(1));
+      EXPECT_EQ(owner.arrived.front().cookie, round);
+      owner.arrived.pop_front();
+    }
+    ASSERT_EQ(std::memcmp(owner.memory.data() + from, zeros.data(), length), 0);
+    ASSERT_EQ(std::memcmp(owner.memory.data() + from - 4096, content.data(), 4096), 0);
+    ASSERT_EQ(
+        std::memcmp(owner.memory.data() + from + length, content.data() + 4096 + length, 4096), 0);
+  }
+  job.pump([&] { return !owner.arrived.empty(); }, 0.05);
+  EXPECT_TRUE(owner.arrived.empty()) << "each is told once";
 }
 
 TEST_P(OneSided, BytesBesideAWriteBelongToOthers) {

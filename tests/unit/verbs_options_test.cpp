@@ -46,7 +46,7 @@ std::string refusal(std::span<const PortDescription> ports, std::string_view tex
 TEST(VerbsOptions, EveryPartIsRead) {
   const VerbsOptions all = options(
       "device=mlx5_1,port=2,gid=3,mtu=2048,pkey=0x8001,sl=4,tclass=106,hops=3,depth=16,inline=0,"
-      "rd_atomic=1,pairs=4,break=100");
+      "rd_atomic=1,pairs=4,break=100,odp=off,cached=64");
   EXPECT_EQ(all.device, "mlx5_1");
   EXPECT_EQ(all.port, 2u);
   EXPECT_EQ(all.gid, 3u);
@@ -60,13 +60,15 @@ TEST(VerbsOptions, EveryPartIsRead) {
   EXPECT_EQ(all.rd_atomic, 1u);
   EXPECT_EQ(all.pairs_at_start, 4u);
   EXPECT_EQ(all.break_after, 100u);
+  EXPECT_EQ(all.on_demand, std::optional<bool>(false));
+  EXPECT_EQ(all.lent_mb_max, 64u);
   EXPECT_TRUE(options("").device.empty());
 }
 
 TEST(VerbsOptions, WhatIsWrongIsNamed) {
   for (const char* wrong :
        {"mtu=1500", "mtu=", "port=0", "port=x", "sl=16", "pkey=0x10000", "hops=0", "depth=3",
-        "rd_atomic=0", "device=", "gid=-1", "tclass=1.5"}) {
+        "rd_atomic=0", "device=", "gid=-1", "tclass=1.5", "odp=yes", "cached=1"}) {
     const auto parsed = VerbsOptions::parse(wrong);
     ASSERT_FALSE(parsed.ok()) << wrong;
     EXPECT_NE(parsed.status().message().find(wrong), std::string::npos)
@@ -77,6 +79,24 @@ TEST(VerbsOptions, WhatIsWrongIsNamed) {
   ASSERT_FALSE(unknown.ok());
   EXPECT_NE(unknown.status().message().find("'speed'"), std::string::npos);
   EXPECT_NE(unknown.status().message().find("rd_atomic"), std::string::npos);
+}
+
+// By what the device pages on demand, whether it has atomics, and what was asked for.
+TEST(VerbsPaging, IsUsedWhereTheDevicePagesAllThatIsReached) {
+  const OnDemandPaging all{.reads = true, .writes = true, .atomics = true};
+  const OnDemandPaging no_atomics{.reads = true, .writes = true};
+  const OnDemandPaging no_writes{.reads = true, .atomics = true};
+  EXPECT_TRUE(choose_paging(all, true, {}, "hca").value());
+  EXPECT_TRUE(choose_paging(no_atomics, false, {}, "hca").value());
+  EXPECT_FALSE(choose_paging(no_atomics, true, {}, "hca").value());
+  EXPECT_FALSE(choose_paging(no_writes, true, {}, "hca").value());
+  EXPECT_FALSE(choose_paging({}, false, {}, "hca").value());
+  EXPECT_FALSE(choose_paging(all, true, options("odp=off"), "hca").value());
+  EXPECT_TRUE(choose_paging(all, true, options("odp=on"), "hca").value());
+  const auto refused = choose_paging(no_atomics, true, options("odp=on"), "hca port 1");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.status().message().find("hca port 1"), std::string::npos);
+  EXPECT_NE(refused.status().message().find("leave odp out"), std::string::npos);
 }
 
 TEST(VerbsPorts, TheNearestActiveOneIsTaken) {

@@ -6,9 +6,11 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <thread>
 
 #include "base/fd.hpp"
@@ -61,7 +63,7 @@ class End final : private VerbsNotes {
   End(const VerbsOptions& options, NodeId self, std::size_t memory_size)
       : memory(memory_size),
         device(must(VerbsDevice::open(options))),
-        registered(*device),
+        registered(*device, device->lent_bytes_max()),
         bell_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
         out(Doorbell(&armed_, bell_fd_.get())),
         queue_(must(device->make_queue(2 * VerbsLane::slots(*device), nullptr))),
@@ -84,6 +86,7 @@ class End final : private VerbsNotes {
     while (!notes.empty()) {
       const VerbsNote note = notes.front();
       notes.pop_front();
+      if (on_note && on_note(note)) continue;
       switch (note.kind) {
         case VerbsNote::Kind::call:
         case VerbsNote::Kind::answer:
@@ -96,18 +99,38 @@ class End final : private VerbsNotes {
         case VerbsNote::Kind::refused:
           lane.refused(note.chunk);
           break;
-        case VerbsNote::Kind::ask:
-          ++asked;
-          other_->notes.push_back(
-              {.kind = VerbsNote::Kind::told,
-               .chunk = must(registered.chunk(note.chunk.memory, note.chunk.chunk))});
+        case VerbsNote::Kind::revoke:
+          lane.revoke(note.chunk);
           break;
+        case VerbsNote::Kind::ask: {
+          ++asked;
+          VerbsMemory::Out decided;
+          registered.ask(other_->self_, note.chunk.memory, note.chunk.chunk, decided);
+          act(decided);
+          break;
+        }
+        case VerbsNote::Kind::released: {
+          VerbsMemory::Out decided;
+          registered.released(other_->self_, note.chunk, decided);
+          act(decided);
+          break;
+        }
       }
     }
     ibv_wc completion{};
     while (ibv_poll_cq(queue_.get(), 1, &completion) == 1) lane.completed(completion);
     std::array<Event, 16> events;
     for (const Event& event : std::span(events).first(out.pop(events))) arrived.push_back(event);
+  }
+
+  void act(const VerbsMemory::Out& decided) {
+    for (const VerbsMemory::Word& word : decided.words) note(word.peer, VerbsNote::of(word));
+    gone.insert(gone.end(), decided.gone.begin(), decided.gone.end());
+  }
+
+  // How often this end made its pair anew.
+  std::ptrdiff_t renewals() const {
+    return std::count(told.begin(), told.end(), VerbsNote::Kind::call) - 1;
   }
 
   std::size_t post(std::span<const Operation> operations) {
@@ -123,8 +146,10 @@ class End final : private VerbsNotes {
   VerbsMemoryKey key;
   RemoteMemory peer_memory;
   std::deque<Event> arrived;
-  std::deque<VerbsNote> notes;  // for this end
-  int asked = 0;                // keys that the other end asked this one for
+  std::deque<VerbsNote> notes;                    // for this end
+  std::function<bool(const VerbsNote&)> on_note;  // sees each first; true: it goes no further
+  std::vector<Cookie> gone;                       // discards that ended
+  int asked = 0;                                  // keys that the other end asked this one for
   std::vector<VerbsNote::Kind> told;
   std::string why_lost;  // why this end gave the other one up
 

@@ -168,6 +168,7 @@ Statistics statistics() {
   });
   s.locks_taken += node.driver().locks_taken_on_loan();
   s.locks_taken_here += node.driver().locks_taken_on_loan();
+  s.registered_bytes = node.wire().registered_bytes();
   const Traffic traffic = node.driver().traffic();
   s.messages_sent = traffic.messages_sent;
   s.bytes_sent = traffic.bytes_sent;

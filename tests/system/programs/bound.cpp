@@ -104,6 +104,11 @@ void crowd() {
     same(mine[0], mine[899], "both ends");
     ++mine[0];
     ++mine[899];
+    // Whatever of it a device holds is at home here or counted as cached; the rest is small.
+    const dsm::Statistics now = dsm::statistics();
+    constexpr std::uint64_t small = std::uint64_t{16} << 20;
+    check(now.registered_bytes <= now.home_bytes + now.cache_limit_bytes + small,
+          "a device holds " + std::to_string(now.registered_bytes >> 20) + " MiB");
   }
   dsm::barrier();
   std::uint64_t sum = 0;
