@@ -1,75 +1,20 @@
-// Operations to one peer take effect in posted order: a mark, then a read, against a home that
-// stores, fences, then looks at its marks. Whatever the timing, one of the two sees the other
-// (PROTOCOL rule 6).
-#include <algorithm>
+// Operations to one peer take effect in posted order (history.hpp), whatever is in flight.
 #include <atomic>
 #include <chrono>
 #include <cstring>
 #include <thread>
 
-#include "transport/fence.hpp"
+#include "history.hpp"
 #include "wires.hpp"
 
 namespace dsm::transport {
 namespace {
 
-// What both sides saw. The reader wrote mark i, then read values_read[i]; the home stored value j,
-// fenced, then saw marks_seen[j]. Both count from 1.
-struct History {
-  std::vector<std::uint32_t> values_read;
-  std::vector<std::uint32_t> marks_seen;
-
-  // Tries in which the reader read a value older than the home's next store, which in turn saw no
-  // mark of that try.
-  std::size_t stale() const {
-    std::size_t count = 0;
-    for (std::size_t i = 1; i < values_read.size(); ++i) {
-      const std::size_t next = values_read[i] + 1u;
-      if (next < marks_seen.size() && marks_seen[next] < i) ++count;
-    }
-    return count;
-  }
-  // Tries that raced with a store of the home.
-  std::size_t raced() const {
-    std::size_t count = 0;
-    for (std::size_t i = 2; i < values_read.size(); ++i)
-      if (values_read[i] != values_read[i - 1] && values_read[i] + 1u < marks_seen.size()) ++count;
-    return count;
-  }
-};
-
-enum class Reader { marks_then_reads, reads_then_marks };
-
-// The home may be so many stores ahead of what the reader's tries account for: neither leaves the
-// other behind.
-constexpr std::uint64_t home_stores_a_try = 64;
-constexpr std::uint64_t head_start = 16;
-
 History race(Job& job, std::size_t tries, Reader order) {
   History history;
-  history.values_read.assign(1, 0);
-  history.values_read.reserve(tries + 1);
-  history.marks_seen.assign(1, 0);
-  history.marks_seen.reserve(home_stores_a_try * (tries + head_start + 1));
   std::atomic<bool> stop{false};
-  std::atomic<std::uint64_t> tried{0};
-  std::atomic_ref<std::uint64_t> value(*job[1].memory.word(0));
-  std::atomic_ref<std::uint64_t> mark(*job[1].memory.word(512));
-  value.store(0);
-  mark.store(0);
-
-  std::thread home([&] {
-    for (std::uint32_t j = 1; !stop.load(std::memory_order_relaxed);) {
-      if (j >= home_stores_a_try * (tried.load(std::memory_order_relaxed) + head_start)) {
-        std::this_thread::yield();
-        continue;
-      }
-      value.store(j++, std::memory_order_relaxed);
-      full_fence();
-      history.marks_seen.push_back(
-          static_cast<std::uint32_t>(mark.load(std::memory_order_relaxed)));
-    }
-  });
+  forget_marks(job[1].memory);
+  std::thread home([&] { history.marks_seen = store_and_look(job[1].memory, tries, stop); });
   std::thread home_polls([&] {
     while (!stop.load(std::memory_order_relaxed)) {
       if (job[1].wire->caps().one_sided)
@@ -78,30 +23,7 @@ History race(Job& job, std::size_t tries, Reader order) {
         std::this_thread::yield();
     }
   });
-  for (std::uint64_t i = 1; i <= tries; ++i) {
-    std::uint64_t read = 0;
-    std::uint64_t written = i;
-    Operation both[2] = {{.kind = Operation::Kind::write,
-                          .memory = job[0].memory_of[1],
-                          .offset = 4096,
-                          .local = &written,
-                          .size = 8},
-                         {.kind = Operation::Kind::read,
-                          .memory = job[0].memory_of[1],
-                          .offset = 0,
-                          .local = &read,
-                          .size = 8}};
-    if (order == Reader::reads_then_marks) std::swap(both[0], both[1]);
-    both[1].cookie = i;
-    job[0].post(NodeId(1), both);
-    Arrived arrived;
-    if (!job[0].next(arrived) || arrived.cookie != i || arrived.code != Code::ok) {
-      ADD_FAILURE() << "try " << i << " did not complete";
-      break;
-    }
-    history.values_read.push_back(static_cast<std::uint32_t>(read));
-    tried.store(i, std::memory_order_relaxed);
-  }
+  history.values_read = mark_and_read(job[0], NodeId(1), tries, order);
   stop = true;
   home.join();
   home_polls.join();

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "base/fd.hpp"
+#include "must.hpp"
 #include "transport/verbs_lane.hpp"
 #include "transport/verbs_ud.hpp"
 
@@ -21,15 +22,6 @@ namespace dsm::transport {
 
 inline double now_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-template <typename T>
-T must(Result<T> result) {
-  if (!result.ok()) throw std::runtime_error(result.status().message());
-  return std::move(result).value();
-}
-inline void must(const Status& status) {
-  if (!status.ok()) throw std::runtime_error(status.message());
 }
 
 // A shared mapping of a memfd, as every exposed memory is.

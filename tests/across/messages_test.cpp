@@ -1,0 +1,95 @@
+// Messages between processes: whole, exactly once, of any size, all at one time.
+#include <poll.h>
+
+#include "member.hpp"
+#include "stamped.hpp"
+
+namespace dsm::transport {
+namespace {
+
+class AcrossMessages : public Across {
+ protected:
+  void send(NodeId to, std::uint32_t number, std::size_t body) {
+    const Stamp stamp{self().value, to.value, number, static_cast<std::uint32_t>(body)};
+    node().send(to, head_of(stamp), body_of(stamp));
+  }
+  bool receive(const std::function<bool()>& done, double seconds = 60) {
+    bool good = true;
+    return poll_until(
+               [&] {
+                 good = book.enter_all(node().arrived) && good;
+                 return !good || done();
+               },
+               seconds) &&
+           good;
+  }
+  Book book{member().self()};
+};
+
+TEST_F(AcrossMessages, OfEverySizeToEverybodyAndOneself) {
+  std::uint32_t number = 0;
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{1}, std::size_t{63}, std::size_t{1000}, std::size_t{1024},
+        std::size_t{4000}, std::size_t{4096}, std::size_t{9000}, std::size_t{65536},
+        std::size_t{262145}, std::size_t{1} << 20}) {
+    for (NodeId to{0}; to.value < this->size(); ++to) send(to, number, size);
+    ASSERT_TRUE(receive([&] { return book.entered_with(number) == this->size(); }))
+        << book.entered_with(number) << " messages of " << size << " bytes came";
+    ++number;
+  }
+}
+
+TEST_F(AcrossMessages, OfManyMebibytes) {
+  send(after(), 0, std::size_t{24} << 20);
+  ASSERT_TRUE(receive([&] { return book.entered() == 1; }, 120));
+}
+
+TEST_F(AcrossMessages, ManyFromAnyToAny) {
+  constexpr std::uint32_t each = 150;
+  for (std::uint32_t number = 0; number < each; ++number)
+    for (NodeId to{0}; to.value < size(); ++to)
+      send(to, number, (number * 131 + to.value * 1001) % 9000);
+  ASSERT_TRUE(receive([&] { return book.entered() == std::size_t{each} * size(); }))
+      << book.entered() << " of " << each * size();
+}
+
+// All others to one, which does not look for a while: what its receive ring cannot take must wait
+// with the senders.
+TEST_F(AcrossMessages, EverybodyFloodsOne) {
+  constexpr std::uint32_t each = 1500;
+  constexpr auto looks_away = std::chrono::milliseconds(300);
+  if (self() == NodeId(0)) {
+    std::this_thread::sleep_for(looks_away);
+    const std::size_t all = std::size_t{each} * (size() - 1);
+    ASSERT_TRUE(receive([&] { return book.entered() == all; }, 120))
+        << book.entered() << " of " << all;
+  } else {
+    for (std::uint32_t number = 0; number < each; ++number)
+      send(NodeId(0), number, number % 16 == 0 ? 5000 : number % 300);
+  }
+  meet();
+}
+
+TEST_F(AcrossMessages, ATokenGoesRoundAmongSleepers) {
+  constexpr std::uint32_t rounds = 150;
+  constexpr int lost_after_ms = 20'000;
+  if (self() == NodeId(0)) send(after(), 0, 8);
+  std::size_t slept = 0;
+  for (std::uint32_t round = 0; round < rounds; ++round) {
+    while (node().arrived.empty()) {
+      if (node().poll() != 0 || !node().wire->arm()) continue;
+      pollfd one{.fd = node().wire->wait_fd(), .events = POLLIN, .revents = 0};
+      ++slept;
+      ASSERT_EQ(::poll(&one, 1, lost_after_ms), 1) << "not woken in round " << round;
+    }
+    ASSERT_EQ(node().arrived.size(), 1u);
+    ASSERT_EQ(node().arrived.front().peer, before());
+    ASSERT_TRUE(book.enter_all(node().arrived));
+    const std::uint32_t next = self() == NodeId(0) ? round + 1 : round;
+    if (next < rounds) send(after(), next, 8);
+  }
+  EXPECT_GT(slept, 0u) << "nobody ever slept: the test proves nothing";
+}
+
+}  // namespace
+}  // namespace dsm::transport
