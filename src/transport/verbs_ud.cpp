@@ -12,6 +12,11 @@ namespace dsm::transport {
 namespace {
 
 constexpr std::size_t route_header = sizeof(ibv_grh);  // ahead of every datagram received
+// The longest that any port sends, whatever this one's MTU: a datagram that is longer than its slot
+// breaks the queue pair (of some devices), and a stranger may send it.
+constexpr std::size_t datagram_max = 4096;
+constexpr std::size_t receive_bytes =
+    (route_header + datagram_max + cache_line - 1) / cache_line * cache_line;
 constexpr std::uint32_t send_slots_wanted = 256;
 // Datagrams that a peer may have under way to one node, and those that belong to no peer.
 constexpr std::uint32_t receive_slots_a_peer = 64;
@@ -63,8 +68,6 @@ VerbsUd::VerbsUd(std::shared_ptr<const VerbsDevice> device, std::uint32_t send_s
       send_slots_(send_slots),
       receive_slots_(receive_slots),
       repost_batch_(std::clamp(receive_slots / 16, 1u, repost_batch_max)),
-      receive_bytes_((route_header + device_.port().mtu + cache_line - 1) / cache_line *
-                     cache_line),
       ring_(send_slots) {
   free_.reserve(receive_slots);
   stash_.resize(completions_a_look);
@@ -77,7 +80,7 @@ Status VerbsUd::make(std::string_view job_key) {
   auto sends = DeviceMemory::make(device_, std::size_t{send_slots_} * device_.port().mtu);
   if (!sends.ok()) return sends.status();
   send_memory_ = std::move(sends).value();
-  auto receives = DeviceMemory::make(device_, std::size_t{receive_slots_} * receive_bytes_);
+  auto receives = DeviceMemory::make(device_, std::size_t{receive_slots_} * receive_bytes);
   if (!receives.ok()) return receives.status();
   receive_memory_ = std::move(receives).value();
   auto channel = device_.make_channel();
@@ -167,7 +170,7 @@ Status VerbsUd::connect(std::span<const Bytes> addresses) {
 }
 
 std::byte* VerbsUd::receive_slot(std::uint32_t index) const {
-  return receive_memory_.data() + std::size_t{index} * receive_bytes_;
+  return receive_memory_.data() + std::size_t{index} * receive_bytes;
 }
 
 // All of free_, as one chain.
@@ -180,7 +183,7 @@ void VerbsUd::post_receives() {
     for (std::size_t i = 0; i < count; ++i) {
       const std::uint32_t slot = free_[free_.size() - 1 - i];
       places[i] = {.addr = reinterpret_cast<std::uintptr_t>(receive_slot(slot)),
-                   .length = static_cast<std::uint32_t>(route_header + device_.port().mtu),
+                   .length = static_cast<std::uint32_t>(route_header + datagram_max),
                    .lkey = receive_memory_.key()};
       requests[i] = {.wr_id = slot,
                      .next = i + 1 < count ? &requests[i + 1] : nullptr,

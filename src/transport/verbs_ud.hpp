@@ -5,7 +5,7 @@
 // they send; and whoever uses this port authenticates what comes (datagram.hpp).
 //
 // Send side: a registered ring of slots (send_ring.hpp), filled outside its lock. Small datagrams are taken inline by the device. Receive side: a registered ring of slots, each a global
-// route header and one MTU, posted before address() can be known to anybody, and posted again in
+// route header and the longest datagram that there is, posted before address() can be known to anybody, and posted again in
 // batches as they are recycled. Work queues of a device that are too short for the job are an error
 // that names the limit.
 //
@@ -66,7 +66,6 @@ class VerbsUd final : public DatagramPort {
   const std::uint32_t send_slots_;
   const std::uint32_t receive_slots_;
   const std::uint32_t repost_batch_;
-  const std::size_t receive_bytes_;  // of a slot
   DeviceMemory send_memory_;
   DeviceMemory receive_memory_;
   VerbsChannel channel_;
