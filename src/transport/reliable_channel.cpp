@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <limits>
 
 #include "base/check.hpp"
 #include "base/log.hpp"
@@ -190,7 +191,8 @@ Status ReliableChannel::connect(std::span<const Bytes> addresses) {
   }
   Time end = start + std::chrono::milliseconds(timeout_ms_);
   for (bool complete = false;;) {
-    drain(now(), batch_max);
+    // However many messages wait: behind those of a peer that is connected come the hellos of others.
+    drain(now(), std::numeric_limits<std::size_t>::max());
     const Status found = missing();
     if (found.ok() && !complete) {
       complete = true;

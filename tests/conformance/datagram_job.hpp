@@ -34,7 +34,7 @@ class TestPort final : public DatagramPort {
       const std::lock_guard hold(lock_);
       recorded.push_back(std::move(copy));
     }
-    if (sends_left.load() <= 0) return {};
+    if (sends_left.load() <= 0 || silent_to.load() == peer.value) return {};
     sends_left.fetch_sub(1);
     return inner_->send(peer, header, body);
   }
@@ -44,7 +44,8 @@ class TestPort final : public DatagramPort {
   bool arm() override { return inner_->arm(); }
   UdpPort& udp() { return static_cast<UdpPort&>(*inner_); }
 
-  std::atomic<long> sends_left{1L << 40};  // then nothing leaves any more
+  std::atomic<long> sends_left{1L << 40};               // then nothing leaves any more
+  std::atomic<std::uint32_t> silent_to{no_node.value};  // nothing leaves for this node
   bool recording = false;
   std::vector<Bytes> recorded;
 

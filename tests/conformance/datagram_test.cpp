@@ -49,6 +49,39 @@ TEST(Datagrams, AMissingNodeIsNamed) {
   }
 }
 
+// Node 0 is connected, and talks to node 2, which has not heard node 1 yet.
+TEST(Datagrams, WhoIsConnectedMayTalkToOneThatIsNot) {
+  constexpr std::size_t messages = 200;
+  const ChannelNodes nodes = channel_nodes(3);
+  nodes[1]->port->silent_to = 2;
+  std::vector<Bytes> addresses;
+  for (const auto& node : nodes) addresses.push_back(node->channel->address());
+  std::vector<Status> results(3);
+  std::vector<std::thread> others;
+  for (std::size_t i = 1; i < 3; ++i)
+    others.emplace_back([&, i] {
+      results[i] = nodes[i]->channel->connect(addresses);
+      if (i == 1) return;
+      const double end = now_seconds() + 20;
+      while (nodes[i]->count(Kind::message) < messages && now_seconds() < end) nodes[i]->poll();
+    });
+  results[0] = nodes[0]->channel->connect(addresses);
+  ASSERT_TRUE(results[0].ok()) << results[0].message();
+  for (std::size_t sent = 0; sent < messages;) {
+    sent += nodes[0]->send(2, "are you there").ok() ? 1 : 0;
+    nodes[0]->poll();
+  }
+  const double talked = now_seconds() + 0.2;
+  while (now_seconds() < talked) nodes[0]->poll();
+  nodes[1]->port->silent_to = no_node.value;
+  const double end = now_seconds() + 8;
+  while (nodes[2]->channel->counters(NodeId(0)).messages_received < messages && now_seconds() < end)
+    nodes[0]->poll();
+  for (auto& other : others) other.join();
+  for (const Status& each : results) EXPECT_TRUE(each.ok()) << each.message();
+  EXPECT_EQ(nodes[2]->count(Kind::message), messages);
+}
+
 TEST(Datagrams, AJobOfAnotherSizeIsAStranger) {
   ChannelNode zero(0, 2, {.timeout_ms = short_ms});
   ChannelNode one(1, 3, {.timeout_ms = short_ms});
