@@ -424,6 +424,7 @@ class Engine {
   void evict(Chunk& chunk, Effects& out);
   void became_absent(PageId id, Effects& out);
   void finish_eviction(Chunk& chunk, Effects& out);
+  void give_frames_back(Chunk& chunk, Effects& out);
 
   bool is_home(PageId page) const { return home_of(page) == config_.self; }
   NodeId home_of(PageId page) const;

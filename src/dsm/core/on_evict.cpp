@@ -97,14 +97,37 @@ void Engine::finish_eviction(Chunk& chunk, Effects& out) {
         reserve_mark(home, slot, out))
       out.push(Unmark{home, run, slot, epoch()});
     for (PageId p = run.first; p < run.end(); ++p) cache_.page(chunk, p).had = false;
-    out.punch(run);
-    ++chunk.punches;
     id = run.end();
   }
+  give_frames_back(chunk, out);
   if (chunk.punches == 0) {
     cache_.give(chunk);
     starved_ = true;
   }
+}
+
+// Of all pages that are at home elsewhere, also of those that this node never had: where a device
+// reached the chunk, it filled them all.
+void Engine::give_frames_back(Chunk& chunk, Effects& out) {
+  const PageId end = cache_.first_page(chunk) + config_.chunk_pages;
+  PageRun going{cache_.first_page(chunk), 0};
+  const auto punch = [&] {
+    if (going.count == 0) return;
+    out.punch(going);
+    ++chunk.punches;
+  };
+  for (PageId id = going.first; id < end;) {
+    const Region* region = layout_.region_of(id);
+    const PageRun run = region != nullptr ? region->same_home(id, end - id) : PageRun{id, 1};
+    if (region != nullptr && region->home(id) != config_.self && !being_punched(region->id())) {
+      going.count += run.count;
+    } else {
+      punch();
+      going = {run.end(), 0};
+    }
+    id = run.end();
+  }
+  punch();
 }
 
 void Engine::on(const Punched& e, Effects& out) {
