@@ -77,6 +77,7 @@ void Engine::became_absent(PageId id, Effects& out) {
 void Engine::finish_eviction(Chunk& chunk, Effects& out) {
   const PageId first = cache_.first_page(chunk);
   const PageId end = first + config_.chunk_pages;
+  bool had = false;
   for (PageId id = first; id < end;) {
     if (!cache_.page(chunk, id).had) {
       ++id;
@@ -97,9 +98,12 @@ void Engine::finish_eviction(Chunk& chunk, Effects& out) {
         reserve_mark(home, slot, out))
       out.push(Unmark{home, run, slot, epoch()});
     for (PageId p = run.first; p < run.end(); ++p) cache_.page(chunk, p).had = false;
+    had = true;
     id = run.end();
   }
-  give_frames_back(chunk, out);
+  // A chunk that nothing came into goes at once: its Punched would let those who wait for room take it
+  // from one another without end, while what they really wait for is not looked at.
+  if (had) give_frames_back(chunk, out);
   if (chunk.punches == 0) {
     cache_.give(chunk);
     starved_ = true;
