@@ -344,6 +344,9 @@ std::size_t Verbs::take(std::span<Event> out) {
     if (armed_) drain_channel();
     armed_ = false;
     check_events();
+    const auto now = std::chrono::steady_clock::now();
+    for (const auto& each : lanes_)
+      if (each) each->watch(now);
   }
   reap();
   std::size_t count = local_.pop(out);

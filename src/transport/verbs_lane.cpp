@@ -15,6 +15,8 @@ constexpr std::size_t slot_size = std::size_t{16} << 10;
 constexpr std::size_t entries_count = 1024;  // operations that one peer may have outstanding
 constexpr std::size_t chain_max = 16;        // requests of one doorbell
 constexpr std::uint32_t failures_max = 3;
+// Longer than a device repeats a request that nobody answers (verbs_link.cpp).
+constexpr std::chrono::milliseconds stall_max{2000};
 constexpr std::uint64_t word = sizeof(std::uint64_t);
 constexpr std::uint64_t nothing = ~std::uint64_t{0};
 
@@ -343,6 +345,18 @@ std::string VerbsLane::text_of(const ibv_wc& completion) {
 }
 
 // A new pair; what the old one left undone is asked again.
+void VerbsLane::watch(std::chrono::steady_clock::time_point now) {
+  MutexLock hold(lock_);
+  const bool waits = !ended_ && link_.is_ready() && slot_first_ != slot_end_;
+  if (!waits || slot_first_ != watched_) {
+    watched_ = slot_first_;
+    watched_at_ = now;
+  } else if (now - watched_at_ >= stall_max) {
+    watched_at_ = now;
+    link_.fail();
+  }
+}
+
 void VerbsLane::broke(const std::string& how) {
   if (++failures_ > failures_max)
     return give_up(how + " (" + std::to_string(failures_) + " failures in a row)");
