@@ -26,6 +26,32 @@ TEST(Engine, AMarkOfARegionThatHasGoneIsNobodys) {
   EXPECT_EQ(engine.broken_invariant(), "");
 }
 
+// Those who wait for room, and for a mark, take empty chunks from one another: each time in one step,
+// or they would keep one another, and the wire, from what they wait for.
+TEST(Engine, AChunkThatNothingCameIntoGoesAtOnce) {
+  Config config;
+  config.nodes = 2;
+  config.space_pages = 64;
+  config.chunk_pages = 4;
+  config.cache_chunks = 2;
+  config.mark_ring_slots = 2;
+  Engine engine(config);
+  Effects effects;
+  engine.step(AddRegion{Region(RegionId(0), {PageId(0), 64}, Homes::on(NodeId(1)), Policy::scope)},
+              effects);
+  std::uint32_t ticket = 0;
+  for (const std::uint64_t page : {0u, 1u, 8u, 16u, 24u, 32u})
+    engine.step(Fault{Ticket(++ticket), PageId(page), Access::read}, effects);
+  std::size_t fetches = 0;
+  for (const Effect& effect : effects.list()) {
+    EXPECT_FALSE(std::holds_alternative<Punch>(effect));
+    fetches += std::holds_alternative<Fetch>(effect);
+  }
+  EXPECT_EQ(fetches, 2u) << "the others wait for the ring";
+  EXPECT_GT(engine.counters().evictions, 1u);
+  EXPECT_EQ(engine.broken_invariant(), "");
+}
+
 // The engine of one of three nodes, which are a team.
 Engine member(std::uint32_t self) {
   Config config;
