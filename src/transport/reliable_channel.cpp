@@ -25,6 +25,12 @@ constexpr int byes = 3;                // good-byes said: nobody answers them
 constexpr Time others_max = std::chrono::milliseconds(500);
 constexpr Time nap_max = std::chrono::milliseconds(50);
 
+// Looks at an empty port between two at the clock, which is a system call on some machines.
+constexpr std::uint32_t looks_per_clock = 16;
+// A timer that is to go off so much too early is set anew; a little too early is as well.
+constexpr Time early_max = std::chrono::milliseconds(5);
+constexpr std::uint32_t arms_per_look = 16;
+
 Time now() {
   timespec t{};
   ::clock_gettime(CLOCK_MONOTONIC, &t);
@@ -117,7 +123,7 @@ void ReliableChannel::linger() {
       open = open || (!each->reliable.has_parted() && !each->reliable.all_acknowledged());
     }
     if (!open || now() >= end) break;
-    drain(now(), batch_max);
+    drain(batch_max, true);
     while (!ready_.empty()) recycle(ready_.pop_front());
     if (!arm()) continue;
     pollfd one{.fd = wait_fd(), .events = POLLIN, .revents = 0};
@@ -192,7 +198,7 @@ Status ReliableChannel::connect(std::span<const Bytes> addresses) {
   Time end = start + std::chrono::milliseconds(timeout_ms_);
   for (bool complete = false;;) {
     // However many messages wait: behind those of a peer that is connected come the hellos of others.
-    drain(now(), std::numeric_limits<std::size_t>::max());
+    drain(std::numeric_limits<std::size_t>::max(), true);
     const Status found = missing();
     if (found.ok() && !complete) {
       complete = true;
@@ -299,18 +305,28 @@ void ReliableChannel::flush(Peer& to, Time at, bool drained) DSM_NO_THREAD_SAFET
 void ReliableChannel::note_due(Time due) {
   std::int64_t before = earliest_.load(std::memory_order_relaxed);
   while (due.count() < before && !earliest_.compare_exchange_weak(before, due.count())) continue;
-  if (armed_flag_.load(std::memory_order_seq_cst) != 0) set_timer(due);
+  if (armed_flag_.load(std::memory_order_seq_cst) != 0) set_timer();
 }
 
-// Only ever earlier, until poll() clears it.
-void ReliableChannel::set_timer(Time due) {
+void ReliableChannel::set_timer() {
   MutexLock hold(timer_lock_);
-  if (due == never || (timer_at_ != 0 && timer_at_ <= due.count())) return;
+  const Time due(earliest_.load(std::memory_order_seq_cst));
+  const bool is_set = timer_at_ != 0 && timer_at_ <= due.count();
+  if (due == never || (is_set && due.count() - timer_at_ <= early_max.count())) return;
   timer_at_ = std::max<std::int64_t>(1, due.count());
   itimerspec when{};
   when.it_value.tv_sec = timer_at_ / 1'000'000'000;
   when.it_value.tv_nsec = timer_at_ % 1'000'000'000;
   ::timerfd_settime(timer_fd_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
+}
+
+// One that has gone off makes the descriptor readable until then.
+void ReliableChannel::clear_timer(Time at) {
+  MutexLock hold(timer_lock_);
+  if (timer_at_ == 0 || at.count() < timer_at_) return;
+  timer_at_ = 0;
+  const itimerspec off{};
+  ::timerfd_settime(timer_fd_.get(), 0, &off, nullptr);
 }
 
 void ReliableChannel::tick(Time at, bool drained) {
@@ -372,12 +388,19 @@ void ReliableChannel::collect(Peer& from) DSM_NO_THREAD_SAFETY_ANALYSIS {
   }
 }
 
-// Reads the port until it is empty, or until so many messages wait; answers; looks at the clock.
-bool ReliableChannel::drain(Time at, std::size_t enough) {
+// Reads the port until it is empty, or until so many messages wait; answers; looks at the clock,
+// unless there was nothing to read and it was looked at lately.
+bool ReliableChannel::drain(std::size_t enough, bool reads_clock) {
   std::array<Datagram, batch_max> datagrams;
   bool dry = false;
+  Time at{0};
+  if (reads_clock) {
+    at = now();
+    clear_timer(at);
+  }
   while (!dry && ready_.size() < enough) {
     const std::size_t count = port_->poll(datagrams);
+    if (count != 0 && at == Time(0)) at = now();
     const std::span<const Datagram> some = std::span<const Datagram>(datagrams).first(count);
     receive(some, at);
     if (count != 0) port_->recycle(some);
@@ -394,7 +417,9 @@ bool ReliableChannel::drain(Time at, std::size_t enough) {
   bool stuck = false;
   for (const auto& each : peers_)
     stuck = stuck || (each && each->stuck.load(std::memory_order_relaxed));
-  if (stuck || at.count() >= earliest_.load(std::memory_order_relaxed)) tick(at, dry);
+  if (at == Time(0) && (stuck || ++looks_ % looks_per_clock == 0)) at = now();
+  if (at != Time(0) && (stuck || at.count() >= earliest_.load(std::memory_order_relaxed)))
+    tick(at, dry);
   // The end of a peer comes behind what it sent.
   for (const auto& each : peers_) {
     if (!each || each->reported) continue;
@@ -411,15 +436,9 @@ bool ReliableChannel::drain(Time at, std::size_t enough) {
 }
 
 std::size_t ReliableChannel::poll(std::span<Arrival> out) {
-  if (armed_) {
-    armed_ = false;
-    bell_.disarm();
-    MutexLock hold(timer_lock_);
-    timer_at_ = 0;
-    const itimerspec off{};
-    ::timerfd_settime(timer_fd_.get(), 0, &off, nullptr);
-  }
-  if (ready_.size() < out.size()) drain(now(), out.size());
+  const bool was_armed = std::exchange(armed_, false);
+  if (was_armed && (bell_.lower() || ++arms_ % arms_per_look == 0)) bell_.drain();
+  if (ready_.size() < out.size()) drain(out.size(), was_armed);
   std::size_t count = 0;
   while (count < out.size() && !ready_.empty()) out[count++] = ready_.pop_front();
   return count;
@@ -443,14 +462,14 @@ void ReliableChannel::give_up(NodeId id) {
 bool ReliableChannel::arm() {
   bell_.arm();
   armed_ = true;
-  const std::int64_t earliest = earliest_.load(std::memory_order_seq_cst);
-  bool work = !ready_.empty() || earliest <= now().count();
+  bool work = !ready_.empty();
   if (room_again_.exchange(false, std::memory_order_relaxed)) {
     refused_room_.store(false, std::memory_order_relaxed);
     work = true;
   }
   if (!work && port_->arm()) {
-    set_timer(Time(earliest));
+    // A moment that has passed makes the descriptor readable at once.
+    set_timer();
     return true;
   }
   armed_ = false;

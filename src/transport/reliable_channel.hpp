@@ -128,11 +128,12 @@ class ReliableChannel {
   Peer& peer(NodeId id) const;
   void receive(std::span<const Datagram> datagrams, Time now);
   Peer* open_packet(ByteView bytes, Packet& packet);
-  bool drain(Time now, std::size_t enough);
+  bool drain(std::size_t enough, bool reads_clock);
   void tick(Time now, bool drained);
   void flush(Peer& to, Time now, bool drained);  // REQUIRES: its lock, as collect()
   void note_due(Time due);
-  void set_timer(Time due);
+  void set_timer();
+  void clear_timer(Time now);
   void collect(Peer& from);
   void linger();
 
@@ -169,6 +170,8 @@ class ReliableChannel {
   // The polling thread's.
   Ring<Arrival> ready_;
   std::vector<Peer*> touched_;
+  std::uint32_t looks_ = 0;
+  std::uint32_t arms_ = 0;
   bool armed_ = false;
 };
 

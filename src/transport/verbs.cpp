@@ -22,6 +22,10 @@ namespace {
 constexpr std::uint32_t address_magic = 0x32627276;  // "vrb2"
 // How many polls between two looks at what the device has to say beside completions.
 constexpr std::uint32_t polls_per_event_check = 4096;
+// What may make the descriptor readable is looked for at least every so many times that the wire was
+// armed: each look is a system call, and most find nothing.
+constexpr std::uint32_t arms_per_look = 16;
+constexpr std::uint32_t polls_per_armed_poll = polls_per_event_check / arms_per_look;
 constexpr std::size_t completions_a_look = 16;
 constexpr std::size_t arrivals_a_look = 16;
 // A pair that was made anew may leave as many old completions behind.
@@ -90,6 +94,7 @@ class Verbs final : public Transport, private VerbsNotes {
   void act(const VerbsMemory::Out& out);
   void reap();
   std::size_t take(std::span<Event> out);
+  void request_reports();
   void drain_channel();
   void check_events();
 
@@ -108,7 +113,10 @@ class Verbs final : public Transport, private VerbsNotes {
 
   // The polling thread's.
   std::uint32_t polls_ = 0;
+  std::uint32_t arms_ = 0;
   bool armed_ = false;
+  bool asked_ = false;       // the device will tell of the next completion
+  bool told_ = false;        // it did, or is about to: the channel is to be read
   std::deque<Event> early_;  // came while the pairs were made
 };
 
@@ -262,6 +270,8 @@ std::size_t Verbs::post(NodeId peer, std::span<const Operation> operations) {
   if (peer == self_) return post_here(operations.first(granted));
   const std::size_t accepted = lane(peer).post(operations.first(granted));
   local_.release(granted - accepted);
+  // Who sleeps did not ask to be told of its end.
+  channel_->wake();
   return accepted;
 }
 
@@ -322,6 +332,10 @@ void Verbs::reap() {
   for (;;) {
     const int count =
         ibv_poll_cq(queue_.get(), static_cast<int>(completions.size()), completions.data());
+    if (count > 0 && asked_) {
+      asked_ = false;
+      told_ = true;
+    }
     for (int i = 0; i < count; ++i) {
       const ibv_wc& completion = completions[static_cast<std::size_t>(i)];
       const NodeId peer(VerbsLane::lane_of(completion.wr_id));
@@ -339,10 +353,10 @@ std::size_t Verbs::poll(std::span<Event> out) {
 }
 
 std::size_t Verbs::take(std::span<Event> out) {
-  if (armed_ || ++polls_ >= polls_per_event_check) {
+  polls_ += armed_ ? polls_per_armed_poll : 1;
+  armed_ = false;
+  if (polls_ >= polls_per_event_check) {
     polls_ = 0;
-    if (armed_) drain_channel();
-    armed_ = false;
     check_events();
     const auto now = std::chrono::steady_clock::now();
     for (const auto& each : lanes_)
@@ -389,13 +403,25 @@ void Verbs::recycle(const Event& message) {
 }
 
 bool Verbs::arm(Urgency) {
-  drain_channel();
   armed_ = true;
-  ibv_req_notify_cq(queue_.get(), 0);
   // The bell is armed before the looks at what rings it.
   const bool quiet = channel_->arm();
+  if (quiet) request_reports();
   reap();
   return quiet && early_.empty() && local_.empty() && !local_.take_room_again();
+}
+
+// Only where something is under way: what a thread posts and takes itself, while it polls, is then no
+// event of the device, which would wake the thread that sleeps. A request stands until it is met.
+void Verbs::request_reports() {
+  if (told_ || ++arms_ % arms_per_look == 0) drain_channel();
+  told_ = false;
+  const bool expected = std::any_of(lanes_.begin(), lanes_.end(), [](const auto& each) {
+    return each && each->expects_report();
+  });
+  if (!expected || asked_) return;
+  ibv_req_notify_cq(queue_.get(), 0);
+  asked_ = true;
 }
 
 Tally Verbs::tally() const {

@@ -210,7 +210,10 @@ bool VerbsLane::prepare(Entry& next, Request& request) {
   // request of a chain has one in any case.)
   const std::uint32_t quarter = std::max(slots_max_ / 4, 1u);
   const bool reported = next.whole && (is_load(operation) || operation.cookie != 0);
-  if (reported || number % quarter == quarter - 1) work.send_flags |= IBV_SEND_SIGNALED;
+  if (reported || number % quarter == quarter - 1) {
+    work.send_flags |= IBV_SEND_SIGNALED;
+    ++reports_due_;
+  }
   return true;
 }
 
@@ -240,6 +243,7 @@ void VerbsLane::completed(const ibv_wc& completion) {
       static_cast<std::uint32_t>(completion.wr_id) - static_cast<std::uint32_t>(slot_first_);
   DSM_CHECK_WITH(distance < slot_end_ - slot_first_, "a completion is of a request that left",
                  {"peer", peer_.value}, {"request", completion.wr_id});
+  --reports_due_;
   retire(slot_first_ + distance);
   say_released();
   if (until_break_ != 0 && --until_break_ == 0) {
@@ -381,6 +385,7 @@ bool VerbsLane::rewind() {
     next_ = std::min(next_, i);
   }
   link_.close();
+  reports_due_ = 0;
   slot_first_ = slot_end_;
   asked_ = nothing;
   return true;
@@ -399,6 +404,7 @@ void VerbsLane::end() {
 void VerbsLane::finish(Code code) {
   ended_ = true;
   link_.close();
+  reports_due_ = 0;
   for (; first_ != end_; ++first_) {
     const Entry& each = entry(first_);
     if (each.operation.cookie != 0)
@@ -407,6 +413,11 @@ void VerbsLane::finish(Code code) {
       parts_.out.release(1);
   }
   next_ = end_;
+}
+
+bool VerbsLane::expects_report() const {
+  MutexLock hold(lock_);
+  return reports_due_ != 0;
 }
 
 std::uint64_t VerbsLane::chains() const {

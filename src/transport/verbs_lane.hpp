@@ -98,6 +98,8 @@ class VerbsLane {
   std::uint32_t pair_number() const;  // 0: there is none
   bool has_slots() const;
 
+  // Something is under way whose end the device will report.
+  bool expects_report() const;
   // Chains handed to the device.
   std::uint64_t chains() const;
 
@@ -172,6 +174,7 @@ class VerbsLane {
   std::uint64_t watched_ DSM_GUARDED_BY(lock_) = 0;  // slot_first_ as it was last seen to have moved
   std::chrono::steady_clock::time_point watched_at_ DSM_GUARDED_BY(lock_){};
   std::uint32_t until_break_ DSM_GUARDED_BY(lock_);                // completions, in tests
+  std::uint32_t reports_due_ DSM_GUARDED_BY(lock_) = 0;            // signalled requests under way
   std::uint64_t chains_ DSM_GUARDED_BY(lock_) = 0;
 };
 

@@ -24,6 +24,7 @@ constexpr std::uint32_t receive_slots_spare = 64;
 constexpr std::uint32_t receive_slots_max = 16384;
 constexpr std::uint32_t repost_batch_max = 16;
 constexpr int completions_a_look = 16;
+constexpr std::uint32_t arms_per_look = 16;
 
 static_assert(route_header == 40);
 
@@ -213,7 +214,7 @@ Status VerbsUd::send(NodeId peer, ByteView header, ByteView body) {
   if (!slot) {
     // From here on a report wakes whoever sleeps on this port; what came before is looked at here.
     blocked_.store(true);
-    ibv_req_notify_cq(send_queue_.get(), 0);
+    ask_for_room();
     reap();
     slot = ring_.reserve();
     if (!slot) return Status::would_block();
@@ -289,16 +290,16 @@ std::size_t VerbsUd::take(std::span<Datagram> out) {
           .bytes = ByteView(receive_slot(slot) + route_header, arrival.byte_len - route_header),
           .buffer = slot};
     }
+    if (count > 0 && asked_) {
+      asked_ = false;
+      told_ = true;
+    }
     if (count < wanted) break;
   }
   return taken;
 }
 
 std::size_t VerbsUd::poll(std::span<Datagram> out) {
-  if (armed_) {
-    armed_ = false;
-    drain_channel();
-  }
   std::size_t count = 0;
   while (stash_first_ != 0 && count < out.size()) out[count++] = stash_[--stash_first_];
   return count + take(out.subspan(count));
@@ -310,14 +311,18 @@ void VerbsUd::recycle(std::span<const Datagram> datagrams) {
   if (free_.size() >= repost_batch_) post_receives();
 }
 
+// A request to be told of the next arrival stands until there is one; then the channel has an event,
+// or soon will. Each look at it is a system call, so it is looked at when there should be one, and
+// now and then in case that one came late.
 bool VerbsUd::arm() {
-  drain_channel();
-  armed_ = true;
-  ibv_req_notify_cq(receive_queue_.get(), 0);
+  if (told_ || told_of_room_.exchange(false) || ++arms_ % arms_per_look == 0) drain_channel();
+  told_ = false;
+  if (!asked_) ibv_req_notify_cq(receive_queue_.get(), 0);
+  asked_ = true;
   if (stash_first_ == 0) stash_first_ = take(stash_);
   bool work = stash_first_ != 0;
   if (blocked_.load()) {
-    ibv_req_notify_cq(send_queue_.get(), 0);
+    ask_for_room();
     reap();
     if (!ring_.is_full()) {
       blocked_.store(false);
@@ -325,6 +330,12 @@ bool VerbsUd::arm() {
     }
   }
   return !work;
+}
+
+// Any thread.
+void VerbsUd::ask_for_room() {
+  told_of_room_.store(true);
+  ibv_req_notify_cq(send_queue_.get(), 0);
 }
 
 void VerbsUd::drain_channel() {

@@ -58,6 +58,7 @@ class VerbsUd final : public DatagramPort {
   void post_receives();
   std::size_t take(std::span<Datagram> out);
   void reap();
+  void ask_for_room();
   void break_with(std::string why);
   void drain_channel();
 
@@ -78,7 +79,8 @@ class VerbsUd final : public DatagramPort {
   SendRing ring_;
   Mutex post_lock_;  // the order of posts; a provider's own lock would keep them apart as well
   Mutex reap_lock_;
-  std::atomic<bool> blocked_{false};  // a send was refused since the port was last armed
+  std::atomic<bool> blocked_{false};       // a send was refused since the port was last armed
+  std::atomic<bool> told_of_room_{false};  // the device will tell of room, or did
   std::atomic<bool> broken_{false};
   Mutex why_lock_;
   std::string why_ DSM_GUARDED_BY(why_lock_);
@@ -87,7 +89,9 @@ class VerbsUd final : public DatagramPort {
   std::vector<std::uint32_t> free_;  // slots to be posted again
   std::vector<Datagram> stash_;      // taken while arming
   std::size_t stash_first_ = 0;
-  bool armed_ = false;
+  std::uint32_t arms_ = 0;
+  bool asked_ = false;  // the device will tell of the next arrival
+  bool told_ = false;   // it did, or is about to
 };
 
 }  // namespace dsm::transport
