@@ -150,11 +150,12 @@ void Reliable::find_losses(Time now) {
 }
 
 // When this packet left, its sender had read all that lay at it. That was `delay_us` after the largest
-// number reached it; so what left here well before that moment is neither on the wire nor there.
+// number reached it; so what left here well before that moment is neither on the wire nor there. Well
+// before: a whole time-out, since a busy host may hold up all that comes for longer than a round trip.
 void Reliable::lose_what_was_passed(const Packet& packet) {
   if (packet.largest == 0 || packet.largest != largest_acknowledged_) return;
-  const Time moment =
-      largest_acknowledged_at_ + std::chrono::microseconds(packet.delay_us) - longest_reorder();
+  const Time moment = largest_acknowledged_at_ + std::chrono::microseconds(packet.delay_us) -
+                      std::max(longest_reorder(), round_trip_.timeout(ack_delay_max));
   for (std::size_t i = 0; i < sent_.size(); ++i)
     if (sent_[i].state == Sent::State::under_way && sent_[i].at <= moment) lose(sent_[i]);
 }

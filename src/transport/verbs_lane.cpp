@@ -210,10 +210,7 @@ bool VerbsLane::prepare(Entry& next, Request& request) {
   // request of a chain has one in any case.)
   const std::uint32_t quarter = std::max(slots_max_ / 4, 1u);
   const bool reported = next.whole && (is_load(operation) || operation.cookie != 0);
-  if (reported || number % quarter == quarter - 1) {
-    work.send_flags |= IBV_SEND_SIGNALED;
-    ++reports_due_;
-  }
+  if (reported || number % quarter == quarter - 1) work.send_flags |= IBV_SEND_SIGNALED;
   return true;
 }
 
@@ -224,6 +221,8 @@ void VerbsLane::launch(std::span<Request> requests) {
   }
   // Otherwise the last WRITEs before a silence would count as under way until something follows.
   requests.back().work.send_flags |= IBV_SEND_SIGNALED;
+  for (const Request& request : requests)
+    if ((request.work.send_flags & IBV_SEND_SIGNALED) != 0) ++reports_due_;
   ++chains_;
   ibv_send_wr* bad = nullptr;
   if (const int failed = ibv_post_send(link_.pair(), &requests[0].work, &bad))
