@@ -1,6 +1,9 @@
 // Messages between processes: whole, exactly once, of any size, all at one time.
 #include <poll.h>
 
+#include <chrono>
+#include <thread>
+
 #include "member.hpp"
 #include "stamped.hpp"
 
@@ -90,10 +93,15 @@ TEST_F(AcrossMessages, ATokenGoesRoundAmongSleepers) {
     ASSERT_EQ(node().arrived.size(), 1u);
     ASSERT_EQ(node().arrived.front().peer, before());
     ASSERT_TRUE(book.enter_all(node().arrived));
+    // Now and then the others have time to fall asleep.
+    if (self() == NodeId(0) && round % 16 == 0)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
     const std::uint32_t next = self() == NodeId(0) ? round + 1 : round;
     if (next < rounds) send(after(), next, 8);
   }
-  EXPECT_GT(slept, 0u) << "nobody ever slept: the test proves nothing";
+  if (self() != NodeId(0)) {
+    EXPECT_GT(slept, 0u) << "it never slept: the test proves nothing";
+  }
 }
 
 }  // namespace
