@@ -223,6 +223,7 @@ Figures measure(const Subject& subject, int rounds) {
     std::vector<double> times = dsm::all_gather(writer() ? changed : saw);
     changes += second - first;
     updates += Counts::now() - second;
+    dsm::barrier();  // before anybody prepares the next round
     if (!works) return;
     invalidate.push_back(times.front());
     times.erase(times.begin());
