@@ -358,6 +358,7 @@ std::size_t Verbs::take(std::span<Event> out) {
   if (polls_ >= polls_per_event_check) {
     polls_ = 0;
     check_events();
+    reap();
     const auto now = std::chrono::steady_clock::now();
     for (const auto& each : lanes_)
       if (each) each->watch(now);

@@ -352,7 +352,7 @@ void VerbsLane::watch(std::chrono::steady_clock::time_point now) {
   MutexLock hold(lock_);
   const bool waits = !ended_ && link_.is_ready() && slot_first_ != slot_end_;
   if (!waits || slot_first_ != watched_) {
-    watched_ = slot_first_;
+    watched_ = waits ? slot_first_ : nothing;
     watched_at_ = now;
   } else if (now - watched_at_ >= stall_max) {
     watched_at_ = now;

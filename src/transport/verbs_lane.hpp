@@ -86,9 +86,10 @@ class VerbsLane {
   void completed(const ibv_wc& completion);
   // The device has given up the pair of this number.
   void failed(std::uint32_t pair);
-  // Now and then, by whoever polls. A pair under which nothing has been done for stall_max, though
-  // something is under way, is broken, and so made anew: some devices (soft-RoCE) stand still for
-  // ever when a frame is lost ahead of a request that waits for a READ.
+  // Now and then, by whoever polls, when all completions have been taken. A pair under which nothing
+  // has been done for stall_max, though something is under way, is broken, and so made anew: some
+  // devices (soft-RoCE) stand still for ever when a frame is lost ahead of a request that waits for
+  // a READ.
   void watch(std::chrono::steady_clock::time_point now);
   // The peer is gone: everything completes with peer_lost, also what is posted later.
   void end();
@@ -171,10 +172,11 @@ class VerbsLane {
   std::uint64_t loads_end_ DSM_GUARDED_BY(lock_) = 0;  // behind the last READ or atomic that left
   std::uint64_t asked_ DSM_GUARDED_BY(lock_) = ~std::uint64_t{0};  // the chunk that is waited for
   std::uint32_t failures_ DSM_GUARDED_BY(lock_) = 0;               // since the last success
-  std::uint64_t watched_ DSM_GUARDED_BY(lock_) = 0;  // slot_first_ as it was last seen to have moved
+  // slot_first_ as it was when it was first seen to wait for what is under way; ~0: nothing is.
+  std::uint64_t watched_ DSM_GUARDED_BY(lock_) = ~std::uint64_t{0};
   std::chrono::steady_clock::time_point watched_at_ DSM_GUARDED_BY(lock_){};
-  std::uint32_t until_break_ DSM_GUARDED_BY(lock_);                // completions, in tests
-  std::uint32_t reports_due_ DSM_GUARDED_BY(lock_) = 0;            // signalled requests under way
+  std::uint32_t until_break_ DSM_GUARDED_BY(lock_);      // completions, in tests
+  std::uint32_t reports_due_ DSM_GUARDED_BY(lock_) = 0;  // signalled requests under way
   std::uint64_t chains_ DSM_GUARDED_BY(lock_) = 0;
 };
 
