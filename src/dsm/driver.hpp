@@ -59,8 +59,11 @@ class Driver {
     Lanes& lanes;
     Twins& twins;
     Patience::Policy patience;
-    // a peer is down; and in words, what was only there, or nothing
-    std::function<void(NodeId lost, const Doing& doing, const std::string& data)> on_lost;
+    // a peer is down, or this node is cut off from all; in words why, if the wire knows, and what
+    // was only there
+    std::function<void(NodeId lost, const std::string& why, const Doing& doing,
+                       const std::string& data)>
+        on_lost;
     std::function<void(const Doing& doing)> on_news;  // `news_fd` is readable
     int news_fd = -1;
     bool debug = false;  // says so when a collective call waits for long

@@ -74,20 +74,24 @@ bool Driver::progress_locked() {
   if (tenures_.hastened()) worked = end_tenures() || worked;
   std::array<transport::Event, events_at_once> events;
   std::optional<NodeId> lost;
+  std::string why;
   const std::size_t count = parts_.wire.poll(events);
   for (std::size_t i = 0; i < count; ++i) {
     handle(events[i]);
     if (events[i].kind == transport::Event::Kind::message) parts_.wire.recycle(events[i]);
-    if (events[i].kind == transport::Event::Kind::peer_down && !lost_ && !closing_.load())
+    if (events[i].kind == transport::Event::Kind::peer_down && !lost_ && !closing_.load()) {
       lost = lost_ = events[i].peer;
+      why.assign(reinterpret_cast<const char*>(events[i].bytes.data()), events[i].bytes.size());
+    }
   }
-  if (lost) parts_.on_lost(*lost, waiters_.someone(), data_lost_with(*lost));
+  if (lost) parts_.on_lost(*lost, why, waiters_.someone(), data_lost_with(*lost));
   return worked || count > 0;
 }
 
 // Everyone who is left says which locks it has; one that is slow to notice is not waited for long.
 std::string Driver::data_lost_with(NodeId lost) {
   constexpr std::chrono::milliseconds limit{300}, step{1};
+  if (lost == parts_.self) return {};
   if (look([](const core::Engine& engine) { return engine.bindings().all().empty(); })) return {};
   tell(core::Lost{lost});
   const auto end = std::chrono::steady_clock::now() + limit;

@@ -238,9 +238,8 @@ Status Node::start_engine() {
 
   driver_ = std::make_unique<Driver>(
       config, Driver::Parts{job_.rank, *wire_, *space_, *rings_, *lanes_, *twins_, patience,
-                            [this](NodeId lost, const Doing& doing, const std::string& data) {
-                              on_lost(lost, doing, data);
-                            },
+                            [this](NodeId lost, const std::string& why, const Doing& doing,
+                                   const std::string& data) { on_lost(lost, why, doing, data); },
                             [this](const Doing& doing) { on_news(doing); },
                             rendezvous_ ? rendezvous_->wait_fd() : -1, settings_.debug});
   auto trap = memory::Trap::install(*space_, &Node::on_trap, this);
@@ -310,17 +309,22 @@ void Node::describe_stray(std::uintptr_t address, PageId page) const {
 
 // Far away, and the end of the job. A node that vanishes is noticed on its wire and at the
 // rendezvous, in any order: the wire knows the node, the rendezvous knows its reason if it had time
-// to give one (any Code but peer_lost).
-void Node::on_lost(NodeId lost, const Doing& doing, const std::string& data) {
+// to give one (any Code but peer_lost). What only this node's wire knows, the others hear from here.
+void Node::on_lost(NodeId lost, const std::string& why, const Doing& doing,
+                   const std::string& data) {
+  if (lost == self()) {
+    end_job("this node is cut off: " + why, doing, Cause::told);
+  }
   for (auto left = reason_limit; rendezvous_ && left.count() > 0; left -= reason_step) {
     const Status status = rendezvous_->check();
     if (!status.ok() && status.code() != Code::peer_lost) end_job(status.message() + data, doing);
     if (!status.ok()) break;
     std::this_thread::sleep_for(reason_step);
   }
-  end_job("lost node " + std::to_string(lost.value) + " (" +
-              (lost.value < hosts_.size() ? hosts_[lost.value] : "?") + ")" + data,
-          doing);
+  const std::string what = "lost node " + std::to_string(lost.value) + " (" +
+                           (lost.value < hosts_.size() ? hosts_[lost.value] : "?") + ")" +
+                           (why.empty() ? "" : ": " + why);
+  end_job(what + data, doing, why.empty() ? Cause::known : Cause::told);
 }
 
 void Node::on_news(const Doing& doing) {
@@ -330,9 +334,10 @@ void Node::on_news(const Doing& doing) {
   end_job(status.message(), doing);
 }
 
-void Node::end_job(const std::string& why, const Doing& doing) {
+void Node::end_job(const std::string& why, const Doing& doing, Cause cause) {
   // another thread is saying it
   if (ending_.exchange(true)) std::this_thread::sleep_for(std::chrono::hours(1));
+  if (cause == Cause::told) abandon(why.c_str());
   if (doing.what[0] == '\0') {
     log_line("%s; this node was computing", why.c_str());
   } else if (doing.numbered) {
@@ -342,7 +347,7 @@ void Node::end_job(const std::string& why, const Doing& doing) {
     log_line("%s; this node was waiting %s", why.c_str(), doing.what);
   }
   std::this_thread::sleep_for(linger);
-  ::_exit(launch::exit_code_of_bystander);
+  ::_exit(cause == Cause::told ? EXIT_FAILURE : launch::exit_code_of_bystander);
 }
 
 }  // namespace dsm

@@ -68,9 +68,12 @@ class Node {
 
   void describe_stray(std::uintptr_t address, PageId page) const;
   static bool on_trap(void* context, std::uintptr_t address, Access wanted);
-  [[noreturn]] void on_lost(NodeId lost, const Doing& doing, const std::string& data);
+  [[noreturn]] void on_lost(NodeId lost, const std::string& why, const Doing& doing,
+                            const std::string& data);
   void on_news(const Doing& doing);
-  [[noreturn]] void end_job(const std::string& why, const Doing& doing);
+  // Known to all, or to be told them by this node.
+  enum class Cause { known, told };
+  [[noreturn]] void end_job(const std::string& why, const Doing& doing, Cause cause = Cause::known);
 
   launch::Settings settings_;
   launch::Job job_;

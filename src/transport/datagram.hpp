@@ -18,6 +18,8 @@
 
 namespace dsm::transport {
 
+inline constexpr std::size_t news_max = 64;
+
 struct Datagram {
   ByteView bytes;            // valid until recycle() of this datagram
   std::uint64_t buffer = 0;  // the port's own name of its buffer
@@ -58,6 +60,20 @@ class DatagramPort {
 
   // Gives the buffers of datagrams back, in any order.
   virtual void recycle(std::span<const Datagram> datagrams) = 0;
+
+  // Why this port reaches nobody, as a clause for a user: for good (failure), or for now (trouble).
+  // Empty: it works, as far as it knows. As poll().
+  virtual std::string failure() const { return {}; }
+  virtual std::string trouble() const { return {}; }
+
+  // Ports whose address changes under a job: what peers have to hear now, at most news_max bytes;
+  // empty: nothing that they have not been told. As poll().
+  virtual Bytes take_news() { return {}; }
+  // A peer's news, which may come several times, and late. As poll(). REQUIRES: connected.
+  virtual void hear(NodeId peer, ByteView news) {
+    static_cast<void>(peer);
+    static_cast<void>(news);
+  }
 
   // As those of Transport: a descriptor that becomes readable when an armed port has something to
   // poll, or room after a would_block; false: there is something, do not sleep.

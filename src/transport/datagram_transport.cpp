@@ -154,7 +154,7 @@ class DatagramTransport final : public Transport {
   void take(const Channel::Arrival& arrival, std::span<Event> out, std::size_t& count);
   bool take_rma(const Channel::Arrival& arrival, std::span<Event> out, std::size_t& count);
   void serve(NodeId from, const RmaRequest& request, ByteView data);
-  void report_down(NodeId id);
+  void report_down(const Channel::Arrival& arrival);
 
   const char* const name_;
   const NodeId self_;
@@ -233,7 +233,7 @@ std::size_t DatagramTransport::poll(std::span<Event> out) {
 
 void DatagramTransport::take(const Channel::Arrival& arrival, std::span<Event> out,
                              std::size_t& count) {
-  if (arrival.kind == Channel::Arrival::Kind::peer_down) return report_down(arrival.peer);
+  if (arrival.kind == Channel::Arrival::Kind::peer_down) return report_down(arrival);
   if (arrival.lane == Lane::any_order) {
     out[count++] = {.kind = Event::Kind::message,
                     .peer = arrival.peer,
@@ -292,7 +292,9 @@ void DatagramTransport::serve(NodeId from, const RmaRequest& request, ByteView d
       channel_->send(from, Lane::in_order, bytes_of(reply), served.data, Channel::Room::made);
 }
 
-void DatagramTransport::report_down(NodeId id) {
+void DatagramTransport::report_down(const Channel::Arrival& arrival) {
+  const NodeId id = arrival.peer;
+  if (id == self_) return local_.push_peer_down(id, arrival.bytes);
   Peer& peer = *peers_[id.value];
   MutexLock hold(peer.lock);
   peer.down = true;

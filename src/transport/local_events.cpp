@@ -37,10 +37,10 @@ Status LocalEvents::push_message(NodeId from, ByteView header, ByteView body) {
   return {};
 }
 
-void LocalEvents::push_peer_down(NodeId peer) {
+void LocalEvents::push_peer_down(NodeId peer, ByteView why) {
   {
     MutexLock hold(lock_);
-    push({.kind = Event::Kind::peer_down, .peer = peer});
+    push({.kind = Event::Kind::peer_down, .peer = peer, .bytes = why});
   }
   bell_.ring();
 }

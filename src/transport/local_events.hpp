@@ -31,7 +31,8 @@ class LocalEvents {
   ~LocalEvents();
 
   Status push_message(NodeId from, ByteView header, ByteView body);
-  void push_peer_down(NodeId peer);
+  // `why` outlives the events.
+  void push_peer_down(NodeId peer, ByteView why = {});
 
   // Credits for completions: of `wanted`, how many may be outstanding. Each ends in
   // push_completion() or in release(1).

@@ -42,6 +42,10 @@ class LossyPort final : public DatagramPort {
   Status send(NodeId peer, ByteView header, ByteView body) override;
   std::size_t poll(std::span<Datagram> out) override;
   void recycle(std::span<const Datagram> datagrams) override { inner_->recycle(datagrams); }
+  std::string failure() const override { return inner_->failure(); }
+  std::string trouble() const override { return inner_->trouble(); }
+  Bytes take_news() override { return inner_->take_news(); }
+  void hear(NodeId peer, ByteView news) override { inner_->hear(peer, news); }
   int wait_fd() const override { return inner_->wait_fd(); }
   bool arm() override;
 

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "transport/datagram.hpp"
+
 namespace dsm::transport {
 namespace {
 
@@ -93,7 +95,8 @@ std::optional<Packet> Packet::decode(ByteView datagram) {
     case Kind::acknowledgement:
     case Kind::probe:
     case Kind::bye: {
-      const bool bare = packet.piece.empty() && packet.lane == Lane::any_order &&
+      const std::size_t most = packet.kind == Kind::probe ? news_max : 0;
+      const bool bare = packet.piece.size() <= most && packet.lane == Lane::any_order &&
                         packet.message == 0 && packet.total == 0 && packet.offset == 0;
       return bare ? std::optional<Packet>(packet) : std::nullopt;
     }

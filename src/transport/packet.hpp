@@ -42,7 +42,7 @@ struct Packet {
   std::uint64_t message = 0;
   std::uint32_t total = 0;
   std::uint32_t offset = 0;
-  ByteView piece;
+  ByteView piece;  // of a probe: news of its sender's port, or nothing
 
   // Asks for an acknowledgement.
   bool eliciting() const {

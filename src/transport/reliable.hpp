@@ -129,6 +129,9 @@ class Reliable {
   bool has_room(Lane lane, std::size_t size) const;
   bool is_half_empty() const;
   bool all_acknowledged() const;
+  // Asks the peer for a sign now; from here on whatever asks it carries this, at most news_max
+  // bytes, until other news replace it.
+  void announce(ByteView news, Time now);
 
   // The next packet that should leave, written to `out`; bytes of it, 0: none. It has left when
   // left() is called; when the wire did not take it, it is not, and next() gives one again.
@@ -265,6 +268,7 @@ class Reliable {
   std::uint32_t lost_ = 0;    // lost ones that still hold a slot
   bool hello_wanted_ = false;
   bool probe_wanted_ = false;
+  Bytes news_;
   bool waits_for_credit_ = false;
   std::optional<Sent> chosen_;  // by next(), until left()
   bool chosen_is_resent_ = false;

@@ -204,6 +204,7 @@ Status ReliableChannel::connect(std::span<const Bytes> addresses) {
       complete = true;
       end = now() + others_max;
     }
+    if (!failure_.empty()) return Status(Code::unavailable, failure_);
     if (now() >= end || (complete && all_know())) return complete ? Status() : found;
     if (!arm()) continue;
     pollfd one{.fd = wait_fd(), .events = POLLIN, .revents = 0};
@@ -340,7 +341,10 @@ void ReliableChannel::tick(Time at, bool drained) {
       if (each->vouched.exchange(false, std::memory_order_relaxed)) each->reliable.vouch(at);
       each->reliable.tick(at);
       flush(*each, at, drained);
-      if (each->reliable.down()) each->down.store(true, std::memory_order_relaxed);
+      if (each->reliable.down()) {
+        each->down.store(true, std::memory_order_relaxed);
+        if (std::string why = port_->trouble(); !why.empty()) fail(std::move(why));
+      }
     }
     earliest = std::min(earliest, each->due.load(std::memory_order_relaxed));
   }
@@ -368,6 +372,8 @@ void ReliableChannel::receive(std::span<const Datagram> datagrams, Time at) {
     Packet packet;
     Peer* const from = open_packet(datagram.bytes, packet);
     if (!from || from->reported) continue;
+    if (packet.kind == Packet::Kind::probe && !packet.piece.empty())
+      port_->hear(from->id, packet.piece);
     MutexLock hold(from->lock);
     from->reliable.receive(packet, at);
     collect(*from);
@@ -414,6 +420,7 @@ bool ReliableChannel::drain(std::size_t enough, bool reads_clock) {
     }
     touched_.clear();
   }
+  look_after_port(at);
   bool stuck = false;
   for (const auto& each : peers_)
     stuck = stuck || (each && each->stuck.load(std::memory_order_relaxed));
@@ -433,6 +440,27 @@ bool ReliableChannel::drain(std::size_t enough, bool reads_clock) {
     ready_.push_back({.kind = Arrival::Kind::peer_down, .peer = each->id});
   }
   return dry;
+}
+
+// What the port has to say of itself.
+void ReliableChannel::look_after_port(Time at) {
+  if (const Bytes news = port_->take_news(); !news.empty()) {
+    for (const auto& each : peers_) {
+      if (!each || each->reported) continue;
+      MutexLock hold(each->lock);
+      each->reliable.announce(news, at);
+      flush(*each, at, false);
+    }
+  }
+  if (std::string why = port_->failure(); !why.empty()) fail(std::move(why));
+}
+
+void ReliableChannel::fail(std::string why) {
+  if (!failure_.empty()) return;
+  failure_ = std::move(why);
+  ready_.push_back({.kind = Arrival::Kind::peer_down,
+                    .peer = self_,
+                    .bytes = std::as_bytes(std::span(std::as_const(failure_)))});
 }
 
 std::size_t ReliableChannel::poll(std::span<Arrival> out) {

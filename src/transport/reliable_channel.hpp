@@ -8,7 +8,8 @@
 // counted (refused()).
 //
 // A peer is down when it says that it ends, or when it has been silent for dead_after although it
-// was asked; peer_down comes once, behind the messages that arrived whole.
+// was asked; peer_down comes once, behind the messages that arrived whole. When this node's own port
+// has failed, or all are silent while it is in trouble, one peer_down names this node and says why.
 //
 // Threads: connect() belongs to set-up, one thread. send() may be called by any thread at any time,
 // also from inside a trap handler: it takes only locks of its own, never waits for a peer, and
@@ -62,7 +63,7 @@ class ReliableChannel {
     Kind kind = Kind::message;
     Lane lane = Lane::any_order;
     NodeId peer{};
-    ByteView bytes;            // valid until recycle()
+    ByteView bytes;            // valid until recycle(); of the end of this node: why, for good
     Buffer* buffer = nullptr;  // the channel's own
   };
 
@@ -135,6 +136,8 @@ class ReliableChannel {
   void set_timer();
   void clear_timer(Time now);
   void collect(Peer& from);
+  void look_after_port(Time now);
+  void fail(std::string why);
   void linger();
 
   const std::string wire_;
@@ -172,6 +175,7 @@ class ReliableChannel {
   std::vector<Peer*> touched_;
   std::uint32_t looks_ = 0;
   std::uint32_t arms_ = 0;
+  std::string failure_;  // of the port; empty: it has not failed
   bool armed_ = false;
 };
 

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "base/check.hpp"
+#include "transport/datagram.hpp"
 #include "transport/direct.hpp"
 #include "transport/reliable.hpp"
 
@@ -32,6 +33,14 @@ bool Reliable::send(Lane lane, ByteView header, ByteView body, bool must) {
   out.queued_bytes += cost(size);
   ++counters_.messages_sent;
   return true;
+}
+
+void Reliable::announce(ByteView news, Time now) {
+  DSM_CHECK_WITH(news.size() <= news_max, "news fit a probe", {"bytes", news.size()});
+  if (down_) return;
+  news_.assign(news.begin(), news.end());
+  probe_wanted_ = true;
+  reschedule(now);
 }
 
 bool Reliable::is_half_empty() const {
@@ -78,6 +87,9 @@ std::size_t Reliable::next(Time now, bool drained, std::span<std::byte> out) {
     if (chosen_bytes_ != 0)
       std::memcpy(out.data() + packet_header_bytes,
                   message.buffer->bytes.get() + chosen.piece.offset, chosen_bytes_);
+  } else if (chosen.kind == Packet::Kind::probe && !news_.empty()) {
+    chosen_bytes_ = static_cast<std::uint32_t>(news_.size());
+    std::memcpy(out.data() + packet_header_bytes, news_.data(), news_.size());
   }
   packet.encode(out.data());
   return packet_header_bytes + chosen_bytes_;

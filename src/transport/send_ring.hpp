@@ -60,6 +60,14 @@ class SendRing {
     while (first_ != end_ && done_[first_ % done_.size()]) ++first_;
   }
 
+  // The wire has dropped all that was posted, and will report none of it.
+  void all_done() {
+    MutexLock hold(lock_);
+    for (; reported_ != posted_; ++reported_) done_[posts_[reported_ % posts_.size()]] = true;
+    while (first_ != end_ && done_[first_ % done_.size()]) ++first_;
+    unsignalled_ = 0;
+  }
+
   bool is_full() const {
     MutexLock hold(lock_);
     return end_ - first_ == done_.size();

@@ -72,11 +72,14 @@ struct Operation {
   Cookie cookie = 0;
 };
 
+// A peer_down that names this node itself: its own wire is gone, and all peers with it.
 struct Event {
   enum class Kind : std::uint8_t { message, completion, peer_down };
   Kind kind = Kind::message;
   NodeId peer{};
-  ByteView bytes;     // message: valid until recycle() of this event
+  // message: valid until recycle() of this event. peer_down: why, a clause for a user, or empty;
+  // valid for the life of the transport
+  ByteView bytes;
   Cookie cookie = 0;  // completion
   // completion: ok, or why the operation did not happen (peer_lost, invalid: outside exposed
   // memory)

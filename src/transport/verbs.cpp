@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstring>
 #include <deque>
+#include <utility>
 
 #include "base/fd.hpp"
 #include "base/log.hpp"
@@ -20,12 +21,13 @@ namespace dsm::transport {
 namespace {
 
 constexpr std::uint32_t address_magic = 0x32627276;  // "vrb2"
-// How many polls between two looks at what the device has to say beside completions.
-constexpr std::uint32_t polls_per_event_check = 4096;
+// How many polls between two looks for pairs that stand still, and at what lies in the completion
+// channel.
+constexpr std::uint32_t polls_per_watch = 4096;
 // What may make the descriptor readable is looked for at least every so many times that the wire was
 // armed: each look is a system call, and most find nothing.
 constexpr std::uint32_t arms_per_look = 16;
-constexpr std::uint32_t polls_per_armed_poll = polls_per_event_check / arms_per_look;
+constexpr std::uint32_t polls_per_armed_poll = polls_per_watch / arms_per_look;
 constexpr std::size_t completions_a_look = 16;
 constexpr std::size_t arrivals_a_look = 16;
 // A pair that was made anew may leave as many old completions behind.
@@ -43,7 +45,8 @@ class Verbs final : public Transport, private VerbsNotes {
         channel_(std::move(channel)),
         memory_(*device_, std::min(options.lent_bytes_max, device_->lent_bytes_max())),
         local_(channel_->bell()),
-        lanes_(options.nodes) {
+        lanes_(options.nodes),
+        whys_(options.nodes) {
     caps_ = {.name = "verbs",
              .one_sided = true,
              .ordered = true,
@@ -61,6 +64,8 @@ class Verbs final : public Transport, private VerbsNotes {
   }
 
   Status make();
+  // The device has given up a pair that may be of one of the lanes.
+  void pair_failed(std::uint32_t pair);
 
   const Caps& caps() const override { return caps_; }
   Bytes address() const override;
@@ -96,7 +101,7 @@ class Verbs final : public Transport, private VerbsNotes {
   std::size_t take(std::span<Event> out);
   void request_reports();
   void drain_channel();
-  void check_events();
+  void end(const ReliableChannel::Arrival& arrival);
 
   const NodeId self_;
   const std::uint32_t nodes_;
@@ -110,6 +115,8 @@ class Verbs final : public Transport, private VerbsNotes {
   VerbsQueue queue_;                               // of all lanes
   std::vector<std::unique_ptr<VerbsLane>> lanes_;  // by rank; none for this node
   Fd epoll_fd_;
+  Mutex whys_lock_;
+  std::vector<std::string> whys_ DSM_GUARDED_BY(whys_lock_);  // peers were given up; by rank
 
   // The polling thread's.
   std::uint32_t polls_ = 0;
@@ -141,7 +148,7 @@ Status Verbs::make() {
   }
   epoll_fd_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_fd_) return system_error("epoll_create1");
-  for (const int fd : {channel_->wait_fd(), completions_->fd, device_->context()->async_fd})
+  for (const int fd : {channel_->wait_fd(), completions_->fd})
     if (Status watched = watch(fd); !watched.ok()) return watched;
   return {};
 }
@@ -283,8 +290,17 @@ void Verbs::note(NodeId peer, const VerbsNote& note) {
 }
 
 void Verbs::lost(NodeId peer, const std::string& why) {
-  log_line("verbs: node %u: %s", peer.value, why.c_str());
+  {
+    MutexLock hold(whys_lock_);
+    whys_[peer.value] = why;
+  }
   channel_->give_up(peer);
+}
+
+void Verbs::pair_failed(std::uint32_t pair) {
+  if (!channel_) return;  // it says good-bye
+  for (const auto& each : lanes_)
+    if (each) each->failed(pair);
 }
 
 void Verbs::heed(NodeId peer, ByteView bytes) {
@@ -355,9 +371,8 @@ std::size_t Verbs::poll(std::span<Event> out) {
 std::size_t Verbs::take(std::span<Event> out) {
   polls_ += armed_ ? polls_per_armed_poll : 1;
   armed_ = false;
-  if (polls_ >= polls_per_event_check) {
+  if (polls_ >= polls_per_watch) {
     polls_ = 0;
-    check_events();
     reap();
     const auto now = std::chrono::steady_clock::now();
     for (const auto& each : lanes_)
@@ -372,12 +387,7 @@ std::size_t Verbs::take(std::span<Event> out) {
     const std::size_t arrived = channel_->poll(std::span(arrivals).first(wanted));
     for (const ReliableChannel::Arrival& each : std::span(arrivals).first(arrived)) {
       if (each.kind == ReliableChannel::Arrival::Kind::peer_down) {
-        reap();  // what was done before it went
-        lane(each.peer).end();
-        VerbsMemory::Out decided;
-        memory_.forget(each.peer, decided);
-        act(decided);
-        local_.push_peer_down(each.peer);
+        end(each);
       } else if (each.lane == Lane::in_order) {
         heed(each.peer, each.bytes);
         channel_->recycle(each);
@@ -391,6 +401,18 @@ std::size_t Verbs::take(std::span<Event> out) {
     if (arrived < wanted) break;
   }
   return count + local_.pop(out.subspan(count));
+}
+
+// Of a peer, or of this node's port, and so of all of them.
+void Verbs::end(const ReliableChannel::Arrival& arrival) {
+  if (arrival.peer == self_) return local_.push_peer_down(self_, arrival.bytes);
+  reap();  // what was done before it went
+  lane(arrival.peer).end();
+  VerbsMemory::Out decided;
+  memory_.forget(arrival.peer, decided);
+  act(decided);
+  MutexLock hold(whys_lock_);
+  local_.push_peer_down(arrival.peer, std::as_bytes(std::span(whys_[arrival.peer.value])));
 }
 
 void Verbs::recycle(const Event& message) {
@@ -439,43 +461,6 @@ void Verbs::drain_channel() {
     ::ibv_ack_cq_events(queue, 1);
 }
 
-// What the device says beside completions. Nothing here is fatal by itself: a pair that broke is
-// made anew when its requests fail, and a peer that cannot be reached is noticed by the channel.
-void Verbs::check_events() {
-  ibv_async_event event{};
-  while (::ibv_get_async_event(device_->context(), &event) == 0) {
-    const char* advice = "";
-    switch (event.event_type) {
-      case IBV_EVENT_COMM_EST:
-      case IBV_EVENT_SQ_DRAINED:
-      case IBV_EVENT_PATH_MIG:
-      case IBV_EVENT_SM_CHANGE:
-      case IBV_EVENT_CLIENT_REREGISTER:
-      case IBV_EVENT_QP_LAST_WQE_REACHED:
-        ::ibv_ack_async_event(&event);
-        continue;
-      case IBV_EVENT_PORT_ERR:
-        advice = "; the job goes on when it is back soon";
-        break;
-      case IBV_EVENT_GID_CHANGE:
-      case IBV_EVENT_LID_CHANGE:
-        advice = "; peers that know the old address cannot reach this node any more";
-        break;
-      case IBV_EVENT_DEVICE_FATAL:
-        advice = "; this node's job ends";
-        break;
-      default:
-        break;
-    }
-    log_line("verbs: %s: %s%s", device_->text().c_str(), ::ibv_event_type_str(event.event_type),
-             advice);
-    const bool fatal = event.event_type == IBV_EVENT_DEVICE_FATAL;
-    ::ibv_ack_async_event(&event);
-    for (NodeId id{0}; fatal && id.value < nodes_; ++id)
-      if (id != self_) channel_->give_up(id);
-  }
-}
-
 Status usable_verbs() {
   return VerbsDevice::open().status();
 }
@@ -483,7 +468,7 @@ Status usable_verbs() {
 // The device, and a port of datagrams on it.
 struct Opened {
   std::shared_ptr<const VerbsDevice> device;
-  std::unique_ptr<DatagramPort> port;
+  std::unique_ptr<VerbsUd> port;
 };
 
 Result<Opened> open_device(const Options& options) {
@@ -499,10 +484,12 @@ Result<Opened> open_device(const Options& options) {
 Result<std::unique_ptr<Transport>> open_verbs(const Options& options) {
   auto opened = open_device(options);
   if (!opened.ok()) return opened.status();
-  auto channel = make_channel(std::move(opened->port), options, "verbs");
+  VerbsUd& port = *opened.value().port;
+  auto channel = make_channel(std::move(opened.value().port), options, "verbs");
   if (!channel.ok()) return channel.status();
   auto verbs = std::make_unique<Verbs>(options, opened->device, std::move(channel).value());
   if (Status made = verbs->make(); !made.ok()) return made;
+  port.on_pair_failed([owner = verbs.get()](std::uint32_t pair) { owner->pair_failed(pair); });
   return std::unique_ptr<Transport>(std::move(verbs));
 }
 

@@ -50,6 +50,17 @@ bool may_lock_no_more(rlim_t limit, std::size_t bytes) {
   return bytes == 0 || own_status("VmPin:", 10) * 1024 + bytes > limit;
 }
 
+// The sizes of all ports' tables.
+std::size_t gids_max(ibv_context* context, std::uint8_t ports) {
+  std::size_t sum = 0;
+  for (std::uint8_t p = 1; p <= ports; ++p) {
+    ibv_port_attr port{};
+    if (ibv_query_port(context, p, &port) == 0)
+      sum += static_cast<std::size_t>(std::max(port.gid_tbl_len, 0));
+  }
+  return sum;
+}
+
 // Room for exactly as many as the device's ports can have: more is refused, too.
 std::vector<GidDescription> gids_of(ibv_context* context, std::uint32_t port,
                                     std::size_t table_sizes) {
@@ -100,12 +111,7 @@ Result<std::vector<PortDescription>> describe_ports(const DeviceList& list) {
     const VerbsContext context(::ibv_open_device(list.devices[i]));
     ibv_device_attr attributes{};
     if (!context || ::ibv_query_device(context.get(), &attributes) != 0) continue;
-    std::size_t table_sizes = 0;
-    for (std::uint8_t p = 1; p <= attributes.phys_port_cnt; ++p) {
-      ibv_port_attr port{};
-      if (ibv_query_port(context.get(), p, &port) == 0)
-        table_sizes += static_cast<std::size_t>(std::max(port.gid_tbl_len, 0));
-    }
+    const std::size_t table_sizes = gids_max(context.get(), attributes.phys_port_cnt);
     for (std::uint32_t p = 1; p <= attributes.phys_port_cnt; ++p) {
       ibv_port_attr port{};
       if (ibv_query_port(context.get(), static_cast<std::uint8_t>(p), &port) != 0) continue;
@@ -186,7 +192,10 @@ Result<std::unique_ptr<VerbsDevice>> VerbsDevice::open(const VerbsOptions& optio
       device->context_.reset(::ibv_open_device(list.devices[i]));
   if (!device->context_) return device->error("ibv_open_device", errno);
   device->number_ = chosen.port;
-  device->gid_index_ = choice.value().gid;
+  {
+    MutexLock hold(device->lock_);
+    device->gid_index_ = choice.value().gid;
+  }
   const Status queried = device->query(options, chosen);
   if (!queried.ok()) return queried;
   device->domain_.reset(::ibv_alloc_pd(device->context_.get()));
@@ -197,7 +206,8 @@ Result<std::unique_ptr<VerbsDevice>> VerbsDevice::open(const VerbsOptions& optio
 
 Status VerbsDevice::query(const VerbsOptions& options, const PortDescription& chosen) {
   options_ = options;
-  text_ = chosen.device + " port " + std::to_string(number_);
+  name_ = chosen.device + " port " + std::to_string(number_);
+  const std::uint32_t gid_index = this->gid_index();
   ibv_device_attr device{};
   ibv_port_attr port{};
   if (const int failed = ::ibv_query_device(context_.get(), &device))
@@ -217,28 +227,24 @@ Status VerbsDevice::query(const VerbsOptions& options, const PortDescription& ch
   limits_.atomics = device.atomic_cap != IBV_ATOMIC_NONE;
   limits_.atomic_with_processor = device.atomic_cap == IBV_ATOMIC_GLOB;
   if (limits_.rd_atomic == 0)
-    return Status(Code::unavailable, "verbs: " + text_ + " has no RDMA READ: choose verbs-ud");
+    return Status(Code::unavailable, "verbs: " + name_ + " has no RDMA READ: choose verbs-ud");
 
-  const auto paging = choose_paging(paging_of(context_.get()), limits_.atomics, options, text_);
+  const auto paging = choose_paging(paging_of(context_.get()), limits_.atomics, options, name_);
   if (!paging.ok()) return paging.status();
   limits_.on_demand = paging.value();
 
-  port_.ethernet = chosen.ethernet;
-  port_.lid = port.lid;
-  port_.rd_atomic = static_cast<std::uint8_t>(limits_.rd_atomic);
-  port_.mtu = 128u << static_cast<std::uint32_t>(port.active_mtu);
-  if (options.mtu != 0) port_.mtu = std::min(port_.mtu, options.mtu);
-  for (const GidDescription& gid : chosen.gids) {
-    if (gid.index != gid_index_) continue;
-    port_.gid = gid.bytes;
-    text_ += ", GID " + gid.text();
-  }
+  VerbsPort made{.ethernet = chosen.ethernet,
+                 .lid = port.lid,
+                 .mtu = 128u << static_cast<std::uint32_t>(port.active_mtu),
+                 .rd_atomic = static_cast<std::uint8_t>(limits_.rd_atomic)};
+  if (options.mtu != 0) made.mtu = std::min(made.mtu, options.mtu);
+  set_address(made, gid_index, chosen.gids);
   if (options.pkey) {
     const int index = ::ibv_get_pkey_index(context_.get(), port_number(), htons(*options.pkey));
     if (index < 0) {
       char key[16];
       std::snprintf(key, sizeof key, "%#x", *options.pkey);
-      return Status(Code::invalid, "verbs: " + text_ + " has no partition key " + key +
+      return Status(Code::invalid, "verbs: " + name_ + " has no partition key " + key +
                                        ": ask the subnet's administrator, or leave pkey out");
     }
     pkey_index_ = static_cast<std::uint16_t>(index);
@@ -250,7 +256,76 @@ std::uint64_t VerbsDevice::lent_bytes_max() const {
   return options_.lent_mb_max ? std::uint64_t{*options_.lent_mb_max} << 20 : ~std::uint64_t{0};
 }
 
+// Where the port is reached from now on.
+void VerbsDevice::set_address(VerbsPort port, std::uint32_t gid_index,
+                              std::span<const GidDescription> gids) const {
+  std::string text = name_;
+  for (const GidDescription& gid : gids) {
+    if (gid.index != gid_index) continue;
+    port.gid = gid.bytes;
+    text += ", GID " + gid.text();
+  }
+  MutexLock hold(lock_);
+  port_ = port;
+  gid_index_ = gid_index;
+  text_ = std::move(text);
+}
+
+VerbsPort VerbsDevice::port() const {
+  MutexLock hold(lock_);
+  return port_;
+}
+
+std::uint32_t VerbsDevice::gid_index() const {
+  MutexLock hold(lock_);
+  return gid_index_;
+}
+
+std::string VerbsDevice::text() const {
+  MutexLock hold(lock_);
+  return text_.empty() ? name_ : text_;
+}
+
+VerbsDevice::Look VerbsDevice::look_again() const {
+  ibv_device_attr device{};
+  ibv_port_attr state{};
+  if (::ibv_query_device(context_.get(), &device) != 0 ||
+      ibv_query_port(context_.get(), port_number(), &state) != 0)
+    return {};
+  VerbsPort port = this->port();
+  const std::uint32_t gid_before = gid_index();
+  PortDescription here{.device = name_, .port = number_, .ethernet = port.ethernet};
+  here.gids = gids_of(context_.get(), number_, gids_max(context_.get(), device.phys_port_cnt));
+  Look look{.active = state.state == IBV_PORT_ACTIVE, .addressed = true};
+
+  // The same address if it is still there, at best in its place.
+  PortDescription same = here;
+  same.gids.clear();
+  bool in_place = false;
+  for (const GidDescription& gid : here.gids) {
+    if (gid.bytes != port.gid) continue;
+    same.gids.push_back(gid);
+    in_place = in_place || gid.index == gid_before;
+  }
+  std::uint32_t index = gid_before;
+  if (!in_place) {
+    VerbsOptions any = options_;
+    any.gid.reset();
+    const auto choice = choose_gid(same.gids.empty() ? here : same, any);
+    look.addressed = choice.ok();
+    if (!choice.ok()) return look;
+    index = choice.value();
+  }
+  look.moved =
+      index != gid_before || same.gids.empty() != here.gids.empty() || state.lid != port.lid;
+  if (!look.moved) return look;
+  port.lid = state.lid;
+  set_address(port, index, here.gids);
+  return look;
+}
+
 ibv_ah_attr VerbsDevice::route(const VerbsPort& peer) const {
+  MutexLock hold(lock_);
   ibv_ah_attr route{};
   route.dlid = peer.lid;
   route.sl = options_.service_level;
@@ -268,7 +343,7 @@ ibv_ah_attr VerbsDevice::route(const VerbsPort& peer) const {
 }
 
 Status VerbsDevice::error(const char* call, int code, std::size_t bytes) const {
-  std::string text = "verbs: " + text_ + ": " + call + ": " + std::strerror(code);
+  std::string text = "verbs: " + this->text() + ": " + call + ": " + std::strerror(code);
   if (code == ENOMEM || code == EAGAIN) {
     rlimit lock{};
     ::getrlimit(RLIMIT_MEMLOCK, &lock);
@@ -298,7 +373,7 @@ Result<VerbsRegion> VerbsDevice::register_memory(std::span<std::byte> memory, in
 
 Result<VerbsQueue> VerbsDevice::make_queue(std::uint32_t depth, ibv_comp_channel* channel) const {
   if (depth > limits_.completion_depth)
-    return Status(Code::unavailable, "verbs: " + text_ + " has completion queues of at most " +
+    return Status(Code::unavailable, "verbs: " + text() + " has completion queues of at most " +
                                          std::to_string(limits_.completion_depth) +
                                          " entries, and this job needs " + std::to_string(depth) +
                                          ": use fewer nodes, or choose tcp");

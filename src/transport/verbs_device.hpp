@@ -9,6 +9,8 @@
 // popen(), and on kernels that do not copy pinned pages at fork (before Linux 5.12) the child would
 // otherwise take the queues' pages away from the device. On later kernels the call does nothing.
 //
+// A port's state and addresses may change under a job (look_again()); its MTU and limits stay.
+//
 // Threads: thread-compatible to make; then every call may be made by any thread.
 #pragma once
 
@@ -17,6 +19,7 @@
 #include <span>
 #include <string>
 
+#include "base/mutex.hpp"
 #include "base/status.hpp"
 #include "base/wire.hpp"
 #include "transport/verbs_handles.hpp"
@@ -58,10 +61,19 @@ class VerbsDevice {
   ibv_pd* domain() const { return domain_.get(); }
   const VerbsLimits& limits() const { return limits_; }
   const VerbsOptions& options() const { return options_; }
-  const VerbsPort& port() const { return port_; }
+  VerbsPort port() const;
   std::uint8_t port_number() const { return static_cast<std::uint8_t>(number_); }
   std::uint16_t pkey_index() const { return pkey_index_; }
-  const std::string& text() const { return text_; }  // "rxe0 port 1, GID 1 (RoCE v2, 10.0.0.1)"
+  std::string text() const;  // "rxe0 port 1, GID 1 (RoCE v2, 10.0.0.1)"
+
+  // Asks for what may have changed. An address that is gone is replaced as at first, but for a GID
+  // index of the options, which names another address by now.
+  struct Look {
+    bool active = false;
+    bool addressed = false;
+    bool moved = false;  // routes are others now, and peers must hear of port()
+  };
+  Look look_again() const;
 
   // Of memory that is registered because peers ask for it (DSM_VERBS).
   std::uint64_t lent_bytes_max() const;
@@ -81,16 +93,21 @@ class VerbsDevice {
  private:
   VerbsDevice() = default;
   Status query(const VerbsOptions& options, const PortDescription& chosen);
+  void set_address(VerbsPort port, std::uint32_t gid_index,
+                   std::span<const GidDescription> gids) const;
+  std::uint32_t gid_index() const;
 
   VerbsContext context_;
   VerbsDomain domain_;
   VerbsLimits limits_;
-  VerbsPort port_;
   VerbsOptions options_;
+  std::string name_;
   std::uint32_t number_ = 1;
-  std::uint32_t gid_index_ = 0;
   std::uint16_t pkey_index_ = 0;
-  std::string text_;
+  mutable Mutex lock_;
+  mutable VerbsPort port_ DSM_GUARDED_BY(lock_);
+  mutable std::uint32_t gid_index_ DSM_GUARDED_BY(lock_) = 0;
+  mutable std::string text_ DSM_GUARDED_BY(lock_);
 };
 
 // A memory range of this process for a device: page-aligned, zeroed, absent in forked children.

@@ -134,26 +134,6 @@ int rank_of(const GidDescription& gid) {
   return version + (gid.is_ipv4() ? 0 : gid.is_link_local() ? 2 : 1);
 }
 
-Result<std::uint32_t> choose_gid(const PortDescription& port, const VerbsOptions& options) {
-  std::string list;
-  for (const GidDescription& gid : port.gids) list += (list.empty() ? "" : ", ") + gid.text();
-  if (options.gid) {
-    for (const GidDescription& gid : port.gids)
-      if (gid.index == *options.gid) return *options.gid;
-    return Status(
-        Code::invalid,
-        "GID index " + std::to_string(*options.gid) + " is none of this port's (" + port.text() +
-            "); give DSM_VERBS=gid= one of: " + (list.empty() ? "none, it has no GID" : list));
-  }
-  const auto best = std::min_element(
-      port.gids.begin(), port.gids.end(),
-      [](const GidDescription& a, const GidDescription& b) { return rank_of(a) < rank_of(b); });
-  if (best != port.gids.end()) return best->index;
-  if (!port.ethernet) return std::uint32_t{0};  // reached by its LID
-  return Status(Code::unavailable, "no GID at " + port.text() +
-                                       ": give its network interface an address (ip addr add)");
-}
-
 }  // namespace
 
 Result<VerbsOptions> VerbsOptions::parse(std::string_view text) {
@@ -214,6 +194,26 @@ std::string GidDescription::text() const {
 std::string PortDescription::text() const {
   return device + " port " + std::to_string(port) + " (" + (ethernet ? "RoCE" : "InfiniBand") +
          ", " + state + ")";
+}
+
+Result<std::uint32_t> choose_gid(const PortDescription& port, const VerbsOptions& options) {
+  std::string list;
+  for (const GidDescription& gid : port.gids) list += (list.empty() ? "" : ", ") + gid.text();
+  if (options.gid) {
+    for (const GidDescription& gid : port.gids)
+      if (gid.index == *options.gid) return *options.gid;
+    return Status(
+        Code::invalid,
+        "GID index " + std::to_string(*options.gid) + " is none of this port's (" + port.text() +
+            "); give DSM_VERBS=gid= one of: " + (list.empty() ? "none, it has no GID" : list));
+  }
+  const auto best = std::min_element(
+      port.gids.begin(), port.gids.end(),
+      [](const GidDescription& a, const GidDescription& b) { return rank_of(a) < rank_of(b); });
+  if (best != port.gids.end()) return best->index;
+  if (!port.ethernet) return std::uint32_t{0};  // reached by its LID
+  return Status(Code::unavailable, "no GID at " + port.text() +
+                                       ": give its network interface an address (ip addr add)");
 }
 
 Result<PortChoice> choose_port(std::span<const PortDescription> ports, const VerbsOptions& options,

@@ -81,6 +81,9 @@ struct PortChoice {
   std::uint32_t gid = 0;  // index into the port's table
 };
 
+// Of one port's GIDs: the one that the options name, else the most routable.
+Result<std::uint32_t> choose_gid(const PortDescription& port, const VerbsOptions& options);
+
 // The port and GID that the options name, else an active port, at best one at `numa`, and of its
 // GIDs the most routable. An error lists what is there.
 Result<PortChoice> choose_port(std::span<const PortDescription> ports, const VerbsOptions& options,

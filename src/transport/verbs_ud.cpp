@@ -1,5 +1,7 @@
 #include "transport/verbs_ud.hpp"
 
+#include <sys/epoll.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -25,6 +27,8 @@ constexpr std::uint32_t receive_slots_max = 16384;
 constexpr std::uint32_t repost_batch_max = 16;
 constexpr int completions_a_look = 16;
 constexpr std::uint32_t arms_per_look = 16;
+// How many polls between two looks at what nobody reports: failed sends, events of the device.
+constexpr std::uint32_t polls_a_look = 256;
 
 static_assert(route_header == 40);
 
@@ -69,8 +73,10 @@ VerbsUd::VerbsUd(std::shared_ptr<const VerbsDevice> device, std::uint32_t send_s
       send_slots_(send_slots),
       receive_slots_(receive_slots),
       repost_batch_(std::clamp(receive_slots / 16, 1u, repost_batch_max)),
+      mtu_(device_.port().mtu),
       ring_(send_slots) {
   free_.reserve(receive_slots);
+  lent_.resize(receive_slots);
   stash_.resize(completions_a_look);
 }
 
@@ -78,7 +84,7 @@ VerbsUd::~VerbsUd() = default;
 
 Status VerbsUd::make(std::string_view job_key) {
   queue_key_ = queue_key_of(job_key);
-  auto sends = DeviceMemory::make(device_, std::size_t{send_slots_} * device_.port().mtu);
+  auto sends = DeviceMemory::make(device_, std::size_t{send_slots_} * mtu_);
   if (!sends.ok()) return sends.status();
   send_memory_ = std::move(sends).value();
   auto receives = DeviceMemory::make(device_, std::size_t{receive_slots_} * receive_bytes);
@@ -107,8 +113,25 @@ Status VerbsUd::make(std::string_view job_key) {
   if (!pair.ok()) return pair.status();
   pair_ = std::move(pair).value();
   inline_max_ = attributes.cap.max_inline_data;
-  return start();
+  for (std::uint32_t i = 0; i < receive_slots_; ++i) free_.push_back(i);
+  if (Status started = start(); !started.ok()) return started;
+  return watch();
 }
+
+// Everything that may happen, on one descriptor.
+Status VerbsUd::watch() {
+  epoll_fd_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
+  bool good = static_cast<bool>(epoll_fd_);
+  for (const int fd : {channel_->fd, device_.context()->async_fd}) {
+    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+    good = good && ::epoll_ctl(epoll_fd_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+  }
+  if (good) return {};
+  return Status(Code::exhausted, std::string("verbs: epoll: ") + std::strerror(errno) +
+                                     (errno == EMFILE ? " (raise ulimit -n)" : ""));
+}
+
+// From a pair that is reset to one that sends and receives.
 
 Status VerbsUd::start() {
   ibv_qp_attr attr{};
@@ -119,7 +142,6 @@ Status VerbsUd::start() {
   if (const int failed = ::ibv_modify_qp(
           pair_.get(), &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_QKEY))
     return device_.error("a UD queue pair cannot be initialised", failed);
-  for (std::uint32_t i = 0; i < receive_slots_; ++i) free_.push_back(i);
   post_receives();
   attr = {};
   attr.qp_state = IBV_QPS_RTR;
@@ -129,9 +151,9 @@ Status VerbsUd::start() {
   attr.sq_psn = 0;
   if (const int failed = ::ibv_modify_qp(pair_.get(), &attr, IBV_QP_STATE | IBV_QP_SQ_PSN))
     return device_.error("a UD queue pair cannot send", failed);
-  if (broken_.load()) {
-    MutexLock hold(why_lock_);
-    return Status(Code::unavailable, why_);
+  if (faulty_.load()) {
+    MutexLock hold(fault_lock_);
+    return Status(Code::unavailable, fault_);
   }
   return {};
 }
@@ -159,15 +181,23 @@ Status VerbsUd::connect(std::span<const Bytes> addresses) {
                                        (port.ethernet ? "Ethernet" : "InfiniBand") +
                                        " and this node's is not: give both nodes' DSM_VERBS a "
                                        "device of one network");
-    ibv_ah_attr route = device_.route(port);
-    VerbsPath path(::ibv_create_ah(device_.domain(), &route));
-    if (!path) {
-      const int failed = errno;
-      return device_.error(("no route to node " + std::to_string(i)).c_str(), failed);
-    }
-    peers_.push_back({std::move(path), pair, std::min(port.mtu, device_.port().mtu)});
+    auto path = path_to(port);
+    if (!path.ok())
+      return Status(path.status().code(),
+                    path.status().message() + ", of node " + std::to_string(i));
+    peers_.push_back({.path = std::move(path).value(),
+                      .pair = pair,
+                      .mtu = std::min<std::size_t>(port.mtu, mtu_),
+                      .port = port});
   }
   return {};
+}
+
+Result<VerbsPath> VerbsUd::path_to(const VerbsPort& port) const {
+  ibv_ah_attr route = device_.route(port);
+  VerbsPath path(::ibv_create_ah(device_.domain(), &route));
+  if (!path) return device_.error("no route to a peer's port", errno);
+  return path;
 }
 
 std::byte* VerbsUd::receive_slot(std::uint32_t index) const {
@@ -193,16 +223,12 @@ void VerbsUd::post_receives() {
     }
     ibv_recv_wr* bad = nullptr;
     if (const int failed = ibv_post_recv(pair_.get(), requests.data(), &bad))
-      return break_with(device_.error("posting receives", failed).message());
+      return fault(device_.error("posting receives", failed).message());
     free_.resize(free_.size() - count);
   }
 }
 
 Status VerbsUd::send(NodeId peer, ByteView header, ByteView body) {
-  if (broken_.load(std::memory_order_acquire)) {
-    MutexLock hold(why_lock_);
-    return Status(Code::unavailable, why_);
-  }
   const Peer& to = peers_[peer.value];
   const std::size_t size = header.size() + body.size();
   DSM_CHECK_WITH(size <= to.mtu, "a datagram fits both ends", {"bytes", size});
@@ -219,7 +245,7 @@ Status VerbsUd::send(NodeId peer, ByteView header, ByteView body) {
     slot = ring_.reserve();
     if (!slot) return Status::would_block();
   }
-  std::byte* const at = send_memory_.data() + std::size_t{*slot} * device_.port().mtu;
+  std::byte* const at = send_memory_.data() + std::size_t{*slot} * mtu_;
   if (!header.empty()) std::memcpy(at, header.data(), header.size());
   if (!body.empty()) std::memcpy(at + header.size(), body.data(), body.size());
 
@@ -231,7 +257,6 @@ Status VerbsUd::send(NodeId peer, ByteView header, ByteView body) {
   request.num_sge = 1;
   request.opcode = IBV_WR_SEND;
   if (size <= inline_max_) request.send_flags |= IBV_SEND_INLINE;
-  request.wr.ud.ah = to.path.get();
   request.wr.ud.remote_qpn = to.pair;
   request.wr.ud.remote_qkey = queue_key_;
   ibv_send_wr* bad = nullptr;
@@ -241,11 +266,12 @@ Status VerbsUd::send(NodeId peer, ByteView header, ByteView body) {
     const SendRing::Post post = ring_.post(*slot);
     request.wr_id = post.number;
     if (post.signalled) request.send_flags |= IBV_SEND_SIGNALED;
+    request.wr.ud.ah = to.path.get();
     failed = ibv_post_send(pair_.get(), &request, &bad);
   }
   if (failed == 0) return {};
   const Status status = device_.error("sending a datagram", failed);
-  break_with(status.message());
+  fault(status.message());
   return status;
 }
 
@@ -260,8 +286,8 @@ void VerbsUd::reap() {
       if (report.status == IBV_WC_SUCCESS)
         ring_.done(report.wr_id);
       else
-        break_with("verbs: " + device_.text() +
-                   ": a datagram could not be sent: " + words_of(report.status));
+        fault("verbs: " + device_.text() +
+              ": datagrams cannot be sent: " + words_of(report.status));
     }
     if (count < completions_a_look) return;
   }
@@ -277,15 +303,14 @@ std::size_t VerbsUd::take(std::span<Datagram> out) {
       const ibv_wc& arrival = arrivals[static_cast<std::size_t>(i)];
       const auto slot = static_cast<std::uint32_t>(arrival.wr_id);
       if (arrival.status != IBV_WC_SUCCESS) {
-        if (arrival.status != IBV_WC_WR_FLUSH_ERR)
-          break_with("verbs: " + device_.text() +
-                     ": a receive failed: " + words_of(arrival.status));
+        fault("verbs: " + device_.text() + ": a receive failed: " + words_of(arrival.status));
         continue;
       }
       if (arrival.byte_len < route_header) {
         free_.push_back(slot);
         continue;
       }
+      lent_[slot] = true;
       out[taken++] = {
           .bytes = ByteView(receive_slot(slot) + route_header, arrival.byte_len - route_header),
           .buffer = slot};
@@ -300,14 +325,18 @@ std::size_t VerbsUd::take(std::span<Datagram> out) {
 }
 
 std::size_t VerbsUd::poll(std::span<Datagram> out) {
+  if (++polls_ >= polls_a_look) look_around();
   std::size_t count = 0;
   while (stash_first_ != 0 && count < out.size()) out[count++] = stash_[--stash_first_];
   return count + take(out.subspan(count));
 }
 
 void VerbsUd::recycle(std::span<const Datagram> datagrams) {
-  for (const Datagram& datagram : datagrams)
-    free_.push_back(static_cast<std::uint32_t>(datagram.buffer));
+  for (const Datagram& datagram : datagrams) {
+    const auto slot = static_cast<std::uint32_t>(datagram.buffer);
+    lent_[slot] = false;
+    free_.push_back(slot);
+  }
   if (free_.size() >= repost_batch_) post_receives();
 }
 
@@ -316,6 +345,7 @@ void VerbsUd::recycle(std::span<const Datagram> datagrams) {
 // now and then in case that one came late.
 bool VerbsUd::arm() {
   if (told_ || told_of_room_.exchange(false) || ++arms_ % arms_per_look == 0) drain_channel();
+  polls_ += polls_a_look / arms_per_look;
   told_ = false;
   if (!asked_) ibv_req_notify_cq(receive_queue_.get(), 0);
   asked_ = true;
@@ -344,11 +374,12 @@ void VerbsUd::drain_channel() {
   while (::ibv_get_cq_event(channel_.get(), &queue, &context) == 0) ::ibv_ack_cq_events(queue, 1);
 }
 
-void VerbsUd::break_with(std::string why) {
-  MutexLock hold(why_lock_);
-  if (broken_.load()) return;
-  why_ = std::move(why);
-  broken_.store(true, std::memory_order_release);
+// The pair failed, or may have.
+void VerbsUd::fault(std::string why) {
+  MutexLock hold(fault_lock_);
+  if (!faulty_.load()) fault_ = std::move(why);
+  faulted_at_ = std::chrono::steady_clock::now();
+  faulty_.store(true, std::memory_order_release);
 }
 
 }  // namespace dsm::transport
