@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -42,12 +43,22 @@ class TestPort final : public DatagramPort {
   void recycle(std::span<const Datagram> datagrams) override { inner_->recycle(datagrams); }
   int wait_fd() const override { return inner_->wait_fd(); }
   bool arm() override { return inner_->arm(); }
+  std::string failure() const override { return failure_text; }
+  std::string trouble() const override { return trouble_text; }
+  Bytes take_news() override { return std::exchange(news, {}); }
+  void hear(NodeId peer, ByteView bytes) override {
+    heard[peer.value].assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  }
   UdpPort& udp() { return static_cast<UdpPort&>(*inner_); }
 
   std::atomic<long> sends_left{1L << 40};               // then nothing leaves any more
   std::atomic<std::uint32_t> silent_to{no_node.value};  // nothing leaves for this node
   bool recording = false;
   std::vector<Bytes> recorded;
+  std::string failure_text;
+  std::string trouble_text;
+  Bytes news;                                  // to be told
+  std::map<std::uint32_t, std::string> heard;  // the last, by peer
 
  private:
   const std::unique_ptr<DatagramPort> inner_;

@@ -296,5 +296,59 @@ TEST(IpoibInterfaces, TheOneOfItsKindIsFoundAndOthersAreRefusedWithAList) {
   says(choose_interface({lo, bare}, "ib2", true), "ip address add");
 }
 
+// --- ports that move, or fail ---
+
+Bytes bytes_of(std::string_view text) {
+  const ByteView view = std::as_bytes(std::span(text));
+  return Bytes(view.begin(), view.end());
+}
+
+TEST(Datagrams, NewsOfAPortReachAllPeersThoughTheFirstAreLost) {
+  const ChannelNodes nodes = channel_nodes(3);
+  expect_connected(nodes);
+  for (const char* const news : {"I have moved", "and again"}) {
+    nodes[0]->port->sends_left = 0;
+    nodes[0]->port->news = bytes_of(news);
+    pump_channels(nodes, [&] { return nodes[0]->port->news.empty(); });
+    pump_channels(
+        nodes, [] { return false; }, 0.05);
+    EXPECT_NE(nodes[1]->port->heard[0], news);
+    nodes[0]->port->sends_left = 1L << 40;
+    ASSERT_TRUE(pump_channels(nodes, [&] {
+      return nodes[1]->port->heard[0] == news && nodes[2]->port->heard[0] == news;
+    }));
+    EXPECT_TRUE(nodes[0]->port->heard.empty());
+  }
+  // Nothing else suffers.
+  ASSERT_TRUE(nodes[0]->send(1, "still here").ok());
+  ASSERT_TRUE(pump_channels(nodes, [&] { return nodes[1]->count(Kind::message) == 1; }));
+}
+
+TEST(Datagrams, APortThatFailedNamesThisNodeOnce) {
+  const ChannelNodes nodes = channel_nodes(3);
+  expect_connected(nodes);
+  nodes[1]->port->failure_text = "the wire was cut";
+  pump_channels(
+      nodes, [] { return false; }, 0.05);
+  ASSERT_EQ(nodes[1]->got.size(), 1u);
+  EXPECT_EQ(nodes[1]->got[0].kind, Kind::peer_down);
+  EXPECT_EQ(nodes[1]->got[0].peer, NodeId(1));
+  EXPECT_EQ(nodes[1]->got[0].bytes, "the wire was cut");
+  EXPECT_TRUE(nodes[0]->got.empty());
+}
+
+TEST(Datagrams, SilenceOfAllIsTheFaultOfAPortInTrouble) {
+  const ChannelNodes nodes = channel_nodes(2);
+  expect_connected(nodes);
+  nodes[0]->port->sends_left = 0;
+  nodes[0]->port->trouble_text = "the port is down";
+  ASSERT_TRUE(pump_channels(
+      nodes, [&] { return !nodes[0]->got.empty() && !nodes[1]->got.empty(); }, 10));
+  EXPECT_EQ(nodes[0]->got[0].peer, NodeId(0));
+  EXPECT_EQ(nodes[0]->got[0].bytes, "the port is down");
+  EXPECT_EQ(nodes[1]->got[0].peer, NodeId(0)) << "the other one only hears nothing";
+  EXPECT_TRUE(nodes[1]->got[0].bytes.empty());
+}
+
 }  // namespace
 }  // namespace dsm::transport

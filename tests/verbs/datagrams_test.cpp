@@ -146,5 +146,50 @@ TEST(Datagrams, AQueueThatIsTooShortForTheJobIsNamed) {
       << refused.status().message();
 }
 
+// What is under way when a pair fails may be lost; what is sent later comes.
+TEST(Datagrams, AFailedPairIsMended) {
+  Ports ports;
+  for (int round = 0; round < 10; ++round) {
+    VerbsUd& failing = round % 2 == 0 ? *ports.zero : *ports.one;
+    failing.fail_pair();
+    const std::string text = "round " + std::to_string(round);
+    bool came = false;
+    for (int attempt = 0; !came && attempt < 100; ++attempt) {
+      static_cast<void>(ports.zero->send(NodeId(1), view(text), {}));
+      static_cast<void>(ports.one->send(NodeId(0), view(text), {}));
+      while (next(*ports.zero, 0.01)) continue;
+      while (const auto got = next(*ports.one, 0.01)) came = came || *got == text;
+    }
+    ASSERT_TRUE(came) << "round " << round << ": " << failing.trouble();
+  }
+  // All slots were found again: more datagrams than there are slots.
+  for (int i = 0; i < 500; ++i) {
+    ASSERT_TRUE(ports.zero->send(NodeId(1), view("more"), {}).ok()) << i;
+    ASSERT_TRUE(next(*ports.one).has_value()) << i;
+  }
+}
+
+TEST(Datagrams, NewsAreHeardInTheirOrderAndNonsenseIsNot) {
+  Ports ports;
+  EXPECT_TRUE(ports.zero->take_news().empty());
+  for (const std::size_t size : {0u, 3u, 4u, 27u, 60u}) ports.one->hear(NodeId(0), Bytes(size));
+  ASSERT_TRUE(ports.one->send(NodeId(0), view("the path is as it was"), {}).ok());
+  EXPECT_TRUE(next(*ports.zero).has_value());
+  const auto news = [&](std::uint32_t version, VerbsPort port) {
+    Bytes bytes;
+    Writer writer(bytes);
+    writer.put(version);
+    port.encode(writer);
+    return bytes;
+  };
+  const VerbsPort port = ports.device->port();
+  ports.one->hear(NodeId(0), news(2, port));
+  VerbsPort nowhere = port;
+  nowhere.gid[15] ^= 0x55;
+  ports.one->hear(NodeId(0), news(1, nowhere));  // older
+  ASSERT_TRUE(ports.one->send(NodeId(0), view("still"), {}).ok());
+  EXPECT_TRUE(next(*ports.zero).has_value());
+}
+
 }  // namespace
 }  // namespace dsm::transport
