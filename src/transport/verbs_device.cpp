@@ -89,6 +89,24 @@ OnDemandPaging paging_of(ibv_context* context) {
           .atomics = (has & IBV_ODP_SUPPORT_ATOMIC) != 0};
 }
 
+// Of those that are as good as the chosen one, that which has most in common with the address before:
+// it will be of the same network.
+std::uint32_t nearest(std::span<const GidDescription> gids, std::uint32_t chosen,
+                      const std::array<std::uint8_t, 16>& before) {
+  const auto common = [&before](const GidDescription& gid) {
+    return std::mismatch(gid.bytes.begin(), gid.bytes.end(), before.begin()).first -
+           gid.bytes.begin();
+  };
+  const auto is_chosen = [chosen](const GidDescription& gid) { return gid.index == chosen; };
+  const auto first = std::find_if(gids.begin(), gids.end(), is_chosen);
+  const GidDescription* best = first == gids.end() ? nullptr : &*first;
+  for (const GidDescription& gid : gids)
+    if (best && gid.kind == best->kind && gid.is_ipv4() == best->is_ipv4() &&
+        common(gid) > common(*best))
+      best = &gid;
+  return best ? best->index : chosen;
+}
+
 struct DeviceList {
   int count = 0;
   ibv_device** devices = ::ibv_get_device_list(&count);
@@ -314,7 +332,7 @@ VerbsDevice::Look VerbsDevice::look_again() const {
     const auto choice = choose_gid(same.gids.empty() ? here : same, any);
     look.addressed = choice.ok();
     if (!choice.ok()) return look;
-    index = choice.value();
+    index = same.gids.empty() ? nearest(here.gids, choice.value(), port.gid) : choice.value();
   }
   look.moved =
       index != gid_before || same.gids.empty() != here.gids.empty() || state.lid != port.lid;

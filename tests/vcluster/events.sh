@@ -11,13 +11,13 @@ own_device() {
   ip address add 10.78.0.1/24 dev wire0
   ip link set wire0 up
   rdma link add rxe1 type rxe netdev wire0
-  export DSM_VERBS=device=rxe1 DSM_HOSTFILE='' DSM_LAUNCHER=''
-  unset DSM_HOSTFILE DSM_LAUNCHER
+  export DSM_VERBS=device=rxe1
   sleep 0.3
 }
 
 # Second addresses, so that the ones over which ranks are started stay.
 second_addresses() {
+  echo 1 >/proc/sys/net/ipv4/conf/vec0/promote_secondaries  # one of them outlives the others
   ip address add 10.78.0.1/24 dev vec0
   $DSM_LAUNCHER node1 ip address add 10.78.0.2/24 dev vec0 >/dev/null
   sleep 0.3
@@ -26,32 +26,38 @@ second_addresses() {
 
 # job WORK SECONDS: runs it, and `happens` beside it.
 job() {
-  local status=0
-  "$dsmrun" -n 2 --transport "$wire" "$steady" "$@" 2>&1 | while IFS= read -r line; do
-    printf '%s\n' "$line"
-    if [[ $line == going ]]; then happens & fi
-  done || status=${PIPESTATUS[0]}
-  wait
-  return "$status"
+  "$dsmrun" -n 2 --transport "$wire" "$steady" "$@" 2>&1 | {
+    while IFS= read -r line; do
+      printf '%s\n' "$line"
+      if [[ $line == going ]]; then happens & fi
+    done
+    wait
+  }
 }
 
-down_and_up() {
-  sleep 1
-  ip link set wire0 down
-  sleep 1
-  ip link set wire0 up
+# fails WORK: the job ends in time, and not with 0.
+fails() {
+  local start=$SECONDS status=0
+  job "$1" 60 || status=$?
+  echo "status $status"
+  if ((status != 0 && SECONDS - start < 20)); then echo "ended in time"; fi
 }
 
 case $scenario in
   port_down_and_up)
     own_device
-    happens() { down_and_up; }
+    happens() {
+      sleep 1
+      ip link set wire0 down
+      sleep 1
+      ip link set wire0 up
+    }
     job pages 6
     ;;
   port_down)
     own_device
     happens() { ip link set wire0 down; }
-    job pages 60
+    fails pages
     ;;
   address_changes)
     second_addresses
@@ -60,11 +66,39 @@ case $scenario in
       ip address add 10.78.0.11/24 dev vec0
       ip address delete 10.78.0.1/24 dev vec0
     }
-    job pages 8
+    job pages 6
     ;;
   removal)
     own_device
-    happens() { sleep 1; rdma link delete rxe1; echo removed; }
-    job pages 5
+    happens() {
+      sleep 1
+      rdma link delete rxe1
+    }
+    job pages 4
+    [[ ! -e /sys/class/infiniband/rxe1 ]]
+    ;;
+  node_dies_*)
+    happens() { timeout 2 $DSM_LAUNCHER node1 busybox poweroff -f || true; }
+    fails "${scenario#node_dies_}"
+    ;;
+  process_dies_*)
+    # shellcheck disable=SC2016  # for the other node
+    happens() { $DSM_LAUNCHER node1 bash -c 'kill -9 $(busybox pidof steady)'; }
+    fails "${scenario#process_dies_}"
+    ;;
+  pairs_break)
+    happens() { :; }
+    DSM_VERBS=break=40 job pages 3
+    ;;
+  two_jobs)
+    happens() { :; }
+    job pages 4 &
+    first=$!
+    job messages 4
+    wait "$first"
+    ;;
+  *)
+    echo "events.sh: no scenario is called $scenario"
+    exit 2
     ;;
 esac
