@@ -77,10 +77,6 @@ case $scenario in
     job pages 4
     [[ ! -e /sys/class/infiniband/rxe1 ]]
     ;;
-  node_dies_*)
-    happens() { timeout 2 $DSM_LAUNCHER node1 busybox poweroff -f || true; }
-    fails "${scenario#node_dies_}"
-    ;;
   process_dies_*)
     # shellcheck disable=SC2016  # for the other node
     happens() { $DSM_LAUNCHER node1 bash -c 'kill -9 $(busybox pidof steady)'; }
