@@ -347,7 +347,6 @@ std::string VerbsLane::text_of(const ibv_wc& completion) {
   return what + " failed: " + words_of(completion.status);
 }
 
-// A new pair; what the old one left undone is asked again.
 void VerbsLane::watch(std::chrono::steady_clock::time_point now) {
   MutexLock hold(lock_);
   const bool waits = !ended_ && link_.is_ready() && slot_first_ != slot_end_;
@@ -360,6 +359,7 @@ void VerbsLane::watch(std::chrono::steady_clock::time_point now) {
   }
 }
 
+// A new pair; what the old one left undone is asked again.
 void VerbsLane::broke(const std::string& how) {
   if (++failures_ > failures_max)
     return give_up(how + " (" + std::to_string(failures_) + " failures in a row)");
