@@ -30,8 +30,10 @@ std::optional<Verdict::Time> Verdict::deadline() const {
 }
 
 std::optional<Blame> Verdict::blame(Time now) const {
-  if (accused_)
-    if (const End* end = end_of(*accused_)) return blame_for(*end);
+  const End* const accused = accused_ ? end_of(*accused_) : nullptr;
+  // The rendezvous sees a bystander vanish first when the one that it lost is only silent.
+  const bool fled = accused != nullptr && accused->code == launch::exit_code_of_bystander;
+  if (accused != nullptr && !fled) return blame_for(*accused);
   if (!first_failure_) return std::nullopt;
   if (rendezvous_ended_ && !accused_) return Blame{1, why_};
 
@@ -43,9 +45,9 @@ std::optional<Blame> Verdict::blame(Time now) const {
     // consequence.
     if (first == nullptr || (first->signal == 0 && end.signal != 0)) first = &end;
   }
-  if (first == nullptr || (accused_ && !late)) return std::nullopt;
+  if (first == nullptr || (accused_ && !fled && !late)) return std::nullopt;
   // The accused goes on, outside of the job: what the rendezvous saw is the reason.
-  if (accused_) return Blame{1, why_};
+  if (accused_ && !fled) return Blame{1, why_};
   return blame_for(*first);
 }
 
@@ -63,7 +65,9 @@ Blame Verdict::blame_for(const End& end) const {
   }
   line += "exited with code " + std::to_string(end.code);
   if (end.code == 0) line += " although it had not left the job";
-  if (accused_ == end.rank && end.code != 0 && why_.find(" was lost") == std::string::npos)
+  if (end.code == launch::exit_code_of_bystander)
+    line += ": it lost another node, which its own line names";
+  else if (accused_ == end.rank && end.code != 0 && why_.find(" was lost") == std::string::npos)
     line += ": " + why_;
   return {end.code != 0 ? end.code : 1, line};
 }

@@ -54,6 +54,22 @@ TEST(Verdict, ABystanderWaitsForTheCulpritButNotForEver) {
   EXPECT_EQ(verdict.blame(Time(20))->exit_code, 5);
 }
 
+// A node whose machine was switched off is silent; the one that noticed is what the rendezvous sees.
+TEST(Verdict, ABystanderThatVanishedFirstIsNone) {
+  Verdict verdict(2, "p");
+  verdict.rendezvous_ended(0, "lost node 0 (h, process 9)");
+  verdict.ended({0, bystander, 0}, Time(10));
+  EXPECT_FALSE(verdict.blame(Time(10)));
+  const auto late = verdict.blame(Time(10) + Verdict::culprit_timeout);
+  ASSERT_TRUE(late);
+  EXPECT_EQ(late->line,
+            "rank 0 of 2 (p) exited with code 117: it lost another node, which its own line names");
+  verdict.ended({1, 0, SIGKILL}, Time(20));
+  const auto blame = verdict.blame(Time(20));
+  ASSERT_TRUE(blame);
+  EXPECT_EQ(blame->line, "rank 1 of 2 (p) was killed by SIGKILL");
+}
+
 TEST(Verdict, WhomTheRendezvousSawVanishIsTheCulprit) {
   Verdict verdict(3, "p");
   verdict.ended({0, 1, 0}, Time(1));
