@@ -1,12 +1,22 @@
-// What an access to a page costs that is not here: the last node writes pages of its own, and after
-// a barrier node 0 reads them (or writes them). From the second round on, node 0's frames for these
-// pages are warm.
+// What an access to a page costs that is not here, or may not be written yet: the last node writes pages of its
+// own, and after a barrier node 0 reads them, or writes them. From the second round on, node 0's frames
+// for these pages are warm.
+//
+//   trap      the page is here, and the kernel only lost the mapping: a trap that needs nothing else
+//   upgrade   the page is here to be read, and is written: a trap and a twin
+//   read_miss, write_miss   the page is fetched
 //
 // A miss also fetches the pages behind it that this node had before. So "single" uses every second
 // page only, and a miss is one page; "random" and "sequential" use all, and a miss brings several:
 // their time a page is not that of a miss. The counters tell: faults and pages fetched by
 // operation.
+//
+// While node 0 touches the pages their home waits at a barrier; under ".../computing" it computes, and calls
+// nothing, for longer than that takes.
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <memory>
 #include <random>
 
 #include "nodes.hpp"
@@ -17,25 +27,13 @@ constexpr int touches = 512;  // by node 0 in a round
 constexpr std::size_t pages = 2 * touches;
 
 using Order = std::vector<std::size_t>;  // of pages
+using Touch = void (*)(std::uint64_t& word);
 
-// The last node dirties the pages, so that node 0's copies are invalid after the barrier; node 0
-// then touches a word of each.
-template <typename Touch>
-double touch_pages(std::span<std::uint64_t> memory, const Order& order, const Touch& touch) {
-  const std::size_t words = dsm::page_size() / sizeof(std::uint64_t);
-  dsm::barrier();
-  if (dsm::rank() == dsm::size() - 1) {
-    for (const std::size_t page : order) ++memory[page * words];
-  }
-  dsm::barrier();
-  double seconds = 0;
-  if (dsm::rank() == 0) {
-    seconds = bench::timed([&] {
-      for (const std::size_t page : order) touch(memory[page * words + 1]);
-    });
-  }
-  dsm::barrier();
-  return seconds;
+void read(std::uint64_t& word) {
+  static_cast<void>(*static_cast<const volatile std::uint64_t*>(&word));
+}
+void write(std::uint64_t& word) {
+  *static_cast<volatile std::uint64_t*>(&word) = 1;
 }
 
 // 0, step, 2 * step and so on.
@@ -50,23 +48,99 @@ Order shuffled(Order order) {
   return order;
 }
 
+void compute_for(double seconds) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::chrono::duration<double> planned(seconds);
+  for (double x = 1; std::chrono::steady_clock::now() - start < planned;) {
+    for (int i = 0; i < 1000; ++i) benchmark::DoNotOptimize(x = x * 0.999 + 1);
+  }
+}
+
+struct Case {
+  const char* name;
+  Order order;
+  void (*prepare)(std::span<std::uint64_t> memory, const Order&);  // by node 0, untimed
+  Touch touch;
+  bool computing = false;
+};
+
+bool is_home() {
+  return dsm::rank() == dsm::size() - 1;
+}
+
+std::size_t words_of_page() {
+  return dsm::page_size() / sizeof(std::uint64_t);
+}
+
+// The last node dirties the pages, so that node 0's copies are invalid after the barrier; node 0
+// then touches a word of each.
+double touch_once(std::span<std::uint64_t> memory, const Case& of, double computes_for) {
+  const std::size_t words = words_of_page();
+  dsm::barrier();
+  if (is_home()) {
+    for (const std::size_t page : of.order) ++memory[page * words];
+  }
+  dsm::barrier();
+  if (dsm::rank() == 0 && of.prepare != nullptr) of.prepare(memory, of.order);
+  dsm::barrier();
+  double seconds = 0;
+  if (dsm::rank() == 0) {
+    seconds = bench::timed([&] {
+      for (const std::size_t page : of.order) of.touch(memory[page * words + 1]);
+    });
+  } else if (of.computing && is_home()) {
+    compute_for(computes_for);
+  }
+  dsm::barrier();
+  return seconds;
+}
+
+// The home computes for four times as long as the last round took; should a round take longer than
+// that it does not count, and is had again.
+double touch_while_computing(std::span<std::uint64_t> memory, const Case& of,
+                             double& computes_for) {
+  for (;;) {
+    const double planned = computes_for;
+    double seconds = touch_once(memory, of, planned);
+    dsm::broadcast(seconds);
+    computes_for = 4 * seconds;
+    if (seconds < planned) return seconds;
+  }
+}
+
+void add(bench::Nodes& nodes, const Case& of) {
+  // A region each: what one benchmark had before would be fetched along in another.
+  const auto memory =
+      dsm::allocate<std::uint64_t>(pages * words_of_page(), dsm::Placement::on(dsm::size() - 1));
+  const auto computes_for = std::make_shared<double>(0.005);
+  nodes.add(of.name, touches, [=](int) {
+    return of.computing ? touch_while_computing(memory, of, *computes_for)
+                        : touch_once(memory, of, 0);
+  });
+}
+
+void read_all(std::span<std::uint64_t> memory, const Order& order) {
+  for (const std::size_t page : order) read(memory[page * words_of_page()]);
+}
+
+// As a kernel does that runs short of memory.
+void read_and_unmap(std::span<std::uint64_t> memory, const Order& order) {
+  read_all(memory, order);
+  madvise(memory.data(), memory.size_bytes(), MADV_DONTNEED);
+}
+
 void add_all(bench::Nodes& nodes) {
   if (dsm::size() < 2) throw dsm::Error("needs at least 2 nodes: start it by dsmrun -n 2");
-  const auto read = [](std::uint64_t& word) {
-    static_cast<void>(*static_cast<const volatile std::uint64_t*>(&word));
-  };
-  const auto write = [](std::uint64_t& word) { *static_cast<volatile std::uint64_t*>(&word) = 1; };
-  const auto add = [&](const char* name, const Order& order, const auto& touch) {
-    // A region each: what one benchmark had before would be fetched along in another.
-    const std::size_t words = dsm::page_size() / sizeof(std::uint64_t);
-    const auto memory =
-        dsm::allocate<std::uint64_t>(pages * words, dsm::Placement::on(dsm::size() - 1));
-    nodes.add(name, touches, [=](int) { return touch_pages(memory, order, touch); });
-  };
-  add("read_miss/single", shuffled(every(2)), read);
-  add("read_miss/random", shuffled(every(1)), read);
-  add("read_miss/sequential", every(1), read);
-  add("write_miss/single", shuffled(every(2)), write);
+  const Order single = shuffled(every(2));
+  add(nodes, {"trap/single", single, read_and_unmap, read});
+  add(nodes, {"upgrade/single", single, read_all, write});
+  add(nodes, {"read_miss/single", single, nullptr, read});
+  add(nodes, {"read_miss/random", shuffled(every(1)), nullptr, read});
+  add(nodes, {"read_miss/sequential", every(1), nullptr, read});
+  add(nodes, {"write_miss/single", single, nullptr, write});
+  add(nodes, {"upgrade/computing", single, read_all, write, true});
+  add(nodes, {"read_miss/computing", single, nullptr, read, true});
+  add(nodes, {"write_miss/computing", single, nullptr, write, true});
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// What this machine charges whatever a DSM does: a trap with the system call that resolves it, the
-// copy of a page, a round trip through shared memory. Bare system calls, no libdsm.
+// What this machine charges whatever a DSM does: a trap with the system call that resolves it, taking a page
+// away, the copy of a page, a mutex. Bare system calls, no libdsm. wires.cpp has what talking costs.
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -7,7 +7,6 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -117,6 +116,30 @@ void trap_uffd(benchmark::State& state) {
   munmap(trapped.view, bytes);
 }
 
+// Times taking one page away from the program, page by page, after all of them were mapped.
+template <typename Take>
+void take_all(benchmark::State& state, const Take& take) {
+  std::byte* view = map_warm_view();
+  if (view == nullptr) return state.SkipWithError("no memfd");
+  while (state.KeepRunningBatch(touches)) {
+    mprotect(view, bytes, PROT_READ);
+    for (std::size_t i = 0; i < 2 * touches; ++i)
+      static_cast<void>(*static_cast<const volatile std::byte*>(view + i * page));
+    const auto start = std::chrono::steady_clock::now();
+    for (std::size_t i = 0; i < touches; ++i) take(view + 2 * i * page);
+    state.SetIterationTime(seconds_since(start));
+  }
+  munmap(view, bytes);
+}
+
+void invalidate_mprotect(benchmark::State& state) {
+  take_all(state, [](std::byte* at) { mprotect(at, page, PROT_NONE); });
+}
+
+void invalidate_uffd(benchmark::State& state) {
+  take_all(state, [](std::byte* at) { madvise(at, page, MADV_DONTNEED); });
+}
+
 void copy_page(benchmark::State& state) {
   std::vector<std::byte> from(bytes, std::byte{1});
   std::vector<std::byte> to(bytes);
@@ -126,42 +149,6 @@ void copy_page(benchmark::State& state) {
     benchmark::ClobberMemory();
     at = (at + page) % bytes;
   }
-}
-
-// Two processes that spin on one word each; it yields, since the other may need this core.
-void round_trip_shared_memory(benchmark::State& state) {
-  struct Words {
-    alignas(64) std::atomic<std::uint32_t> ask;
-    alignas(64) std::atomic<std::uint32_t> answer;
-  };
-  void* memory =
-      mmap(nullptr, sizeof(Words), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return state.SkipWithError("no memory");
-  auto* words = new (memory) Words{};
-  constexpr std::uint32_t stop = ~std::uint32_t{0};
-  const auto wait_for_change = [](const std::atomic<std::uint32_t>& word, std::uint32_t old) {
-    for (unsigned spins = 0; word.load(std::memory_order_acquire) == old; ++spins) {
-      if (spins % 1024 == 1023) sched_yield();
-    }
-  };
-  const pid_t child = fork();
-  if (child == 0) {
-    for (std::uint32_t seen = 0; seen != stop;) {
-      wait_for_change(words->ask, seen);
-      seen = words->ask.load(std::memory_order_acquire);
-      words->answer.store(seen, std::memory_order_release);
-    }
-    _exit(0);
-  }
-  std::uint32_t turn = 0;
-  for (auto _ : state) {
-    words->ask.store(turn + 1, std::memory_order_release);
-    wait_for_change(words->answer, turn);
-    ++turn;
-  }
-  words->ask.store(stop, std::memory_order_release);
-  waitpid(child, nullptr, 0);
-  munmap(memory, sizeof(Words));
 }
 
 // In a process with a second thread, as every node is: alone, glibc's mutex is no atomic operation.
@@ -181,9 +168,10 @@ void mutex(benchmark::State& state) {
 
 BENCHMARK(trap_uffd)->UseManualTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(trap_mprotect)->UseManualTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK(invalidate_uffd)->UseManualTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK(invalidate_mprotect)->UseManualTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(mutex)->Unit(benchmark::kMicrosecond);
 BENCHMARK(copy_page)->Unit(benchmark::kMicrosecond);
-BENCHMARK(round_trip_shared_memory)->UseRealTime()->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 

@@ -1,7 +1,9 @@
-// What a lock costs: taken again by its last holder, taken from another node, alone or with what is bound
-// to it, and fought over by all.
+// What a lock costs: taken again by its last holder, taken from its manager or from its last holder at another
+// node, alone or with what is bound to it, and fought over by all; and what a node does that waits for one.
+#include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "nodes.hpp"
@@ -69,6 +71,24 @@ void add_all(bench::Nodes& nodes) {
     return seconds;
   });
 
+  // Free, and never taken before; its manager is the last node. Every time another lock.
+  const auto taken = std::make_shared<std::uint64_t>(0);
+  nodes.add("lock/remote", operations, [=](int times) {
+    const auto ranks = static_cast<std::uint64_t>(dsm::size());
+    const std::uint64_t first = (numbers << 1) / ranks * ranks + ranks - 1;
+    double seconds = 0;
+    if (dsm::rank() == 0) {
+      seconds = bench::timed([&] {
+        for (int i = 0; i < times; ++i) {
+          dsm::Lock lock(first + (*taken)++ * ranks);
+          const std::scoped_lock hold(lock);
+        }
+      });
+    }
+    dsm::barrier();
+    return seconds;
+  });
+
   add_bound(nodes, numbers + 3000, "push", dsm::Refresh::push);
   add_bound(nodes, numbers + 4000, "pull", dsm::Refresh::pull);
 
@@ -84,6 +104,25 @@ void add_all(bench::Nodes& nodes) {
       }
       dsm::barrier();
     });
+  });
+
+  // The last node holds it for a second. What node 0 does meanwhile is told by processor_us.
+  nodes.add("lock/waited_a_second", 1, [=](int) {
+    dsm::Lock lock(numbers + 5000);
+    std::unique_lock hold(lock, std::defer_lock);
+    if (dsm::rank() == dsm::size() - 1) hold.lock();
+    dsm::barrier();
+    if (hold.owns_lock()) {
+      std::this_thread::sleep_for(std::chrono::seconds(1));
+      hold.unlock();
+    }
+    double seconds = 0;
+    if (dsm::rank() == 0) {
+      seconds = bench::timed([&] { hold.lock(); });
+      hold.unlock();
+    }
+    dsm::barrier();
+    return seconds;
   });
 }
 

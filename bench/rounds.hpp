@@ -4,6 +4,7 @@
 #pragma once
 
 #include <benchmark/benchmark.h>
+#include <time.h>
 
 #include <chrono>
 #include <functional>
@@ -27,6 +28,14 @@ double timed(const Work& work) {
 // What was counted, by name; the difference of two is reported by operation.
 using Counts = std::vector<std::pair<const char*, std::uint64_t>>;
 
+// Of all threads of this process.
+inline std::uint64_t processor_us() {
+  timespec used{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return static_cast<std::uint64_t>(used.tv_sec) * 1000000 +
+         static_cast<std::uint64_t>(used.tv_nsec) / 1000;
+}
+
 // World: int rank(), void broadcast(int& from_the_first), Counts counts(); all static.
 template <typename World>
 class Rounds {
@@ -38,12 +47,11 @@ class Rounds {
 
   // Rounds of `operations` each. The first round, which meets cold caches, is not measured.
   void add(const std::string& name, int operations, Round round) {
-    rounds_.push_back({name, operations, std::move(round)});
+    rounds_.push_back({name, operations, std::move(round), false});
   }
 
   // Returns the status to exit with.
   int run() {
-    for (const Entry& entry : rounds_) entry.round(entry.operations);
     if (World::rank() != 0) return serve();
     for (std::size_t i = 0; i < rounds_.size(); ++i) {
       benchmark::RegisterBenchmark(
@@ -63,18 +71,29 @@ class Rounds {
     std::string name;
     int operations;
     Round round;
+    bool met_cold_caches;
   };
 
+  static double run_everywhere(const Entry& entry, int index) {
+    World::broadcast(index);
+    return entry.round(entry.operations);
+  }
+
+  static Counts counts() {
+    Counts counts = World::counts();
+    counts.emplace_back("processor_us", processor_us());
+    return counts;
+  }
+
   void measure(benchmark::State& state, int index) {
-    const Entry& entry = rounds_[static_cast<std::size_t>(index)];
-    const Counts before = World::counts();
-    while (state.KeepRunningBatch(entry.operations)) {
-      int command = index;
-      World::broadcast(command);
-      state.SetIterationTime(entry.round(entry.operations));
-    }
+    Entry& entry = rounds_[static_cast<std::size_t>(index)];
+    if (!entry.met_cold_caches) run_everywhere(entry, index);
+    entry.met_cold_caches = true;
+    const Counts before = counts();
+    while (state.KeepRunningBatch(entry.operations))
+      state.SetIterationTime(run_everywhere(entry, index));
     // What an operation cost the first process, its share of the round's own preparation included.
-    const Counts after = World::counts();
+    const Counts after = counts();
     for (std::size_t i = 0; i < after.size(); ++i)
       state.counters[after[i].first] =
           double(after[i].second - before[i].second) / double(state.iterations());

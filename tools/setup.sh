@@ -1,4 +1,4 @@
-# Shared by ./quickstart, ./check and bench/run: installs what is missing and keeps build directories fresh.
+# Shared by ./quickstart, ./check and bench/prepare: installs what is missing and keeps build directories fresh.
 # Sourced from the root of the tree, by bash with `set -euo pipefail`.
 # shellcheck shell=bash
 
@@ -27,6 +27,9 @@ build | ibverbs-providers   | command -              | drivers of verbs devices,
 tests | libgtest-dev        | module gtest           | the tests
 tests | gdb                 | command gdb            | tests of dsmrun --gdb
 bench | libbenchmark-dev    | module benchmark       | the benchmarks
+compare | libopenmpi-dev    | module ompi            | bench/run: MPI and OpenSHMEM, to compare with
+compare | openmpi-bin       | command mpirun         | bench/run: starts them
+compare | gnuplot-nox       | command gnuplot        | bench/run: draws the figures
 '
 
 # Prints the rows of the given groups as package|kind|name|why.

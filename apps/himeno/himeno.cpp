@@ -2,6 +2,7 @@
 // that a node reads its neighbours' planes at the cut by plain loads; each plane is homed at the
 // node that computes it. The other thirteen arrays are never read by anyone else: they are private,
 // or shared too on request.
+#include <algorithm>
 #include <barrier>
 #include <cstdio>
 #include <dsm/dsm.hpp>
@@ -62,9 +63,19 @@ class Nodes {
   double total_ = 0;
 };
 
+// By then every page has been met, and whatever adapts to how pages are used has done so.
+constexpr long settled_iterations = 10;
+
+// Of this node.
+std::uint64_t traps() {
+  const dsm::Statistics now = dsm::statistics();
+  return now.read_faults + now.write_faults;
+}
+
 class SharedMemory : public Version {
  public:
-  SharedMemory(const Size& size, int threads, bool share_all) : size_(size), nodes_(threads) {
+  SharedMemory(const Size& size, int threads, bool share_all)
+      : size_(size), share_all_(share_all), nodes_(threads) {
     for (int array = 0; array < arrays; ++array) {
       const bool shared = array == p || share_all;
       fields_[std::size_t(array)] =
@@ -84,11 +95,19 @@ class SharedMemory : public Version {
 
   void run(long count, Monitor* monitor) override {
     dsm::barrier();
+    const long unsettled = std::clamp(settled_iterations - done_, 0L, count);
     on_every_thread([&](int thread) {
       Nodes::Member member(nodes_, thread);
-      iterate(size_, fields_, share_of_thread(thread).interior, count, member,
-              thread == 0 ? monitor : nullptr);
+      const auto some = [&](long iterations) {
+        iterate(size_, fields_, share_of_thread(thread).interior, iterations, member,
+                thread == 0 ? monitor : nullptr);
+      };
+      some(unsettled);
+      if (thread == 0 && done_ < settled_iterations) traps_before_ = traps();
+      some(count - unsettled);
     });
+    done_ += count;
+    traps_after_ = traps();
   }
 
   long agree(long value) override {
@@ -97,6 +116,16 @@ class SharedMemory : public Version {
   }
 
   const float* gather() override { return dsm::rank() == 0 ? fields_[p].data : nullptr; }
+
+  nlohmann::json details() override {
+    const std::uint64_t settled_traps = dsm::all_reduce(traps_after_ - traps_before_);
+    return {{"transport", dsm::transport_name()},
+            {"traps", dsm::trap_name()},
+            {"share", share_all_ ? "all" : "p"},
+            {"library", dsm::version()},
+            {"settled_iterations", std::max(done_ - settled_iterations, 0L)},
+            {"settled_traps", settled_traps}};
+  }
 
  private:
   Share share_of_thread(int thread) const {
@@ -125,18 +154,15 @@ class SharedMemory : public Version {
   }
 
   Size size_;
+  bool share_all_;
   Nodes nodes_;
   PrivateArrays memory_;
   std::vector<std::span<float>> regions_;
   Fields fields_;
+  long done_ = 0;                   // iterations
+  std::uint64_t traps_before_ = 0;  // of this node: up to the settled iterations, and to the last
+  std::uint64_t traps_after_ = 0;
 };
-
-nlohmann::json details(bool share_all) {
-  return {{"transport", dsm::transport_name()},
-          {"traps", dsm::trap_name()},
-          {"share", share_all ? "all" : "p"},
-          {"library", dsm::version()}};
-}
 
 std::string setting(int threads, bool share_all) {
   const auto counted = [](int n, const char* word) {
@@ -169,7 +195,7 @@ int run_on_all(int argc, char** argv) {
   result.nodes = dsm::size();
   result.threads = options.threads;
   result.setting = setting(options.threads, options.share_all);
-  return run(version, options, result, speaks, details(options.share_all));
+  return run(version, options, result, speaks);
 }
 
 }  // namespace

@@ -39,6 +39,8 @@ class Version {
   virtual long agree(long value) { return value; }
   // The whole of p, on the process that speaks; null elsewhere. Valid while the version lives.
   virtual const float* gather() = 0;
+  // Members of the result's JSON that only this version has; what it says counts where it speaks.
+  virtual nlohmann::json details() { return nlohmann::json::object(); }
 };
 
 // A sequential run, to compare with.
@@ -86,8 +88,7 @@ inline void timed_run(Version& version, long count, Monitor* monitor) {
 // Runs `version` to the end and reports. `result` arrives with the words for the version; `speaks`
 // in exactly one process. Returns the status to exit with: non-zero, in the process that speaks,
 // when something that was verified is wrong.
-inline int run(Version& version, const Options& options, Result result, bool speaks,
-               const nlohmann::json& extra = nlohmann::json::object()) {
+inline int run(Version& version, const Options& options, Result result, bool speaks) {
   constexpr long calibration_iterations = 3;
   Monitor own_monitor(options);
   Monitor* monitor = speaks ? &own_monitor : nullptr;
@@ -101,6 +102,7 @@ inline int run(Version& version, const Options& options, Result result, bool spe
   }
   timed_run(version, count, monitor);
 
+  const nlohmann::json details = version.details();
   const float* p = options.verify ? version.gather() : nullptr;
   if (!speaks) return 0;
   result.iterations = count;
@@ -109,7 +111,7 @@ inline int run(Version& version, const Options& options, Result result, bool spe
   if (p != nullptr)
     result.comparison = compare_with_sequential(options.size, own_monitor.done(), p);
   if (!options.quiet) print(result, options);
-  const bool written = options.json.empty() || write_json(result, options, extra);
+  const bool written = options.json.empty() || write_json(result, options, details);
   if (options.quiet && result.failed())
     std::fprintf(stderr, "himeno: the result is wrong: run without --quiet to see where\n");
   return result.failed() || !written ? 1 : 0;

@@ -1,0 +1,78 @@
+// What deciding costs: the engine of a node alone, without a wire, memory or a clock. The only benchmark that
+// sees dsm/core, and it sees nothing else.
+#include <benchmark/benchmark.h>
+#include <malloc.h>
+
+#include <chrono>
+
+#include "dsm/core/engine.hpp"
+
+namespace {
+
+using namespace dsm;
+using namespace dsm::core;
+
+constexpr std::uint64_t misses = 256;  // of one engine; fewer than a ring has marks
+
+// Node 0 of two, and a region whose pages are all at home at the other one.
+Engine reader_of(std::uint64_t pages) {
+  Config config;
+  config.nodes = 2;
+  config.space_pages = pages;
+  Engine engine(config);
+  Effects effects;
+  engine.step(AddRegion{Region(RegionId(0), PageRun{PageId(0), pages}, Homes::on(NodeId(1)),
+                               Policy::scope)},
+              effects);
+  return engine;
+}
+
+// The trap, the page's arrival, and its being mapped: which wakes the thread.
+void miss(Engine& engine, Effects& effects, PageId page) {
+  const PageRun run{page, 1};
+  effects.clear();
+  engine.step(Fault{Ticket(1), page, Access::read}, effects);
+  effects.clear();
+  engine.step(Fetched{run}, effects);
+  effects.clear();
+  engine.step(Changed{run}, effects);
+}
+
+// All three steps, on every second page of a chunk, each for the first time, by copies of one engine: it is
+// a value.
+void engine_read_miss(benchmark::State& state) {
+  Engine prepared = reader_of(1024);
+  Effects effects;
+  miss(prepared, effects, PageId(0));  // the chunk is there, and the effects have room
+  while (state.KeepRunningBatch(misses - 1)) {
+    Engine engine = prepared;
+    const auto start = std::chrono::steady_clock::now();
+    for (std::uint64_t i = 1; i < misses; ++i) miss(engine, effects, PageId(2 * i));
+    state.SetIterationTime(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+}
+
+// The counter `bytes`: what a page of another node costs that was never touched here, by the
+// allocator's own account of an engine with 2^20 of them beside one with 2^10.
+void engine_untouched_page(benchmark::State& state) {
+  constexpr std::uint64_t few = std::uint64_t{1} << 10, many = std::uint64_t{1} << 20;
+  const auto bytes_for = [](std::uint64_t pages) {
+    const struct mallinfo2 before = mallinfo2();
+    const Engine engine = reader_of(pages);
+    const struct mallinfo2 after = mallinfo2();
+    return static_cast<double>(after.uordblks + after.hblkhd) -
+           static_cast<double>(before.uordblks + before.hblkhd);
+  };
+  for (auto _ : state) {
+    const double bytes = (bytes_for(many) - bytes_for(few)) / double(many - few);
+    state.counters["bytes"] = bytes;
+  }
+}
+
+BENCHMARK(engine_read_miss)->UseManualTime();
+BENCHMARK(engine_untouched_page);
+
+}  // namespace
+
+BENCHMARK_MAIN();
