@@ -72,27 +72,34 @@ std::size_t words_of_page() {
   return dsm::page_size() / sizeof(std::uint64_t);
 }
 
+struct Took {
+  double touches;  // seconds
+  double all;      // their preparation included
+};
+
 // The last node dirties the pages, so that node 0's copies are invalid after the barrier; node 0
 // then touches a word of each.
-double touch_once(std::span<std::uint64_t> memory, const Case& of, double computes_for) {
+Took touch_once(std::span<std::uint64_t> memory, const Case& of, double computes_for) {
   const std::size_t words = words_of_page();
   dsm::barrier();
   if (is_home()) {
     for (const std::size_t page : of.order) ++memory[page * words];
   }
   dsm::barrier();
-  if (dsm::rank() == 0 && of.prepare != nullptr) of.prepare(memory, of.order);
-  dsm::barrier();
-  double seconds = 0;
+  Took took{};
   if (dsm::rank() == 0) {
-    seconds = bench::timed([&] {
-      for (const std::size_t page : of.order) of.touch(memory[page * words + 1]);
+    took.all = bench::timed([&] {
+      // No barrier behind it: that would take the copies away again.
+      if (of.prepare != nullptr) of.prepare(memory, of.order);
+      took.touches = bench::timed([&] {
+        for (const std::size_t page : of.order) of.touch(memory[page * words + 1]);
+      });
     });
   } else if (of.computing && is_home()) {
     compute_for(computes_for);
   }
   dsm::barrier();
-  return seconds;
+  return took;
 }
 
 // The home computes for four times as long as the last round took; should a round take longer than
@@ -101,10 +108,10 @@ double touch_while_computing(std::span<std::uint64_t> memory, const Case& of,
                              double& computes_for) {
   for (;;) {
     const double planned = computes_for;
-    double seconds = touch_once(memory, of, planned);
-    dsm::broadcast(seconds);
-    computes_for = 4 * seconds;
-    if (seconds < planned) return seconds;
+    Took took = touch_once(memory, of, planned);
+    dsm::broadcast(took);
+    computes_for = 4 * took.all;
+    if (took.all < planned) return took.touches;
   }
 }
 
@@ -115,7 +122,7 @@ void add(bench::Nodes& nodes, const Case& of) {
   const auto computes_for = std::make_shared<double>(0.005);
   nodes.add(of.name, touches, [=](int) {
     return of.computing ? touch_while_computing(memory, of, *computes_for)
-                        : touch_once(memory, of, 0);
+                        : touch_once(memory, of, 0).touches;
   });
 }
 
