@@ -143,10 +143,12 @@ class Socket {
   }
 
  private:
-  // Until all is moved; asks again and again where nothing could be.
+  // Until all is moved; asks again and again where nothing could be, and yields now and then.
   template <typename Some>
   void move(std::size_t bytes, const Some& some) {
+    unsigned tries = 0;
     for (std::size_t done = 0; done < bytes;) {
+      if (++tries % 64 == 0) sched_yield();
       const ssize_t moved = some(done);
       if (moved > 0) {
         done += static_cast<std::size_t>(moved);

@@ -4,14 +4,14 @@ import shutil
 import subprocess
 
 SETTINGS = """
-set terminal svg size 720,480 background rgb 'white' font 'sans,13'
+set terminal svg size 760,520 background rgb 'white' font 'sans,13'
 set output '{path}'
 set title "{title}"
 set xlabel 'nodes'
 set ylabel '{unit}'
 set xtics {ticks}
 set xrange [{low}:{high}]
-set key outside right
+set key below left maxcols 3
 set grid ytics
 {scale}
 """

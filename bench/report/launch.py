@@ -64,6 +64,8 @@ class Machine:
         command = [self.build / "tools/dsmrun", "-n", nodes, "--transport", transport]
 
         def launch(program, *arguments):
+            if transport not in self.transports:
+                raise NotRun(f"--transports leaves {transport} out")
             if transport == "verbs":
                 self.need_virtual_nodes()
                 return run([TREE / "tools/vcluster", "-n", nodes, "--", *command, self.program(program), *arguments], environment)

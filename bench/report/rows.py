@@ -163,8 +163,8 @@ def rows_of_wire(m, wire):
         return Row(f"{name}, {where}", "µs", both(m.micro(2, wire, program, benchmark), m.micro_mpi(2, wire, benchmark)),
                    f"MPI, {wire}", reach)
     rows = [
-        row("trap alone", "fault", "trap/single", {"pages_fetched": 0}),
-        row("first write to a page that is here", "fault", "upgrade/single", {"pages_fetched": 0}),
+        row("trap alone", "fault", "trap/single", {"pages_fetched": 1}),
+        row("first write to a page that is here", "fault", "upgrade/single", {"pages_fetched": 1, "write_faults": 1}),
         row("write miss", "fault", "write_miss/single", {"pages_fetched": 1}),
         Row(f"first write, home computing, {where}", "µs", m.micro_pair(2, wire, "fault", "upgrade/computing", "upgrade/single"),
             "home waiting"),
