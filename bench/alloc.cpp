@@ -8,7 +8,7 @@ namespace {
 constexpr int operations = 20;
 
 void add_all(bench::Nodes& nodes) {
-  for (const std::size_t kib : {4, 1024, 65536}) {
+  for (const std::size_t kib : {4u, 1024u, 65536u}) {
     nodes.add("alloc/" + std::to_string(kib) + "_kib", operations, [=](int times) {
       return bench::timed([&] {
         for (int i = 0; i < times; ++i) dsm::free(dsm::allocate<std::byte>(kib << 10));
