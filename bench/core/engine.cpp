@@ -2,8 +2,7 @@
 // sees dsm/core, and it sees nothing else.
 #include <benchmark/benchmark.h>
 #include <malloc.h>
-
-#include <chrono>
+#include <time.h>
 
 #include "dsm/core/engine.hpp"
 
@@ -13,6 +12,13 @@ using namespace dsm;
 using namespace dsm::core;
 
 constexpr std::uint64_t misses = 256;  // of one engine; fewer than a ring has marks
+
+// Of this thread: whoever else wants the core is no matter of the engine's.
+double processor_seconds() {
+  timespec used{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) * 1e-9;
+}
 
 // Node 0 of two, and a region whose pages are all at home at the other one.
 Engine reader_of(std::uint64_t pages) {
@@ -46,10 +52,9 @@ void engine_read_miss(benchmark::State& state) {
   miss(prepared, effects, PageId(0));  // the chunk is there, and the effects have room
   while (state.KeepRunningBatch(misses - 1)) {
     Engine engine = prepared;
-    const auto start = std::chrono::steady_clock::now();
+    const double start = processor_seconds();
     for (std::uint64_t i = 1; i < misses; ++i) miss(engine, effects, PageId(2 * i));
-    state.SetIterationTime(
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    state.SetIterationTime(processor_seconds() - start);
   }
 }
 

@@ -163,6 +163,11 @@ class Machine:
             return results[name]["us"], results[beside]["us"]
         return measure
 
+    def rate_pair(self, transport, name, beside):
+        """GB/s of bench/fetch on two nodes, whose operations are pages of 4 KiB, and of what it is held against, in one run."""
+        measure = self.micro_pair(2, transport, "fetch", name, beside)
+        return lambda: tuple(4.096 / us for us in measure())
+
     def counter(self, nodes, transport, program, name, *counters, scale=1.0):
         """How much of what the program counts an operation cost, all these together."""
         def measure():

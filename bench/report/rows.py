@@ -115,6 +115,13 @@ def rows_to_reach(m):
         rows.append(Row(f"read miss with the home node computing, 2 nodes, {wire}", "µs",
                         m.micro_pair(2, wire, "fault", "read_miss/computing", "read_miss/single", one_page), "with it waiting", 1.05,
                         virtual=wire == "verbs"))
+    reads = [
+        ("shm, warm frames", "shm", "sequential_warm", "memcpy between touched buffers", "copy_touched", 0.3, 0.45),
+        ("shm, cold frames", "shm", "sequential_cold", "memcpy into untouched memory", "copy_into_untouched", 0.5, 0.8),
+        ("tcp", "tcp", "sequential_warm", "a TCP stream on loopback", "tcp_stream", 0.7, 0.9),
+    ]
+    rows += [Row(f"sequential read of 64 MiB remote, {name}", "GB/s", m.rate_pair(wire, f"fetch/{own}", f"floor/{floor}"), beside, reach,
+                 stretch, at_least=True) for name, wire, own, beside, floor, reach, stretch in reads]
     rows += [
         Row("engine, all steps of a read miss", "ns", only(m.engine("engine_read_miss")), "", 200, 100),
         Row("engine state of a page never touched here", "bytes", only(m.engine("engine_untouched_page", "bytes")), "", 0, 0),

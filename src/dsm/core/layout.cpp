@@ -65,13 +65,14 @@ Region::Place Region::place(PageId page) const {
 }
 
 NodeId Region::home(PageId page) const {
-  return pattern_[place(page).index].home;
+  return pattern_.size() == 1 ? pattern_.front().home : pattern_[place(page).index].home;
 }
 
 PageRun Region::same_home(PageId page, std::uint64_t count) const {
+  count = std::min(count, run_.end() - page);
+  if (pattern_.size() == 1) return {page, count};  // however short the pattern: it would be walked
   const Place p = place(page);
   const NodeId home = pattern_[p.index].home;
-  count = std::min(count, run_.end() - page);
   std::uint64_t found = std::min(count, pattern_[p.index].pages - p.offset);
   while (found < count && this->home(page + found) == home) {
     const Place next = place(page + found);
