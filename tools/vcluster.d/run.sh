@@ -56,11 +56,11 @@ inside() {
 
 # What the nodes read.
 write_run() {
-  local i
+  local i first_processor=$RANDOM
   install -m 755 "$parts/node" "$run/node"
   local remote
   remote=$programs/$(programs_key)/remote
-  declare -p backend nodes mtus each memory_mb processors shared kernel network remote remote_port >"$run/settings"
+  declare -p backend nodes mtus each memory_mb processors first_processor shared kernel network remote remote_port >"$run/settings"
   declare -f mac_of mtu_of >>"$run/settings"
   printf '%s\0' "$@" >"$run/command"
   env -0 >"$run/environment"
