@@ -33,15 +33,16 @@ class Patience {
     }
     if (before_sleep_ == std::chrono::microseconds::zero()) return true;
     // What comes at once costs no look at the clock, which may be a system call.
-    if (rounds_ % rounds_between_looks != 0) return false;
+    const std::uint32_t looks_every = crowded_ ? yields_between_looks : spins_between_yields;
+    if (rounds_ % looks_every != 0) return false;
     const auto now = std::chrono::steady_clock::now();
-    if (rounds_ == rounds_between_looks) since_ = now;
+    if (rounds_ == looks_every) since_ = now;
     return now - since_ >= before_sleep_;
   }
 
  private:
-  static constexpr std::uint32_t spins_between_yields = 64;
-  static constexpr std::uint32_t rounds_between_looks = 32;
+  static constexpr std::uint32_t spins_between_yields = 256;
+  static constexpr std::uint32_t yields_between_looks = 32;
 
   static void pause() {
 #if defined(__x86_64__)
