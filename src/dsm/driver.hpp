@@ -214,6 +214,8 @@ class Driver {
   void arm();
   bool arm_locked() DSM_REQUIRES(poll_mutex_);
   bool wakes_too_few();
+  bool has_core_of_sleeper() const;
+  void poll_for_sleepers();
   void serve();
 
   static constexpr std::size_t events_at_once = 32;

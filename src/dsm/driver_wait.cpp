@@ -193,6 +193,24 @@ void Driver::start() {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
+// A thread that waits and has fallen asleep left the core on which it polled.
+bool Driver::has_core_of_sleeper() const {
+  const std::uint32_t waiting = waiting_.load(std::memory_order_seq_cst);
+  return waiting > 0 && waiting <= parts_.patience.spinners;
+}
+
+// What follows a message often follows soon: as patiently as a thread of the program that waits.
+void Driver::poll_for_sleepers() {
+  Patience patience(parts_.patience, false);
+  while (polling_.load(std::memory_order_seq_cst) == 0 && has_core_of_sleeper() &&
+         !stopping_.load()) {
+    if (progress())
+      patience.reset();
+    else if (patience.exhausted())
+      break;
+  }
+}
+
 void Driver::serve() {
   pthread_setname_np(pthread_self(), "dsm-service");
   const memory::InRuntime here;
@@ -212,10 +230,12 @@ void Driver::serve() {
       continue;
     }
     poll_mutex_.lock();
-    while (progress_locked()) {
-    }
-    const bool armed = arm_locked();
+    bool worked = false;
+    while (progress_locked()) worked = true;
+    const bool stays = worked && has_core_of_sleeper();
+    const bool armed = !stays && arm_locked();
     poll_mutex_.unlock();
+    if (stays) poll_for_sleepers();
     if (!armed || wakes_too_few()) continue;
     if (closing_.load()) fds[2].fd = -1;
     ::poll(fds, std::size(fds), idle_limit_ms);
