@@ -24,8 +24,11 @@ def latency(m, quick, nodes, transports, output):
         return [], "", complaint
     command = [sys.executable, TREE / "bench/latency", "--build", m.build, "--output", output, "--nodes", ",".join(map(str, nodes)),
                "--transports", ",".join(here), "--bytes", "8,4096" if quick else "8,1024,4096,65536", *(["--quick"] if quick else [])]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-                          timeout=LATENCY_TIMEOUT_S)
+    try:
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+                              timeout=LATENCY_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return [], "", f"bench/latency took more than {LATENCY_TIMEOUT_S} s"
     if done.returncode != 0:
         lines = done.stderr.replace("\r\033[K", "\n").strip().splitlines()
         complaint = lines[-1] if lines else f"bench/latency ended with status {done.returncode}"
