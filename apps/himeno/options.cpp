@@ -71,7 +71,8 @@ Parsed parse(int argc, char** argv, const Program& program) {
     app.add_flag("--verify", options.verify,
                  "afterwards compare p with a sequential run, bit for bit");
   }
-  app.add_option("--json", options.json, "write the result to a file")->type_name("FILE");
+  app.add_option("--json", options.json, "write the result to a file; -: to the output")
+      ->type_name("FILE");
   app.add_flag("--quiet", options.quiet, "print nothing but errors");
 
   try {

@@ -25,7 +25,7 @@ struct Options {
   bool share_all = false;  // all fourteen arrays in shared memory, not only p
   bool verify = false;
   bool quiet = false;
-  std::string json;  // file to write, empty: none
+  std::string json;  // file to write, -: the output, empty: none
 };
 
 // Options, or what to print instead and the status to exit with: help (0) or one line that says

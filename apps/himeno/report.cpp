@@ -147,6 +147,10 @@ bool write_json(const Result& result, const Options& options, const nlohmann::js
   }
   json.update(extra);
 
+  if (options.json == "-") {
+    std::printf("%s\n", json.dump(2).c_str());
+    return true;
+  }
   errno = 0;
   std::ofstream file(options.json);
   file << json.dump(2) << '\n';

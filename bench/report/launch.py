@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parent.parent.parent
@@ -35,6 +34,14 @@ def run(command, environment=None):
         complaints = [line for line in (done.stderr + done.stdout).splitlines() if re.search("[a-z]", line)]
         raise Failed(f"`{' '.join(words)}`: {complaints[0] if complaints else f'exit status {done.returncode}'}")
     return done.stdout
+
+
+def parsed(text, who):
+    """The JSON that a program printed."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise Failed(f"{who} printed no JSON: '{text[:60]}'") from error
 
 
 class Machine:
@@ -99,11 +106,8 @@ class Machine:
     # --- Himeno ---
 
     def himeno_result(self, launch, program, size, *arguments):
-        """What one run wrote, whose residual was verified."""
-        with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory) / "himeno.json"
-            launch(f"apps/himeno/{program}", size, "--seconds", self.seconds, "--quiet", "--json", path, *arguments)
-            result = json.loads(path.read_text(encoding="utf-8"))
+        """What one run wrote, whose residual was verified. Virtual nodes keep their files; so it goes to the output."""
+        result = parsed(launch(f"apps/himeno/{program}", size, "--seconds", self.seconds, "--quiet", "--json", "-", *arguments), program)
         if not result["passed"]:
             raise Failed(f"{program} {size} did not pass iteration 3, or its residual is wrong")
         return result
@@ -133,8 +137,8 @@ class Machine:
     def benchmarks(self, launch, program, *names):
         """What the named benchmarks of one run report, by name, each with its time in microseconds."""
         wanted = "|".join(names)
-        output = json.loads(launch(program, f"--benchmark_filter=^({wanted})(/manual_time|/real_time)?$", "--benchmark_format=json",
-                                   f"--benchmark_min_time={self.min_time}"))
+        output = parsed(launch(program, f"--benchmark_filter=^({wanted})(/manual_time|/real_time)?$", "--benchmark_format=json",
+                               f"--benchmark_min_time={self.min_time}"), program)
         self.trap_name = output["context"].get("traps", self.trap_name)
         found = {}
         for result in output.get("benchmarks", []):
@@ -196,7 +200,7 @@ class Machine:
 
     def resident(self, bound):
         """Bytes of the fullest node, or what it is allowed."""
-        nodes = json.loads(self.dsmrun(2, "shm", {"DSM_CACHE": "32M"})("bench/resident"))["nodes"]
+        nodes = parsed(self.dsmrun(2, "shm", {"DSM_CACHE": "32M"})("bench/resident"), "resident")["nodes"]
         fullest = max(nodes, key=lambda node: node["resident"] / (node["home"] + node["cache_limit"]))
         return fullest["home"] + fullest["cache_limit"] if bound else fullest["resident"]
 
