@@ -19,6 +19,7 @@
 //   served      for one reader's update: operations of its that another node's processor carried out.
 //               A wire with RDMA has none.
 //   chains      for one reader's update: what was handed to a device with one doorbell
+//   to_all      datagrams of all rounds that went to all nodes at once (in the record only)
 //   again, missed   datagrams of all rounds: those sent a second time, and those that never came. On
 //               a wire that loses nothing one that never came met a full receive ring.
 #include <CLI/CLI.hpp>
@@ -164,12 +165,12 @@ double median(std::vector<double> values) {
 
 // What happens in one part of the rounds: at this node, or at all. Unsigned differences may pass zero.
 struct Counts {
-  std::uint64_t messages = 0, served = 0, chains = 0, again = 0, missed = 0;
+  std::uint64_t messages = 0, served = 0, chains = 0, again = 0, missed = 0, to_all = 0;
 
   static Counts now() {
     const dsm::Statistics s = dsm::statistics();
-    return {s.messages_sent, s.operations_served, s.chains_posted, s.datagrams_resent,
-            s.datagrams_missed};
+    return {s.messages_sent,    s.operations_served, s.chains_posted,
+            s.datagrams_resent, s.datagrams_missed,  s.datagrams_multicast};
   }
   Counts& operator+=(const Counts& o) {
     return combine(o, [](auto a, auto b) { return a + b; });
@@ -181,8 +182,8 @@ struct Counts {
  private:
   template <typename Combine>
   Counts& combine(const Counts& o, Combine f) {
-    *this = {f(messages, o.messages), f(served, o.served), f(chains, o.chains), f(again, o.again),
-             f(missed, o.missed)};
+    *this = {f(messages, o.messages), f(served, o.served), f(chains, o.chains),
+             f(again, o.again),       f(missed, o.missed), f(to_all, o.to_all)};
     return *this;
   }
 };
@@ -203,7 +204,7 @@ struct Figures {
   double update_min = 0, update = 0, update_max = 0;
   double invalidate_messages = 0, update_messages = 0;
   double served = 0, chains = 0;  // of one reader's update
-  std::uint64_t again = 0, missed = 0;
+  std::uint64_t again = 0, missed = 0, to_all = 0;
 };
 
 Figures measure(const Subject& subject, int rounds) {
@@ -256,7 +257,8 @@ Figures measure(const Subject& subject, int rounds) {
           .served = of_round(updates.served) / readers,
           .chains = of_round(updates.chains) / readers,
           .again = whole.again,
-          .missed = whole.missed};
+          .missed = whole.missed,
+          .to_all = whole.to_all};
 }
 
 int run(const Options& options) {
@@ -299,7 +301,8 @@ int run(const Options& options) {
                                    {"served", f.served},
                                    {"chains", f.chains},
                                    {"again", f.again},
-                                   {"missed", f.missed}});
+                                   {"missed", f.missed},
+                                   {"to_all", f.to_all}});
     }
   }
   if (!writer() || options.json.empty()) return 0;

@@ -3,6 +3,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.hpp"
@@ -102,8 +103,19 @@ void Driver::retry(PageId page, PageId behind) {
 // left to do at once.
 void Driver::act(Work& work) {
   for (;;) {
-    for (core::Effect& effect : work.effects)
-      std::visit([&](auto& e) { carry_out(e, work); }, effect);
+    const auto end = work.effects.end();
+    for (auto effect = work.effects.begin(); effect != end;) {
+      const auto behind = std::find_if(effect, end, [this](const core::Effect& each) {
+        const auto* const sent = std::get_if<core::Send>(&each);
+        return sent == nullptr || sent->to == parts_.self;
+      });
+      if (behind - effect > 1) {
+        send_together({effect, behind}, work);
+        effect = behind;
+      } else {
+        std::visit([&](auto& e) { carry_out(e, work); }, *effect++);
+      }
+    }
     work.effects.clear();
     if (work.events.empty()) return;
     MutexLock hold(engine_mutex_);

@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -142,7 +143,9 @@ class Driver {
   struct Work {
     core::Effects effects;
     std::vector<core::Event> events;  // completions, to be stepped when the effects are done
-    Bytes message;
+    Bytes message;                    // or several, one behind another
+    std::vector<transport::Letter> letters;
+    std::vector<std::size_t> ends;  // of each in `message`
   };
 
   void step(const core::Event& event, core::Effects& effects) DSM_REQUIRES(engine_mutex_);
@@ -171,6 +174,7 @@ class Driver {
   void act(Work& work);
 
   // driver_act.cpp: one for each effect.
+  void send_together(std::span<core::Effect> sends, Work& work);
   void carry_out(core::Send& e, Work& work);
   void carry_out(core::Fetch& e, Work& work);
   void carry_out(core::Unmark& e, Work& work);

@@ -5,9 +5,12 @@
 namespace dsm {
 
 bool Outbox::try_send(NodeId to, ByteView message, transport::Urgency urgency) {
-  const Status status = wire_.send(to, message, {}, urgency);
-  if (status.code() == Code::would_block) return false;
-  DSM_CHECK_WITH(status.ok() || status.code() == Code::peer_lost, "a message fits the wire",
+  return has_gone(to, message, wire_.send(to, message, {}, urgency).code());
+}
+
+bool Outbox::has_gone(NodeId to, ByteView message, Code code) {
+  if (code == Code::would_block) return false;
+  DSM_CHECK_WITH(code == Code::ok || code == Code::peer_lost, "a message fits the wire",
                  {"bytes", message.size()}, {"to", to.value});
   messages_.fetch_add(1, std::memory_order_relaxed);
   bytes_.fetch_add(message.size(), std::memory_order_relaxed);
@@ -15,7 +18,16 @@ bool Outbox::try_send(NodeId to, ByteView message, transport::Urgency urgency) {
 }
 
 void Outbox::send(NodeId to, ByteView message, transport::Urgency urgency) {
-  if (try_send(to, message, urgency)) return;
+  if (!try_send(to, message, urgency)) keep(to, message, urgency);
+}
+
+void Outbox::send_each(std::span<transport::Letter> letters, transport::Urgency urgency) {
+  wire_.send_each(letters, urgency);
+  for (const transport::Letter& each : letters)
+    if (!has_gone(each.to, each.message, each.code)) keep(each.to, each.message, urgency);
+}
+
+void Outbox::keep(NodeId to, ByteView message, transport::Urgency urgency) {
   MutexLock hold(mutex_);
   kept_.push_back({to, Bytes(message.begin(), message.end()), urgency});
   waiting_.store(true, std::memory_order_release);

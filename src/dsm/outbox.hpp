@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <span>
 #include <utility>
 
 #include "base/mutex.hpp"
@@ -21,6 +22,8 @@ class Outbox {
 
   // Any thread. A message to a peer that is down is dropped: its loss is reported elsewhere.
   void send(NodeId to, ByteView message, transport::Urgency urgency = transport::Urgency::prompt);
+  // As send() of each, which may leave together.
+  void send_each(std::span<transport::Letter> letters, transport::Urgency urgency);
   // Tries again what was kept. True: something went.
   bool retry();
 
@@ -34,6 +37,9 @@ class Outbox {
     transport::Urgency urgency;
   };
   bool try_send(NodeId to, ByteView message, transport::Urgency urgency);
+  // False: it is to be tried again.
+  bool has_gone(NodeId to, ByteView message, Code code);
+  void keep(NodeId to, ByteView message, transport::Urgency urgency);
 
   transport::Transport& wire_;
   Mutex mutex_;

@@ -54,6 +54,15 @@ class DatagramPort {
   // how, and what would help.
   virtual Status send(NodeId peer, ByteView header, ByteView body) = 0;
 
+  // Bytes of a datagram that reaches all nodes at once; 0: this wire has no multicast, or has none any
+  // more. Any thread. REQUIRES: connected.
+  virtual std::size_t multicast_max() const { return 0; }
+  // Sends a datagram to every node of the job, perhaps this one included. As send().
+  virtual Status send_to_all(ByteView datagram) {
+    static_cast<void>(datagram);
+    return Status(Code::unavailable, "this wire has no multicast");
+  }
+
   // Takes up to out.size() datagrams off the wire; returns how many. Never blocks. Nothing is known
   // of where they come from.
   virtual std::size_t poll(std::span<Datagram> out) = 0;

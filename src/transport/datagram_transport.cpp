@@ -93,6 +93,10 @@ class DatagramTransport final : public Transport {
     return local_.push_message(self_, header, body);
   }
 
+  void send_each(std::span<Letter> letters, Urgency) override {
+    channel_->send_each(Lane::any_order, letters);
+  }
+
   std::size_t post(NodeId id, std::span<const Operation> operations) override {
     return id == self_ ? post_to_self(operations) : post_to_peer(id, operations);
   }

@@ -65,6 +65,15 @@ bool LossyPort::chance(double probability) {
   return static_cast<double>(random() >> 11) * 0x1.0p-53 < probability;
 }
 
+// What is in scratch_.
+void LossyPort::damage() {
+  if (scratch_.empty() || !chance(losses_.corrupt)) return;
+  if (random() % 4 == 0)
+    scratch_.resize(random() % scratch_.size());
+  else
+    scratch_[random() % scratch_.size()] ^= static_cast<std::byte>(1u << (random() % 8));
+}
+
 Status LossyPort::send(NodeId peer, ByteView header, ByteView body) {
   MutexLock hold(lock_);
   ++calls_;
@@ -73,12 +82,7 @@ Status LossyPort::send(NodeId peer, ByteView header, ByteView body) {
   scratch_.resize(header.size() + body.size());
   copy_shared(scratch_.data(), header.data(), header.size());
   copy_shared(scratch_.data() + header.size(), body.data(), body.size());
-  if (!scratch_.empty() && chance(losses_.corrupt)) {
-    if (random() % 4 == 0)
-      scratch_.resize(random() % scratch_.size());
-    else
-      scratch_[random() % scratch_.size()] ^= static_cast<std::byte>(1u << (random() % 8));
-  }
+  damage();
   if (chance(losses_.duplicate)) (void)inner_->send(peer, scratch_, {});
   if (chance(losses_.reorder)) {
     for (Kept& place : kept_) {
@@ -91,6 +95,17 @@ Status LossyPort::send(NodeId peer, ByteView header, ByteView body) {
     }
   }
   return inner_->send(peer, scratch_, {});
+}
+
+Status LossyPort::send_to_all(ByteView datagram) {
+  MutexLock hold(lock_);
+  ++calls_;
+  release_kept(false);
+  if (chance(losses_.loss)) return {};
+  scratch_.assign(datagram.begin(), datagram.end());
+  damage();
+  if (chance(losses_.duplicate)) (void)inner_->send_to_all(scratch_);
+  return inner_->send_to_all(scratch_);
 }
 
 void LossyPort::release_kept(bool all) {

@@ -40,6 +40,8 @@ class LossyPort final : public DatagramPort {
   std::size_t receive_slots() const override { return inner_->receive_slots(); }
   std::string how_to_enlarge() const override { return inner_->how_to_enlarge(); }
   Status send(NodeId peer, ByteView header, ByteView body) override;
+  std::size_t multicast_max() const override { return inner_->multicast_max(); }
+  Status send_to_all(ByteView datagram) override;  // lost, doubled or altered for all alike
   std::size_t poll(std::span<Datagram> out) override;
   void recycle(std::span<const Datagram> datagrams) override { inner_->recycle(datagrams); }
   std::string failure() const override { return inner_->failure(); }
@@ -59,6 +61,7 @@ class LossyPort final : public DatagramPort {
   };
 
   bool chance(double probability) DSM_REQUIRES(lock_);
+  void damage() DSM_REQUIRES(lock_);
   std::uint64_t random() DSM_REQUIRES(lock_);
   void release_kept(bool all) DSM_REQUIRES(lock_);
 

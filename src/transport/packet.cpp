@@ -94,7 +94,8 @@ std::optional<Packet> Packet::decode(ByteView datagram) {
       return packet;
     case Kind::acknowledgement:
     case Kind::probe:
-    case Kind::bye: {
+    case Kind::bye:
+    case Kind::aside: {
       const std::size_t most = packet.kind == Kind::probe ? news_max : 0;
       const bool bare = packet.piece.size() <= most && packet.lane == Lane::any_order &&
                         packet.message == 0 && packet.total == 0 && packet.offset == 0;

@@ -26,7 +26,14 @@ inline constexpr std::size_t packet_header_bytes = 64;
 inline constexpr std::uint64_t acknowledged_below = 64;  // packets told of below the largest
 
 struct Packet {
-  enum class Kind : std::uint8_t { hello = 1, data = 2, acknowledgement = 3, probe = 4, bye = 5 };
+  enum class Kind : std::uint8_t {
+    hello = 1,
+    data = 2,
+    acknowledgement = 3,
+    probe = 4,
+    bye = 5,
+    aside = 6  // the datagram that it is in reached its receiver, and is about others
+  };
   Kind kind = Kind::acknowledgement;
   Lane lane = Lane::any_order;  // data only, as what follows it here
   // all that lay at its sender for it to read was read when this was sent
@@ -46,7 +53,7 @@ struct Packet {
 
   // Asks for an acknowledgement.
   bool eliciting() const {
-    return kind == Kind::hello || kind == Kind::data || kind == Kind::probe;
+    return kind == Kind::hello || kind == Kind::data || kind == Kind::probe || kind == Kind::aside;
   }
 
   // All but the seal, and without the piece, which follows. REQUIRES: packet_header_bytes of room.

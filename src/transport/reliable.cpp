@@ -20,6 +20,7 @@ ReliableCounters& ReliableCounters::operator+=(const ReliableCounters& other) {
   pieces_resent += other.pieces_resent;
   acknowledgements_sent += other.acknowledgements_sent;
   probes_sent += other.probes_sent;
+  asides_sent += other.asides_sent;
   duplicate_packets += other.duplicate_packets;
   missed_packets += other.missed_packets;
   duplicate_pieces += other.duplicate_pieces;

@@ -13,6 +13,9 @@
 // whatever the others do, nobody's ring is overrun. Most slots are for data, some are kept for
 // acknowledgements and probes. Retransmissions need credits as first transmissions do.
 //
+// A datagram may carry packets for several peers (bundle.hpp). It then fills a slot of everybody's ring,
+// also of who is not meant: for that peer it carries an aside, which needs a credit as data do.
+//
 // Memory for half-received messages is bounded: a sender opens no more than reassembly_max bytes of
 // messages in one lane, or a single one, and a receiver takes no more.
 #pragma once
@@ -73,6 +76,7 @@ struct ReliableCounters {
   std::uint64_t pieces_sent = 0, pieces_resent = 0;
   std::uint64_t acknowledgements_sent = 0;  // those in a packet of their own
   std::uint64_t probes_sent = 0;
+  std::uint64_t asides_sent = 0;
   std::uint64_t duplicate_packets = 0;  // or so old that nobody knows
   std::uint64_t missed_packets = 0;     // sent before some that came, and never seen
   std::uint64_t duplicate_pieces = 0;
@@ -90,6 +94,7 @@ enum class ReliableBug : std::uint8_t {
   credits_ignored,         // data is sent without a slot
   retransmission_is_free,  // a lost packet gives its slot back at once, and probes need none
   order_ignored,           // in_order messages are delivered when they are whole
+  aside_is_free,           // a datagram about others is sent without a slot
 };
 
 class Reliable {
@@ -138,6 +143,9 @@ class Reliable {
   // `drained`: everything that lay at this node to be read has been read.
   // REQUIRES: room for a datagram.
   std::size_t next(Time now, bool drained, std::span<std::byte> out);
+  // As next(), of a datagram that the peer gets in any case: an aside when there is nothing to say. 0:
+  // the peer may have no slot for it.
+  std::size_t next_in_bundle(Time now, std::span<std::byte> out);
   void left(Time now);
 
   // --- receiving ---
@@ -189,7 +197,10 @@ class Reliable {
     Time at{0};
     bool eliciting() const {
       return kind == Packet::Kind::hello || kind == Packet::Kind::data ||
-             kind == Packet::Kind::probe;
+             kind == Packet::Kind::probe || kind == Packet::Kind::aside;
+    }
+    bool fills_data_slot() const {
+      return kind == Packet::Kind::data || kind == Packet::Kind::aside;
     }
   };
   struct Incoming {
@@ -212,8 +223,11 @@ class Reliable {
 
   bool choose(Time now);
   bool choose_piece();
+  bool choose_aside();
   bool choose_new_piece(Lane lane);
   bool has_data() const;
+  bool has_credit() const { return charged_data_ < credits_; }
+  std::size_t write_chosen(Time now, bool drained, std::span<std::byte> out);
   bool control_allowed(Time now) const { return now >= control_allowed_at(); }
   Time control_allowed_at() const;
 

@@ -13,7 +13,8 @@
 
 #include "base/check.hpp"
 #include "base/log.hpp"
-#include "transport/seal.hpp"
+#include "transport/bundle.hpp"
+#include "transport/reliable_channel_peer.hpp"
 
 namespace dsm::transport {
 namespace {
@@ -33,37 +34,17 @@ constexpr std::uint32_t looks_per_sleep = looks_per_clock / 4;
 constexpr Time early_max = std::chrono::milliseconds(5);
 constexpr std::uint32_t arms_per_look = 16;
 
-Time now() {
-  timespec t{};
-  ::clock_gettime(CLOCK_MONOTONIC, &t);
-  return std::chrono::seconds(t.tv_sec) + Time(t.tv_nsec);
-}
-
 void add(std::atomic<std::uint64_t>& counter) {
   counter.fetch_add(1, std::memory_order_relaxed);
 }
 
 }  // namespace
 
-struct ReliableChannel::Peer {
-  Peer(NodeId rank, const Reliable::Setup& setup, BufferPool& received)
-      : id(rank), reliable(setup, received), scratch(setup.datagram) {}
-
-  const NodeId id;
-  SealKey sends{};
-  SealKey receives{};
-  mutable Mutex lock;
-  Reliable reliable DSM_GUARDED_BY(lock);
-  Bytes scratch DSM_GUARDED_BY(lock);
-  std::atomic<std::int64_t> due{never.count()};
-  std::atomic<bool> down{false};   // no more is sent
-  std::atomic<bool> stuck{false};  // the port took no more
-  std::atomic<bool> vouched{false};
-  // The polling thread's.
-  bool touched = false;
-  bool parted = false;
-  bool reported = false;
-};
+Time ReliableChannel::now() {
+  timespec t{};
+  ::clock_gettime(CLOCK_MONOTONIC, &t);
+  return std::chrono::seconds(t.tv_sec) + Time(t.tv_nsec);
+}
 
 ReliableChannel::ReliableChannel(std::unique_ptr<DatagramPort> port, const Setup& setup)
     : wire_(setup.wire),
@@ -170,11 +151,19 @@ Status ReliableChannel::connect(std::span<const Bytes> addresses) {
   }
   const Status reachable = port_->connect(ports);
   if (!reachable.ok() || nodes_ == 1) return reachable;
-  const std::size_t slots = port_->receive_slots() / (nodes_ - 1);
+  // What this node sends to all may come back to it.
+  const std::size_t multicast = port_->multicast_max();
+  const std::size_t senders = nodes_ - 1 + (multicast != 0 ? 1 : 0);
+  {
+    MutexLock hold(bundle_lock_);
+    bundle_.resize(std::min(multicast, Bundle::bytes_max));
+  }
+  unbundled_.resize(multicast);
+  const std::size_t slots = port_->receive_slots() / senders;
   if (slots < slots_min)
     return Status(Code::exhausted,
                   wire_ + ": a receive ring of " + std::to_string(port_->receive_slots()) +
-                      " datagrams is too short for " + std::to_string(nodes_ - 1) +
+                      " datagrams is too short for " + std::to_string(senders) +
                       " senders, each of which needs " + std::to_string(slots_min) +
                       ": use fewer nodes, or enlarge it" + port_->how_to_enlarge());
   const Time start = now();
@@ -355,8 +344,14 @@ void ReliableChannel::tick(Time at, bool drained) {
 
 // --- receiving: the polling thread ---
 
-// From a datagram to a packet of a peer, or nothing.
+// From a datagram to a packet of a peer, or nothing. It is valid until the next one is opened.
 ReliableChannel::Peer* ReliableChannel::open_packet(ByteView bytes, Packet& packet) {
+  if (Bundle::is_one(bytes)) {
+    if (Bundle::sender(bytes) == self_) return nullptr;  // come back
+    const std::size_t size = Bundle::take(bytes, self_, unbundled_);
+    if (size == 0) return add(refusals_.stranger), nullptr;
+    bytes = ByteView(unbundled_).first(size);
+  }
   if (!Packet::is_long_enough(bytes)) return add(refusals_.truncated), nullptr;
   if (!Packet::is_of_this_protocol(bytes)) return add(refusals_.foreign), nullptr;
   const NodeId from = Packet::sender(bytes);
@@ -534,7 +529,12 @@ ReliableCounters ReliableChannel::counters() const {
 
 Tally ReliableChannel::tally() const {
   const ReliableCounters all = counters();
-  return {.datagrams = all.packets_sent, .resent = all.pieces_resent, .missed = all.missed_packets};
+  const std::uint64_t bundles = bundles_.load(std::memory_order_relaxed);
+  const std::uint64_t bundled = bundled_.load(std::memory_order_relaxed);
+  return {.datagrams = all.packets_sent - bundled + bundles,
+          .resent = all.pieces_resent,
+          .multicast = bundles,
+          .missed = all.missed_packets};
 }
 
 std::uint32_t ReliableChannel::credits(NodeId id) const {

@@ -7,11 +7,16 @@
 // key and of both ends' fresh nonces; what is not of this job and of this session is dropped and
 // counted (refused()).
 //
+// Several messages for different nodes (send_each()) leave as one datagram where the port has
+// multicast and all living nodes, or all but one, get one (reliable_multicast.cpp). Such a datagram
+// fills a slot everywhere, so it is sent only when every peer has one free; otherwise, and when it
+// would be too long, each message goes alone. What one node misses is sent again to that node alone.
+//
 // A peer is down when it says that it ends, or when it has been silent for dead_after although it
 // was asked; peer_down comes once, behind the messages that arrived whole. When this node's own port
 // has failed, or all are silent while it is in trouble, one peer_down names this node and says why.
 //
-// Threads: connect() belongs to set-up, one thread. send() may be called by any thread at any time,
+// Threads: connect() belongs to set-up, one thread. send() and send_each() may be called by any thread at any time,
 // also from inside a trap handler: it takes only locks of its own, never waits for a peer, and
 // allocates nothing in the steady state. poll(), recycle() and arm() belong to one thread at a
 // time. The destructor waits up to Setup::linger for what was sent to be acknowledged, then says
@@ -87,6 +92,9 @@ class ReliableChannel {
   enum class Room : std::uint8_t { asked, made };
   Status send(NodeId peer, Lane lane, ByteView header, ByteView body = {}, Room room = Room::asked);
 
+  // As send() of each; says of each how that went.
+  void send_each(Lane lane, std::span<Letter> letters, Room room = Room::asked);
+
   // Whether send() of so many bytes would be accepted now. Others may take the room meanwhile.
   bool has_room(NodeId peer, Lane lane, std::size_t size);
 
@@ -120,7 +128,9 @@ class ReliableChannel {
 
  private:
   struct Peer;
+  class EveryPeer;
 
+  static Time now();
   ReliableChannel(std::unique_ptr<DatagramPort> port, const Setup& setup);
   Status open();
   Status missing() const;
@@ -132,6 +142,10 @@ class ReliableChannel {
   bool drain(std::size_t enough, std::uint32_t looks);
   void tick(Time now, bool drained);
   void flush(Peer& to, Time now, bool drained);  // REQUIRES: its lock, as collect()
+  bool are_for_all(std::span<const Letter> letters) const;
+  // REQUIRE: every peer's lock.
+  Code queue(Lane lane, const Letter& letter, Room room);
+  void send_bundle(Time now) DSM_REQUIRES(bundle_lock_);
   void note_due(Time due);
   void set_timer();
   void clear_timer(Time now);
@@ -162,6 +176,11 @@ class ReliableChannel {
   std::atomic<bool> room_again_{false};
   std::atomic<bool> complained_{false};  // of a broken port
 
+  Mutex bundle_lock_;  // taken before the locks of peers
+  Bytes bundle_ DSM_GUARDED_BY(bundle_lock_);
+  std::atomic<std::uint64_t> bundles_{0};  // datagrams, and packets, that went to all
+  std::atomic<std::uint64_t> bundled_{0};
+
   mutable Mutex timer_lock_;
   std::int64_t timer_at_ DSM_GUARDED_BY(timer_lock_) = 0;  // 0: not set
 
@@ -171,6 +190,7 @@ class ReliableChannel {
   AtomicRefused refusals_;
 
   // The polling thread's.
+  Bytes unbundled_;  // the packet for this node
   Ring<Arrival> ready_;
   std::vector<Peer*> touched_;
   std::uint32_t looks_ = 0;

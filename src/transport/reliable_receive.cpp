@@ -40,9 +40,8 @@ void Reliable::receive(const Packet& packet, Time now) {
     // Who sends much waits for its queue to become empty.
     const bool long_one_is_whole =
         counters_.messages_received != whole_before && packet.total > packet.piece.size();
-    if (packet.kind != Packet::Kind::data || !in_sequence || unanswered_ >= every ||
-        long_one_is_whole)
-      answer_now_ = true;
+    const bool may_wait = packet.kind == Packet::Kind::data || packet.kind == Packet::Kind::aside;
+    if (!may_wait || !in_sequence || unanswered_ >= every || long_one_is_whole) answer_now_ = true;
   }
   reschedule(now);
 }
@@ -99,7 +98,7 @@ void Reliable::settle(Sent& sent) {
 }
 
 void Reliable::uncharge(const Sent& sent) {
-  if (sent.kind == Packet::Kind::data)
+  if (sent.fills_data_slot())
     --charged_data_;
   else
     --charged_control_;

@@ -56,7 +56,14 @@ bool Reliable::all_acknowledged() const {
 }
 
 std::size_t Reliable::next(Time now, bool drained, std::span<std::byte> out) {
-  if (down_ || !choose(now)) return 0;
+  return !down_ && choose(now) ? write_chosen(now, drained, out) : 0;
+}
+
+std::size_t Reliable::next_in_bundle(Time now, std::span<std::byte> out) {
+  return !down_ && (choose(now) || choose_aside()) ? write_chosen(now, false, out) : 0;
+}
+
+std::size_t Reliable::write_chosen(Time now, bool drained, std::span<std::byte> out) {
   const Sent& chosen = *chosen_;
   Packet packet{.kind = chosen.kind,
                 .lane = chosen.piece.lane,
@@ -127,7 +134,7 @@ bool Reliable::has_data() const {
 
 bool Reliable::choose_piece() {
   if (!has_data()) return false;
-  if (charged_data_ >= credits_ && !has_bug(ReliableBug::credits_ignored)) {
+  if (!has_credit() && !has_bug(ReliableBug::credits_ignored)) {
     if (!waits_for_credit_) ++counters_.credit_waits;
     waits_for_credit_ = true;
     return false;
@@ -140,6 +147,13 @@ bool Reliable::choose_piece() {
   }
   const Lane other = turn_ == Lane::any_order ? Lane::in_order : Lane::any_order;
   return choose_new_piece(turn_) || choose_new_piece(other);
+}
+
+bool Reliable::choose_aside() {
+  if (!has_credit() && !has_bug(ReliableBug::aside_is_free)) return false;
+  chosen_ = Sent{.kind = Packet::Kind::aside};
+  chosen_is_resent_ = false;
+  return true;
 }
 
 bool Reliable::choose_new_piece(Lane lane) {
@@ -167,7 +181,6 @@ void Reliable::left(Time now) {
   unanswered_ = 0;
   switch (sent.kind) {
     case Packet::Kind::data: {
-      ++charged_data_;
       ++counters_.pieces_sent;
       if (chosen_is_resent_) {
         ++counters_.pieces_resent;
@@ -187,22 +200,26 @@ void Reliable::left(Time now) {
     }
     case Packet::Kind::hello:
       hello_wanted_ = false;
-      ++charged_control_;
       break;
     case Packet::Kind::probe:
       ++counters_.probes_sent;
-      ++charged_control_;
       break;
     case Packet::Kind::acknowledgement:
       ++counters_.acknowledgements_sent;
-      ++charged_control_;
       break;
     case Packet::Kind::bye:
       bye_wanted_ = false;
-      ++charged_control_;
+      break;
+    case Packet::Kind::aside:
+      ++counters_.asides_sent;
       break;
   }
-  if (sent.kind != Packet::Kind::data) spoke_at_ = now;
+  if (sent.fills_data_slot()) {
+    ++charged_data_;
+  } else {
+    ++charged_control_;
+    spoke_at_ = now;
+  }
   if (sent.eliciting()) {
     probe_wanted_ = false;
     ++asking_;

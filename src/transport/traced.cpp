@@ -90,6 +90,14 @@ Status Traced::send(NodeId peer, ByteView header, ByteView body, Urgency urgency
   return sent;
 }
 
+void Traced::send_each(std::span<Letter> letters, Urgency urgency) {
+  inner_->send_each(letters, urgency);
+  for (const Letter& letter : letters) {
+    const std::size_t size = letter.message.size();
+    note(letter.code == Code::ok ? What::send : What::send_refused, letter.to, size, size);
+  }
+}
+
 std::size_t Traced::post(NodeId peer, std::span<const Operation> operations) {
   // Noted first: a completion may be polled by another thread before post() returns.
   for (const Operation& o : operations)

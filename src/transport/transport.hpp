@@ -91,12 +91,20 @@ struct Event {
 // other reason, as long as the receiver armed for prompt ones only; a wire may treat all as prompt.
 enum class Urgency : std::uint8_t { prompt, patient };
 
+// One of several messages that are sent together.
+struct Letter {
+  NodeId to{};  // another node
+  ByteView message;
+  Code code = Code::ok;  // what send() would have returned; set by send_each()
+};
+
 // What a wire has done, for reports and tests. What it has not stays zero.
 struct Tally {
   std::uint64_t chains = 0;  // of one-sided operations, handed to a device: a doorbell each
   std::uint64_t served = 0;  // one-sided operations of peers that this node's processor carried out
   std::uint64_t datagrams = 0;  // sent, of any kind
   std::uint64_t resent = 0;     // of those: pieces of messages that were sent before
+  std::uint64_t multicast = 0;  // of those: for every node at once
   // Sent by peers and never seen here: the wire lost them, or this node's ring was full.
   std::uint64_t missed = 0;
 };
@@ -155,6 +163,13 @@ class Transport {
   // be reported. To oneself is allowed.
   virtual Status send(NodeId peer, ByteView header, ByteView body = {},
                       Urgency urgency = Urgency::prompt) = 0;
+
+  // Sends each letter as send() would, and says of each how that went. Where the wire has multicast,
+  // letters to all or nearly all nodes leave as one datagram.
+  virtual void send_each(std::span<Letter> letters, Urgency urgency = Urgency::prompt) {
+    for (Letter& letter : letters)
+      letter.code = send(letter.to, letter.message, {}, urgency).code();
+  }
 
   // Posts operations to one peer, in order, as one batch. Returns how many were accepted: fewer
   // than given when the wire is full (poll and post the rest). `local` stays the transport's until

@@ -76,6 +76,7 @@ class Verbs final : public Transport, private VerbsNotes {
   std::uint64_t registered_bytes() const override { return memory_.registered_bytes(); }
   Result<RemoteMemory> import_memory(NodeId peer, ByteView key) override;
   Status send(NodeId peer, ByteView header, ByteView body, Urgency urgency) override;
+  void send_each(std::span<Letter> letters, Urgency urgency) override;
   std::size_t post(NodeId peer, std::span<const Operation> operations) override;
   std::size_t poll(std::span<Event> out) override;
   void recycle(const Event& message) override;
@@ -94,6 +95,7 @@ class Verbs final : public Transport, private VerbsNotes {
   bool has_met_all() const;
   std::size_t post_here(std::span<const Operation> operations);
   void note(NodeId peer, const VerbsNote& note) override;
+  void note_all(const VerbsNote& note);
   void lost(NodeId peer, const std::string& why) override;
   void heed(NodeId peer, ByteView notes);
   void act(const VerbsMemory::Out& out);
@@ -216,9 +218,7 @@ Status Verbs::cover(std::span<std::byte> memory) {
   VerbsMemory::Out out;
   const Status covered = memory_.cover(memory, fresh, out);
   act(out);
-  for (NodeId id{0}; id.value < nodes_; ++id)
-    for (const VerbsChunk& chunk : fresh)
-      if (id != self_) note(id, {.kind = VerbsNote::Kind::told, .chunk = chunk});
+  for (const VerbsChunk& chunk : fresh) note_all({.kind = VerbsNote::Kind::told, .chunk = chunk});
   return covered;
 }
 
@@ -251,6 +251,10 @@ Status Verbs::send(NodeId peer, ByteView header, ByteView body, Urgency) {
                                        " MiB: send it in parts");
   if (peer == self_) return local_.push_message(self_, header, body);
   return channel_->send(peer, Lane::any_order, header, body);
+}
+
+void Verbs::send_each(std::span<Letter> letters, Urgency) {
+  channel_->send_each(Lane::any_order, letters);
 }
 
 std::size_t Verbs::post_here(std::span<const Operation> operations) {
@@ -287,6 +291,14 @@ void Verbs::note(NodeId peer, const VerbsNote& note) {
   // To a peer that is lost: its end is reported by the channel.
   static_cast<void>(
       channel_->send(peer, Lane::in_order, note.encode(), {}, ReliableChannel::Room::made));
+}
+
+void Verbs::note_all(const VerbsNote& note) {
+  const Bytes bytes = note.encode();
+  std::vector<Letter> letters;
+  for (NodeId id{0}; id.value < nodes_; ++id)
+    if (id != self_) letters.push_back({.to = id, .message = bytes});
+  channel_->send_each(Lane::in_order, letters, ReliableChannel::Room::made);
 }
 
 void Verbs::lost(NodeId peer, const std::string& why) {

@@ -237,6 +237,8 @@ Status VerbsDevice::query(const VerbsOptions& options, const PortDescription& ch
   limits_.queue_depth = std::min(positive(device.max_qp_wr),
                                  options.queue_depth.value_or(positive(device.max_qp_wr)));
   limits_.completion_depth = positive(device.max_cqe);
+  limits_.groups = std::min(positive(device.max_mcast_grp),
+                            options.groups.value_or(positive(device.max_mcast_grp)));
   constexpr std::uint32_t inline_wanted = 64;  // marks, and messages that carry no data
   limits_.inline_bytes = options.inline_bytes.value_or(inline_wanted);
   const std::uint32_t rd_atomic =

@@ -34,7 +34,8 @@ struct VerbsLimits {
   std::uint32_t rd_atomic = 0;         // READs and atomics in flight from, and to, a queue pair
   bool atomics = false;
   bool atomic_with_processor = false;
-  bool on_demand = false;  // memory is paged on demand, and not pinned
+  bool on_demand = false;    // memory is paged on demand, and not pinned
+  std::uint32_t groups = 0;  // of multicast
 };
 
 // How a peer's port is reached. As it travels in addresses.
@@ -64,6 +65,7 @@ class VerbsDevice {
   VerbsPort port() const;
   std::uint8_t port_number() const { return static_cast<std::uint8_t>(number_); }
   std::uint16_t pkey_index() const { return pkey_index_; }
+  std::uint32_t gid_index() const;
   std::string text() const;  // "rxe0 port 1, GID 1 (RoCE v2, 10.0.0.1)"
 
   // Asks for what may have changed. An address that is gone is replaced as at first, but for a GID
@@ -95,7 +97,6 @@ class VerbsDevice {
   Status query(const VerbsOptions& options, const PortDescription& chosen);
   void set_address(VerbsPort port, std::uint32_t gid_index,
                    std::span<const GidDescription> gids) const;
-  std::uint32_t gid_index() const;
 
   VerbsContext context_;
   VerbsDomain domain_;

@@ -92,6 +92,14 @@ bool apply_odp(std::string_view value, VerbsOptions& out) {
   if (value == "on" || value == "off") out.on_demand = value == "on";
   return out.on_demand.has_value();
 }
+bool apply_multicast(std::string_view value, VerbsOptions& out) {
+  out.multicast = value == "on";
+  return value == "on" || value == "off";
+}
+bool apply_groups(std::string_view value, VerbsOptions& out) {
+  out.groups = number(value, 0, 1u << 30);
+  return out.groups.has_value();
+}
 bool apply_cached(std::string_view value, VerbsOptions& out) {
   out.lent_mb_max = number(value, 2, 1u << 20);
   return out.lent_mb_max.has_value();
@@ -112,6 +120,8 @@ constexpr Part parts[] = {
     {"rd_atomic", "1 to 255", apply_rd_atomic},
     {"odp", "on or off", apply_odp},
     {"cached", "2 to 1048576 MiB", apply_cached},
+    {"multicast", "on or off", apply_multicast},
+    {"groups", "0 to 1073741824", apply_groups},
     {"break", "1 to 1073741824", apply_break},
 };
 

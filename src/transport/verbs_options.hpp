@@ -18,8 +18,8 @@ namespace dsm::transport {
 // node may be stopped while its pages are read; in larger ones a pair is made when it is first used.
 inline constexpr std::uint32_t pairs_at_start_default = 16;
 
-// DSM_VERBS: a list such as "device=mlx5_0,port=1,gid=3". The last four are for tests: they lower a
-// limit of the device, or break an RC pair after so many of its completions.
+// DSM_VERBS: a list such as "device=mlx5_0,port=1,gid=3". Some are for tests: they lower a limit of the
+// device, or break an RC pair after so many of its completions.
 struct VerbsOptions {
   std::string device;                 // empty: any
   std::optional<std::uint32_t> port;  // counted from 1
@@ -35,6 +35,8 @@ struct VerbsOptions {
   std::optional<std::uint32_t> rd_atomic;
   std::optional<bool> on_demand;             // paging; absent: where the device has it
   std::optional<std::uint32_t> lent_mb_max;  // MiB of cached memory that it may hold at once
+  bool multicast = false;                    // messages to all nodes as one datagram
+  std::optional<std::uint32_t> groups;       // of multicast, that the device has
   std::uint32_t break_after = 0;             // 0: never
 
   // An error names the part that is wrong and its legal values.

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/log.hpp"
 #include "transport/handshake.hpp"
 #include "transport/reliable.hpp"
 
@@ -32,7 +33,9 @@ constexpr std::uint32_t polls_a_look = 256;
 
 static_assert(route_header == 40);
 
-constexpr std::uint32_t address_magic = 0x31647576;  // "vud1"
+constexpr std::uint32_t address_magic = 0x32647576;  // "vud2"
+// Set in the name of a work request that goes to the group.
+constexpr std::uint64_t group_mark = std::uint64_t{1} << 63;
 
 // The highest bit set would mean "take the queue pair's own".
 std::uint32_t queue_key_of(std::string_view job_key) {
@@ -115,7 +118,36 @@ Status VerbsUd::make(std::string_view job_key) {
   inline_max_ = attributes.cap.max_inline_data;
   for (std::uint32_t i = 0; i < receive_slots_; ++i) free_.push_back(i);
   if (Status started = start(); !started.ok()) return started;
+  if (device_.options().multicast) join_group(job_key);
   return watch();
+}
+
+void VerbsUd::join_group(std::string_view job_key) {
+  auto joined = VerbsGroup::join(device_, pair_.get(), job_key);
+  if (joined.ok()) {
+    group_ = std::move(joined).value();
+  } else {
+    leave_group(joined.status().message());
+  }
+}
+
+// The addresses of all nodes are known; `without` has not joined, if it is one.
+void VerbsUd::meet_group(NodeId without) {
+  if (!group_.joined()) return;
+  if (without != no_node) return leave_group("node " + std::to_string(without.value) + " has none");
+  auto path = path_to(group_.port());
+  if (!path.ok()) return leave_group(path.status().message());
+  everybody_ = {.path = std::move(path).value(),
+                .pair = VerbsGroup::pair_number,
+                .mtu = mtu_,
+                .port = group_.port()};
+  for (const Peer& peer : peers_) everybody_.mtu = std::min(everybody_.mtu, peer.mtu);
+  group_works_.store(true);
+}
+
+void VerbsUd::leave_group(const std::string& why) {
+  group_works_.store(false);
+  log_line("verbs: %s: multicast is not used: %s", device_.text().c_str(), why.c_str());
 }
 
 // Everything that may happen, on one descriptor.
@@ -164,15 +196,18 @@ Bytes VerbsUd::address() const {
   writer.put(address_magic);
   device_.port().encode(writer);
   writer.put(pair_->qp_num);
+  writer.put(static_cast<std::uint8_t>(group_.joined()));
   return bytes;
 }
 
 Status VerbsUd::connect(std::span<const Bytes> addresses) {
+  NodeId without_group = no_node;
   for (std::uint32_t i = 0; i < addresses.size(); ++i) {
     Reader reader(addresses[i]);
     const auto magic = reader.get<std::uint32_t>();
     const VerbsPort port = VerbsPort::decode(reader);
     const auto pair = reader.get<std::uint32_t>();
+    if (reader.get<std::uint8_t>() == 0) without_group = NodeId(i);
     const std::string who = "the address of node " + std::to_string(i);
     if (!reader.done() || magic != address_magic)
       return Status(Code::invalid, "verbs: " + who + " is none: does it use verbs too?");
@@ -190,6 +225,7 @@ Status VerbsUd::connect(std::span<const Bytes> addresses) {
                       .mtu = std::min<std::size_t>(port.mtu, mtu_),
                       .port = port});
   }
+  meet_group(without_group);
   return {};
 }
 
@@ -229,7 +265,15 @@ void VerbsUd::post_receives() {
 }
 
 Status VerbsUd::send(NodeId peer, ByteView header, ByteView body) {
-  const Peer& to = peers_[peer.value];
+  return send(peers_[peer.value], header, body);
+}
+
+Status VerbsUd::send_to_all(ByteView datagram) {
+  if (multicast_max() == 0) return Status(Code::unavailable, "verbs: there is no multicast");
+  return send(everybody_, datagram, {});
+}
+
+Status VerbsUd::send(const Peer& to, ByteView header, ByteView body) {
   const std::size_t size = header.size() + body.size();
   DSM_CHECK_WITH(size <= to.mtu, "a datagram fits both ends", {"bytes", size});
   std::optional<std::uint32_t> slot = ring_.reserve();
@@ -264,7 +308,7 @@ Status VerbsUd::send(NodeId peer, ByteView header, ByteView body) {
   {
     MutexLock hold(post_lock_);
     const SendRing::Post post = ring_.post(*slot);
-    request.wr_id = post.number;
+    request.wr_id = post.number | (&to == &everybody_ ? group_mark : 0);
     if (post.signalled) request.send_flags |= IBV_SEND_SIGNALED;
     request.wr.ud.ah = to.path.get();
     failed = ibv_post_send(pair_.get(), &request, &bad);
@@ -272,6 +316,7 @@ Status VerbsUd::send(NodeId peer, ByteView header, ByteView body) {
   if (failed == 0) return {};
   const Status status = device_.error("sending a datagram", failed);
   fault(status.message());
+  if (&to == &everybody_) leave_group(std::strerror(failed));
   return status;
 }
 
@@ -283,11 +328,13 @@ void VerbsUd::reap() {
     const int count = ibv_poll_cq(send_queue_.get(), completions_a_look, reports.data());
     for (int i = 0; i < count; ++i) {
       const ibv_wc& report = reports[static_cast<std::size_t>(i)];
-      if (report.status == IBV_WC_SUCCESS)
-        ring_.done(report.wr_id);
-      else
-        fault("verbs: " + device_.text() +
-              ": datagrams cannot be sent: " + words_of(report.status));
+      if (report.status == IBV_WC_SUCCESS) {
+        ring_.done(report.wr_id & ~group_mark);
+        continue;
+      }
+      fault("verbs: " + device_.text() + ": datagrams cannot be sent: " + words_of(report.status));
+      if ((report.wr_id & group_mark) != 0 && report.status != IBV_WC_WR_FLUSH_ERR && group_works_)
+        leave_group(words_of(report.status));
     }
     if (count < completions_a_look) return;
   }

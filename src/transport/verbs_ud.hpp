@@ -15,6 +15,10 @@
 // When the port's address changes, paths are made again, and the peers hear the new address
 // (take_news()), over the paths to theirs. A device that is gone is a failure() for good.
 //
+// Multicast (DSM_VERBS=multicast=on; verbs_group.hpp): a datagram for all nodes is sent to the job's
+// group, which is used if every node has joined it. If it cannot be, or fails later, a line says why,
+// and there is no multicast.
+//
 // Owns its queues, and its part of the device. Threads as in datagram.hpp.
 #pragma once
 
@@ -28,6 +32,7 @@
 #include "transport/datagram.hpp"
 #include "transport/send_ring.hpp"
 #include "transport/verbs_device.hpp"
+#include "transport/verbs_group.hpp"
 
 namespace dsm::transport {
 
@@ -44,6 +49,10 @@ class VerbsUd final : public DatagramPort {
   // Fewer than a batch are not posted.
   std::size_t receive_slots() const override { return receive_slots_ - (repost_batch_ - 1); }
   Status send(NodeId peer, ByteView header, ByteView body) override;
+  std::size_t multicast_max() const override {
+    return group_works_.load(std::memory_order_relaxed) ? everybody_.mtu : 0;
+  }
+  Status send_to_all(ByteView datagram) override;
   std::string failure() const override { return failure_; }
   std::string trouble() const override;
   Bytes take_news() override;
@@ -77,6 +86,10 @@ class VerbsUd final : public DatagramPort {
   VerbsUd(std::shared_ptr<const VerbsDevice> device, std::uint32_t send_slots,
           std::uint32_t receive_slots);
   Status make(std::string_view job_key);
+  void join_group(std::string_view job_key);
+  void meet_group(NodeId without);
+  void leave_group(const std::string& why);
+  Status send(const Peer& to, ByteView header, ByteView body);
   Status start();
   Status watch();
   std::byte* receive_slot(std::uint32_t index) const;
@@ -105,10 +118,13 @@ class VerbsUd final : public DatagramPort {
   VerbsQueue send_queue_;
   VerbsQueue receive_queue_;
   VerbsPair pair_;  // goes before its queues
+  VerbsGroup group_;
   Fd epoll_fd_;
   std::uint32_t inline_max_ = 0;
   std::uint32_t queue_key_ = 0;
-  std::vector<Peer> peers_;           // paths by post_lock_, once connected
+  std::vector<Peer> peers_;  // paths by post_lock_, once connected
+  Peer everybody_;           // of the group
+  std::atomic<bool> group_works_{false};
   std::vector<VerbsPath> old_paths_;  // datagrams may be under way on them
   SendRing ring_;
   Mutex post_lock_;  // the order of posts; a provider's own lock would keep them apart as well

@@ -74,6 +74,10 @@ void VerbsUd::look_at_port() {
     auto path = path_to(peer.port);
     if (path.ok()) use_path(peer, std::move(path).value());
   }
+  if (multicast_max() != 0) {
+    auto path = path_to(everybody_.port);
+    if (path.ok()) use_path(everybody_, std::move(path).value());
+  }
   ++version_;
   has_news_ = true;
 }

@@ -2,6 +2,7 @@
 #include <poll.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <thread>
 
 #include "member.hpp"
@@ -59,6 +60,44 @@ TEST_F(AcrossMessages, ManyFromAnyToAny) {
       send(to, number, (number * 131 + to.value * 1001) % 9000);
   ASSERT_TRUE(receive([&] { return book.entered() == std::size_t{each} * size(); }))
       << book.entered() << " of " << each * size();
+}
+
+// To all others together, and to all but one. Where multicast was asked for it is used.
+TEST_F(AcrossMessages, LettersToAll) {
+  constexpr std::uint32_t each = 200;
+  for (std::uint32_t number = 0; number < each; ++number) {
+    const NodeId without(number % (2 * size()));  // of half the rounds nobody
+    std::vector<Stamp> stamps;
+    for (NodeId to{0}; to.value < size(); ++to)
+      if (to != self() && to != without)
+        stamps.push_back({self().value, to.value, number, number % 16 == 0 ? 3000 : number % 120});
+    std::vector<std::string> texts;
+    for (const Stamp& stamp : stamps) texts.push_back(std::string(head_of(stamp)) + body_of(stamp));
+    std::vector<Letter> letters;
+    for (std::size_t i = 0; i < stamps.size(); ++i)
+      letters.push_back(
+          {.to = NodeId(stamps[i].to), .message = std::as_bytes(std::span(texts[i]))});
+    while (!letters.empty()) {
+      node().wire->send_each(letters);
+      std::erase_if(letters, [](const Letter& letter) { return letter.code == Code::ok; });
+      node().poll();
+    }
+    node().poll();
+  }
+  // Who is left out in a round gets that round's letter from nobody.
+  std::size_t expected = 0;
+  for (std::uint32_t number = 0; number < each; ++number)
+    if (number % (2 * size()) != self().value) expected += size() - 1;
+  ASSERT_TRUE(receive([&] { return book.entered() == expected; }))
+      << book.entered() << " of " << expected;
+  const char* const options = std::getenv("DSM_VERBS");
+  const bool asked = options && std::string_view(options).find("multicast=on") != std::string::npos;
+  const std::uint64_t sent = node().wire->tally().multicast;
+  if (asked && size() > 2)
+    EXPECT_GT(sent, 0u) << "multicast was asked for and not used";
+  else
+    EXPECT_EQ(sent, 0u);
+  meet();
 }
 
 // All others to one, which does not look for a while: what its receive ring cannot take must wait

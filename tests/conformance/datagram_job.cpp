@@ -28,7 +28,8 @@ std::unique_ptr<DatagramPort> udp_on_loopback(std::uint32_t self, std::uint32_t 
 }  // namespace
 
 ChannelNode::ChannelNode(std::uint32_t self, std::uint32_t nodes, const ChannelOptions& options) {
-  auto made = std::make_unique<TestPort>(udp_on_loopback(self, nodes), options.slots);
+  auto made = std::make_unique<TestPort>(udp_on_loopback(self, nodes), options.slots,
+                                         options.multicast, nodes);
   port = made.get();
   auto opened = ReliableChannel::make(std::move(made), {.wire = "udp",
                                                         .self = NodeId(self),

@@ -1,5 +1,5 @@
 // Nodes of ReliableChannel over UDP on the loopback interface, each behind a port that records what
-// leaves, that can be cut, and that says what limits a test wants.
+// leaves, that can be cut, that says what limits a test wants, and that may play multicast.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -18,8 +18,9 @@ namespace dsm::transport {
 
 class TestPort final : public DatagramPort {
  public:
-  TestPort(std::unique_ptr<DatagramPort> inner, std::size_t slots)
-      : inner_(std::move(inner)), slots_(slots) {}
+  TestPort(std::unique_ptr<DatagramPort> inner, std::size_t slots, std::size_t multicast,
+           std::uint32_t nodes)
+      : inner_(std::move(inner)), slots_(slots), multicast_(multicast), nodes_(nodes) {}
 
   Bytes address() const override { return inner_->address(); }
   Status connect(std::span<const Bytes> addresses) override { return inner_->connect(addresses); }
@@ -29,15 +30,19 @@ class TestPort final : public DatagramPort {
   }
   std::string how_to_enlarge() const override { return inner_->how_to_enlarge(); }
   Status send(NodeId peer, ByteView header, ByteView body) override {
-    if (recording) {
-      Bytes copy(header.begin(), header.end());
-      copy.insert(copy.end(), body.begin(), body.end());
-      const std::lock_guard hold(lock_);
-      recorded.push_back(std::move(copy));
-    }
+    record(header, body);
     if (sends_left.load() <= 0 || silent_to.load() == peer.value) return {};
     sends_left.fetch_sub(1);
     return inner_->send(peer, header, body);
+  }
+  std::size_t multicast_max() const override { return multicast_works ? multicast_ : 0; }
+  // To each alone, this node included.
+  Status send_to_all(ByteView datagram) override {
+    record(datagram, {});
+    for (NodeId to{0}; to.value < nodes_; ++to)
+      if (silent_to.load() != to.value && !inner_->send(to, datagram, {}).ok())
+        return Status::would_block();
+    return {};
   }
   std::size_t poll(std::span<Datagram> out) override { return inner_->poll(out); }
   void recycle(std::span<const Datagram> datagrams) override { inner_->recycle(datagrams); }
@@ -53,6 +58,7 @@ class TestPort final : public DatagramPort {
 
   std::atomic<long> sends_left{1L << 40};               // then nothing leaves any more
   std::atomic<std::uint32_t> silent_to{no_node.value};  // nothing leaves for this node
+  std::atomic<bool> multicast_works{true};
   bool recording = false;
   std::vector<Bytes> recorded;
   std::string failure_text;
@@ -61,15 +67,26 @@ class TestPort final : public DatagramPort {
   std::map<std::uint32_t, std::string> heard;  // the last, by peer
 
  private:
+  void record(ByteView header, ByteView body) {
+    if (!recording) return;
+    Bytes copy(header.begin(), header.end());
+    copy.insert(copy.end(), body.begin(), body.end());
+    const std::lock_guard hold(lock_);
+    recorded.push_back(std::move(copy));
+  }
+
   const std::unique_ptr<DatagramPort> inner_;
   const std::size_t slots_;
+  const std::size_t multicast_;
+  const std::uint32_t nodes_;
   std::mutex lock_;
 };
 
 struct ChannelOptions {
   std::string_view key = job_key;
   int timeout_ms = 5000;
-  std::size_t slots = 0;  // 0: the port's own
+  std::size_t slots = 0;      // 0: the port's own
+  std::size_t multicast = 0;  // bytes of a datagram to all; 0: there is none
   Time linger = std::chrono::milliseconds(20);
 };
 

@@ -66,6 +66,45 @@ TEST_P(Messages, EverySizeUpToTheLargest) {
   }
 }
 
+// To all others, or to all but one, from everybody.
+TEST_P(Messages, LettersThatAreSentTogetherComeOnce) {
+  for (const std::uint32_t n : {2u, 4u}) {
+    Job job(GetParam(), n);
+    constexpr std::size_t rounds = 20;
+    std::vector<std::set<std::string>> expected(n);
+    for (std::size_t round = 0; round < rounds; ++round) {
+      for (std::uint32_t from = 0; from < n; ++from) {
+        std::deque<std::string> texts;
+        std::vector<Letter> letters;
+        for (std::uint32_t to = 0; to < n; ++to) {
+          if (to == from || (n > 2 && to == round % n)) continue;
+          texts.push_back(std::to_string(from) + "#" + std::to_string(round) +
+                          pattern(round * 97, to));
+          expected[to].insert(texts.back());
+          letters.push_back({.to = NodeId(to), .message = std::as_bytes(std::span(texts.back()))});
+        }
+        for (const double end = now_seconds() + 20; !letters.empty() && now_seconds() < end;) {
+          job[from].wire->send_each(letters);
+          std::erase_if(letters, [](const Letter& each) { return each.code == Code::ok; });
+          for (const Letter& each : letters) ASSERT_EQ(each.code, Code::would_block);
+          for (std::uint32_t i = 0; i < n; ++i) job[i].poll();
+        }
+        ASSERT_TRUE(letters.empty());
+      }
+    }
+    ASSERT_TRUE(job.pump([&] {
+      for (std::uint32_t i = 0; i < n; ++i)
+        if (job[i].arrived.size() < expected[i].size()) return false;
+      return true;
+    }));
+    for (std::uint32_t i = 0; i < n; ++i) {
+      ASSERT_EQ(job[i].arrived.size(), expected[i].size());
+      for (const Arrived& each : job[i].arrived)
+        ASSERT_EQ(expected[i].erase(each.bytes), 1u) << "came twice, or altered";
+    }
+  }
+}
+
 TEST_P(Messages, AboveTheLargestIsRefused) {
   Job job(GetParam(), 2);
   const std::size_t most = job[0].wire->caps().message_max;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <random>
 
+#include "transport/bundle.hpp"
 #include "transport/lossy_port.hpp"
 #include "transport/reliable.hpp"
 #include "transport/seal.hpp"
@@ -25,7 +26,7 @@ Packet random_packet(Random& random, ByteView piece) {
   const auto near = [&](std::uint64_t around) {
     return random() % 16 == 0 ? random() >> (2 + random() % 62) : random() % (around + 1);
   };
-  Packet packet{.kind = static_cast<Packet::Kind>(1 + random() % 5),
+  Packet packet{.kind = static_cast<Packet::Kind>(1 + random() % 6),
                 .drained = random() % 2 == 0,
                 .from = NodeId(1),
                 .number = near(200),
@@ -97,6 +98,74 @@ TEST(PacketFuzz, RandomAndDamagedBytesAreAPacketOrNone) {
       ASSERT_LE(packet->piece.size() + packet->offset, packet->total);
     }
   }
+}
+
+// Packets for as many nodes as fit, some of them with equal pieces.
+TEST(BundleFuzz, EverybodyFindsItsOwnPacketAndNobodyElse) {
+  Random random(4);
+  for (std::uint64_t seed = 0; seed < seeds; ++seed) {
+    SCOPED_TRACE(seed);
+    const Bytes piece = random_bytes(random, 1 + random() % 300);
+    std::vector<Bytes> packets;
+    Bytes room(100 + random() % 3000);
+    Bundle bundle(NodeId(7), room);
+    for (bool fits = true; fits;) {
+      Bytes packet = random_bytes(random, packet_header_bytes);
+      if (random() % 2 == 0) packet.insert(packet.end(), piece.begin(), piece.end());
+      if (random() % 4 == 0) packet.resize(packet.size() + random() % 50, std::byte{1});
+      fits = bundle.add(NodeId(static_cast<std::uint32_t>(packets.size())), packet);
+      if (fits) packets.push_back(std::move(packet));
+    }
+    ASSERT_EQ(bundle.count(), packets.size());
+    const ByteView datagram = bundle.finish();
+    ASSERT_LE(datagram.size(), room.size());
+    ASSERT_TRUE(Bundle::is_one(datagram));
+    ASSERT_EQ(Bundle::sender(datagram), NodeId(7));
+    Bytes out(4000);
+    for (std::uint32_t i = 0; i < packets.size(); ++i) {
+      const std::size_t size = Bundle::take(datagram, NodeId(i), out);
+      ASSERT_EQ(size, packets[i].size());
+      ASSERT_TRUE(std::equal(packets[i].begin(), packets[i].end(), out.begin())) << i;
+      ASSERT_EQ(Bundle::take(datagram, NodeId(i), std::span(out).first(size - 1)), 0u);
+    }
+    const auto nobody = NodeId(static_cast<std::uint32_t>(packets.size()));
+    ASSERT_EQ(Bundle::take(datagram, nobody, out), 0u);
+  }
+}
+
+TEST(BundleFuzz, APieceThatAllGetTravelsOnce) {
+  Random random(5);
+  const Bytes message = random_bytes(random, packet_header_bytes + 1000);
+  Bytes room(3000);
+  Bundle bundle(NodeId(0), room);
+  for (std::uint32_t i = 1; i <= 8; ++i) ASSERT_TRUE(bundle.add(NodeId(i), message));
+  EXPECT_LT(bundle.finish().size(), 1000 + 9 * (packet_header_bytes + 8));
+}
+
+TEST(BundleFuzz, RandomAndDamagedBytesAreHarmless) {
+  Random random(6);
+  std::size_t taken = 0;
+  for (int i = 0; i < 50'000; ++i) {
+    const Bytes packet = random_bytes(random, packet_header_bytes + random() % 100);
+    Bytes room(400);
+    Bundle bundle(NodeId(0), room);
+    for (std::uint32_t to = 1; to < 4; ++to) (void)bundle.add(NodeId(to), packet);
+    const ByteView whole = bundle.finish();
+    // On the heap, and no longer than it says: a sanitizer sees what is read beyond.
+    Bytes bytes(whole.begin(), whole.end());
+    if (i % 2 == 0) bytes.resize(random() % (bytes.size() + 1));
+    for (std::uint64_t n = random() % 6; n > 0 && !bytes.empty(); --n)
+      bytes[random() % std::min<std::size_t>(bytes.size(), 24)] = static_cast<std::byte>(random());
+    bytes.shrink_to_fit();
+    if (!Bundle::is_one(bytes)) continue;
+    Bytes out(packet_header_bytes + random() % 200);
+    const std::size_t size = Bundle::take(bytes, NodeId(1), out);
+    ASSERT_LE(size, out.size());
+    if (size == 0) continue;
+    ASSERT_GE(size, packet_header_bytes);
+    ++taken;
+  }
+  EXPECT_GT(taken, 1000u) << "hardly any was whole enough to be opened";
 }
 
 TEST(SealFuzz, OneChangedBitOrAnotherSessionBreaksIt) {

@@ -179,7 +179,111 @@ TEST(Reliable, GoodByeIsHeardBehindWhatWasSent) {
   EXPECT_FALSE(net.link(0, 1).has_parted());
 }
 
+// --- one datagram for several ---
+
+// Messages to all others, or to all but one, among messages to one.
+bool multicast_history(WireSimulator& net, std::uint32_t nodes, int rounds, std::uint64_t seed) {
+  sim::Random random(seed + 99);
+  for (int round = 0; round < rounds && net.broken().empty(); ++round) {
+    const std::uint32_t from = random.below(nodes);
+    const std::uint32_t without = random.one_in(2) ? random.below(nodes) : from;
+    std::vector<std::uint32_t> to;
+    for (std::uint32_t i = 0; i < nodes; ++i)
+      if (i != from && i != without) to.push_back(i);
+    const Lane lane = random.one_in(2) ? Lane::any_order : Lane::in_order;
+    net.send_each(from, to, lane, random.one_in(20) ? random.below(9000) : random.below(120));
+    if (random.one_in(3)) net.send(from, to.front(), lane, size_of(random));
+    if (random.one_in(2)) net.run_until(net.now() + Time(random.below(300'000)));
+  }
+  return net.run_until_quiet(60s);
+}
+
+TEST(Multicast, NothingIsLostAndNothingComesTwice) {
+  for (std::uint64_t seed = 1; seed < 25; ++seed) {
+    SCOPED_TRACE(seed);
+    const std::uint32_t nodes = 3 + static_cast<std::uint32_t>(seed % 4);
+    WireFaults faults = unkind;
+    faults.loss = 0.05 * static_cast<double>(seed % 4);
+    WireSimulator net({.seed = seed,
+                       .nodes = nodes,
+                       .slots = seed % 2 == 0 ? 9u : slots_max,
+                       .datagram = seed % 3 == 0 ? 700u : 2000u,
+                       .faults = faults,
+                       .multicast = true});
+    EXPECT_TRUE(multicast_history(net, nodes, 400, seed)) << net.missing() << " never came";
+    EXPECT_EQ(net.broken(), "");
+    EXPECT_GT(net.bundles(), 40u) << "too few went to all: the test proves less than it says";
+    EXPECT_GT(net.counters().asides_sent, 0u);
+  }
+}
+
+TEST(Multicast, OnACleanWireNothingIsSentTwice) {
+  WireSimulator net({.nodes = 5, .multicast = true});
+  EXPECT_TRUE(multicast_history(net, 5, 1'000, 3)) << net.missing();
+  EXPECT_EQ(net.counters().pieces_resent, 0u);
+  EXPECT_EQ(net.counters().duplicate_packets, 0u);
+  EXPECT_GT(net.bundles(), 500u);
+}
+
+// A node gets what is about the others only, and stops now and then.
+WireSimulator multicast_flood(std::uint32_t slots, ReliableBug bug) {
+  constexpr std::uint32_t nodes = 6;
+  WireSimulator net({.seed = slots,
+                     .nodes = nodes,
+                     .slots = slots,
+                     .datagram = 1500,
+                     .poll_every = 1ms,
+                     .multicast = true,
+                     .bug = bug});
+  net.run_until(5ms);
+  for (int burst = 0; burst < 6; ++burst) {
+    if (burst % 2 == 1) net.stop(0);
+    for (int i = 0; i < 100; ++i) {
+      for (std::uint32_t from = 1; from < nodes; ++from) {
+        std::vector<std::uint32_t> to;
+        for (std::uint32_t peer = 1; peer < nodes; ++peer)
+          if (peer != from) to.push_back(peer);
+        net.send_each(from, to, Lane::any_order, 40);
+      }
+      if (i % 8 == 0) net.run_until(net.now() + 2ms);
+    }
+    net.run_until(net.now() + 500ms);
+    net.go_on(0);
+  }
+  net.run_until_quiet(60s);
+  return net;
+}
+
+TEST(Multicast, WhatIsAboutOthersOverrunsNoRing) {
+  for (const std::uint32_t slots : {slots_min, 9u, slots_max}) {
+    SCOPED_TRACE(slots);
+    const WireSimulator net = multicast_flood(slots, ReliableBug::none);
+    EXPECT_EQ(net.broken(), "");
+    EXPECT_EQ(net.missing(), 0u);
+    EXPECT_GT(net.counters().asides_sent, 0u);
+  }
+}
+
+TEST(Multicast, APeerThatIsDownHoldsNobodyUp) {
+  WireSimulator net({.nodes = 4, .poll_every = 1ms, .multicast = true});
+  net.run_until(5ms);
+  net.cut(3);
+  const std::uint32_t others[] = {1, 2};
+  net.send(0, 3, Lane::any_order, 100);
+  while (!net.link(0, 3).down() && net.now() < 20s) net.run_until(net.now() + 10ms);
+  ASSERT_TRUE(net.link(0, 3).down());
+  const std::size_t before = net.bundles();
+  EXPECT_EQ(net.send_each(0, others, Lane::any_order, 100), 2u);
+  EXPECT_EQ(net.bundles(), before + 1);
+  net.run_until(net.now() + 10ms);
+  EXPECT_EQ(net.delivered(), 2u);
+}
+
 bool is_found(ReliableBug bug) {
+  if (bug == ReliableBug::aside_is_free) {
+    const WireSimulator net = multicast_flood(slots_min, bug);
+    return !net.broken().empty() || net.missing() != 0;
+  }
   for (std::uint64_t seed = 1; seed < 20; ++seed) {
     WireSimulator net({.seed = seed,
                        .nodes = 4,
@@ -201,6 +305,7 @@ TEST(Reliable, PlantedBugsAreFound) {
   EXPECT_TRUE(is_found(ReliableBug::credits_ignored));
   EXPECT_TRUE(is_found(ReliableBug::retransmission_is_free));
   EXPECT_TRUE(is_found(ReliableBug::order_ignored));
+  EXPECT_TRUE(is_found(ReliableBug::aside_is_free));
 }
 
 }  // namespace

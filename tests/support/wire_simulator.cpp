@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "transport/bundle.hpp"
+
 namespace dsm::transport {
 namespace {
 
@@ -77,6 +79,42 @@ ReliableCounters WireSimulator::counters() const {
 }
 
 bool WireSimulator::send(std::uint32_t from, std::uint32_t to, Lane lane, std::size_t size) {
+  if (!queue(from, to, lane, size)) return false;
+  if (!nodes_[from].stopped) flush(from, to, false);
+  return true;
+}
+
+std::size_t WireSimulator::send_each(std::uint32_t from, std::span<const std::uint32_t> to,
+                                     Lane lane, std::size_t size) {
+  std::size_t taken = 0;
+  for (const std::uint32_t peer : to) taken += queue(from, peer, lane, size) ? 1 : 0;
+  if (nodes_[from].stopped) return taken;
+  send_bundle(from);
+  for (std::uint32_t peer = 0; peer < setup_.nodes; ++peer)
+    if (peer != from) flush(from, peer, false);
+  return taken;
+}
+
+void WireSimulator::send_bundle(std::uint32_t from) {
+  Bytes room(setup_.datagram), packet(setup_.datagram);
+  Bundle bundle(NodeId(from), room);
+  for (std::uint32_t peer = 0; peer < setup_.nodes; ++peer) {
+    if (peer == from || link(from, peer).down()) continue;
+    const std::size_t size = link(from, peer).next_in_bundle(now_, packet);
+    if (size == 0) return;
+    const std::span<std::byte> sealed = std::span(packet).first(size);
+    seal(keys_[from][peer], sealed);
+    if (!bundle.add(NodeId(peer), sealed)) return;
+  }
+  const ByteView datagram = bundle.finish();
+  for (std::uint32_t peer = 0; peer < setup_.nodes; ++peer) {
+    if (peer != from && !link(from, peer).down()) link(from, peer).left(now_);
+    transmit(from, peer, datagram);
+  }
+  ++bundles_;
+}
+
+bool WireSimulator::queue(std::uint32_t from, std::uint32_t to, Lane lane, std::size_t size) {
   Expected& those = expected(from, to, lane);
   size = std::max(size, size_least);
   const Bytes bytes = content(those.sent, size);
@@ -84,7 +122,6 @@ bool WireSimulator::send(std::uint32_t from, std::uint32_t to, Lane lane, std::s
   const std::size_t cut = random_.below(static_cast<std::uint32_t>(size) + 1);
   if (!link(from, to).send(lane, view.first(cut), view.subspan(cut), false)) return false;
   those.missing[those.sent++] = size;
-  if (!nodes_[from].stopped) flush(from, to, false);
   return true;
 }
 
@@ -121,7 +158,7 @@ void WireSimulator::transmit(std::uint32_t from, std::uint32_t to, ByteView byte
 void WireSimulator::arrive(Datagram datagram) {
   Node& node = nodes_[datagram.to];
   if (node.cut) return;
-  const std::size_t ring = std::size_t{setup_.slots} * (setup_.nodes - 1);
+  const std::size_t ring = std::size_t{setup_.slots} * (setup_.nodes - (setup_.multicast ? 0 : 1));
   if (node.ring.size() >= ring) {
     if (datagram.copy) return;
     ++overruns_;
@@ -137,26 +174,35 @@ void WireSimulator::poll(std::uint32_t index) {
     const Datagram datagram = std::move(node.ring.front());
     node.ring.pop_front();
     const ByteView bytes(datagram.bytes);
-    if (!Packet::is_long_enough(bytes) || !Packet::is_of_this_protocol(bytes) ||
-        Packet::sender(bytes).value >= setup_.nodes || Packet::sender(bytes).value == index ||
-        !is_sealed(keys_[Packet::sender(bytes).value][index], bytes)) {
-      ++unsealed_;
-      continue;
+    if (!Bundle::is_one(bytes)) {
+      open(index, bytes);
+    } else if (Bundle::sender(bytes) != NodeId(index)) {
+      Bytes packet(setup_.datagram);
+      open(index, ByteView(packet).first(Bundle::take(bytes, NodeId(index), packet)));
     }
-    const auto packet = Packet::decode(bytes);
-    if (!packet) return complain("a sealed datagram is no packet");
-    const std::uint32_t from = packet->from.value;
-    Reliable& reliable = link(index, from);
-    reliable.receive(*packet, now_);
-    while (reliable.has_message()) check(index, from, reliable.take_message());
-    if (reliable.half_received_bytes() > lanes_count * (reassembly_max + reliable_message_max))
-      complain("half-received messages hold too much");
   }
   for (std::uint32_t peer = 0; peer < setup_.nodes; ++peer) {
     if (peer == index) continue;
     link(index, peer).tick(now_);
     flush(index, peer, true);
   }
+}
+
+void WireSimulator::open(std::uint32_t index, ByteView bytes) {
+  if (!Packet::is_long_enough(bytes) || !Packet::is_of_this_protocol(bytes) ||
+      Packet::sender(bytes).value >= setup_.nodes || Packet::sender(bytes).value == index ||
+      !is_sealed(keys_[Packet::sender(bytes).value][index], bytes)) {
+    ++unsealed_;
+    return;
+  }
+  const auto packet = Packet::decode(bytes);
+  if (!packet) return complain("a sealed datagram is no packet");
+  const std::uint32_t from = packet->from.value;
+  Reliable& reliable = link(index, from);
+  reliable.receive(*packet, now_);
+  while (reliable.has_message()) check(index, from, reliable.take_message());
+  if (reliable.half_received_bytes() > lanes_count * (reassembly_max + reliable_message_max))
+    complain("half-received messages hold too much");
 }
 
 void WireSimulator::check(std::uint32_t to, std::uint32_t from, const Reliable::Whole& whole) {

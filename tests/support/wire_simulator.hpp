@@ -1,6 +1,6 @@
 // WireSimulator: n nodes of Reliable on a simulated wire of datagrams, in simulated time, by seed.
 // Every node has one ring that all others send to; what finds it full is an overrun. Datagrams are
-// sealed as on a real wire.
+// sealed as on a real wire. One for all comes back to its sender, and is lost or not for each alone.
 //
 // An oracle holds every message against what was sent: exactly once, whole, and the in_order lane
 // in order. Its first complaint stays in broken().
@@ -9,6 +9,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -34,6 +35,7 @@ class WireSimulator {
     std::size_t datagram = 1024;
     WireFaults faults;
     Time poll_every = std::chrono::microseconds(50);  // about
+    bool multicast = false;
     ReliableBug bug = ReliableBug::none;
   };
 
@@ -47,6 +49,10 @@ class WireSimulator {
 
   // False: the sender's queue is full.
   bool send(std::uint32_t from, std::uint32_t to, Lane lane, std::size_t size);
+  // A message to each, as one datagram where all peers of the sender have a slot for it. Returns how
+  // many its queues took. REQUIRES: Setup::multicast.
+  std::size_t send_each(std::uint32_t from, std::span<const std::uint32_t> to, Lane lane,
+                        std::size_t size);
   // A node that is stopped reads nothing and sends nothing; its ring fills.
   void stop(std::uint32_t node) { nodes_[node].stopped = true; }
   void go_on(std::uint32_t node) { nodes_[node].stopped = false; }
@@ -57,6 +63,7 @@ class WireSimulator {
   std::size_t overruns() const { return overruns_; }
   std::size_t fullest_ring() const { return fullest_ring_; }
   std::size_t unsealed() const { return unsealed_; }
+  std::size_t bundles() const { return bundles_; }  // datagrams for all
   std::uint64_t delivered() const { return delivered_; }
   std::size_t missing() const;
   const std::string& broken() const { return broken_; }
@@ -82,7 +89,10 @@ class WireSimulator {
     std::map<std::uint64_t, std::size_t> missing;  // size by number
   };
 
+  bool queue(std::uint32_t from, std::uint32_t to, Lane lane, std::size_t size);
+  void send_bundle(std::uint32_t from);
   void poll(std::uint32_t node);
+  void open(std::uint32_t node, ByteView bytes);
   void flush(std::uint32_t node, std::uint32_t peer, bool drained);
   void transmit(std::uint32_t from, std::uint32_t to, ByteView bytes);
   void arrive(Datagram datagram);
@@ -101,6 +111,7 @@ class WireSimulator {
   std::size_t overruns_ = 0;
   std::size_t fullest_ring_ = 0;
   std::size_t unsealed_ = 0;
+  std::size_t bundles_ = 0;
   std::uint64_t delivered_ = 0;
   std::string broken_;
 };

@@ -54,6 +54,68 @@ TEST(Datagrams, OfEverySizeComeWhole) {
   }
 }
 
+// Nodes of one job with multicast, or with other options for the last of them.
+struct Grouped {
+  explicit Grouped(const char* options_of_last = "multicast=on") {
+    std::vector<Bytes> addresses;
+    for (std::uint32_t i = 0; i < 3; ++i) {
+      const auto options = must(VerbsOptions::parse(i < 2 ? "multicast=on" : options_of_last));
+      ports.push_back(must(VerbsUd::open(must(VerbsDevice::open(options)), 3, "a job in a group")));
+      addresses.push_back(ports.back()->address());
+    }
+    for (auto& port : ports) must(port->connect(addresses));
+  }
+  std::vector<std::unique_ptr<VerbsUd>> ports;
+};
+
+TEST(Datagrams, OneForAllReachesAll) {
+  Grouped nodes;
+  const std::size_t most = nodes.ports[0]->multicast_max();
+  EXPECT_EQ(most, nodes.ports[0]->payload_max(NodeId(1)));
+  for (const std::size_t size : {std::size_t{1}, std::size_t{100}, most}) {
+    for (std::size_t from = 0; from < 3; ++from) {
+      const std::string text(size, static_cast<char>('a' + from));
+      ASSERT_TRUE(nodes.ports[from]->send_to_all(view(text)).ok());
+      for (std::size_t to = 0; to < 3; ++to) {
+        const auto came = next(*nodes.ports[to], to == from ? 0.5 : 5);
+        if (to == from) continue;  // its own may come back
+        ASSERT_TRUE(came.has_value()) << from << " to " << to;
+        ASSERT_TRUE(*came == text);
+      }
+    }
+  }
+}
+
+// What failed is one line, and the others send no datagram to a group that not all have joined.
+TEST(Datagrams, WithoutAGroupAtEveryNodeThereIsNoMulticast) {
+  for (const char* const last : {"multicast=off", "multicast=on,groups=0"}) {
+    testing::internal::CaptureStderr();
+    Grouped nodes(last);
+    const std::string said = testing::internal::GetCapturedStderr();
+    for (const auto& port : nodes.ports) {
+      EXPECT_EQ(port->multicast_max(), 0u);
+      EXPECT_FALSE(port->send_to_all({}).ok());
+    }
+    EXPECT_NE(said.find("multicast is not used: node 2 has none"), std::string::npos) << said;
+    const bool is_short = std::string_view(last).find("groups=0") != std::string::npos;
+    EXPECT_EQ(is_short, said.find("the device has no multicast groups") != std::string::npos);
+    ASSERT_TRUE(nodes.ports[0]->send(NodeId(2), view("alone"), {}).ok());
+    EXPECT_EQ(next(*nodes.ports[2]), "alone");
+  }
+}
+
+// A pair that is mended is a member still.
+TEST(Datagrams, APairThatFailedHearsItsGroupAgain) {
+  Grouped nodes;
+  nodes.ports[1]->fail_pair();
+  std::optional<std::string> came;
+  for (int i = 0; i < 200 && !came; ++i) {
+    ASSERT_TRUE(nodes.ports[0]->send_to_all(view("again")).ok());
+    came = next(*nodes.ports[1], 0.05);
+  }
+  EXPECT_EQ(came, "again");
+}
+
 TEST(Datagrams, RingsWrapManyTimes) {
   for (const bool small : {false, true}) {
     VerbsOptions options;

@@ -97,6 +97,7 @@ class StrangersOnUd : public Together {
     const auto magic = reader.get<std::uint32_t>();
     VerbsPort to = VerbsPort::decode(reader);
     const auto pair = reader.get<std::uint32_t>();
+    const auto grouped = reader.get<std::uint8_t>();
     EXPECT_TRUE(reader.done());
     to.mtu = mtu;
     Bytes bytes;
@@ -104,6 +105,7 @@ class StrangersOnUd : public Together {
     writer.put(magic);
     to.encode(writer);
     writer.put(pair);
+    writer.put(grouped);
     return bytes;
   }
 

@@ -1,6 +1,8 @@
 // What shared memory asks of its wire, by the counters: a read miss is one chain and no work for the
 // home's processor where the wire has RDMA, invalidations are the same messages on every wire, and a
 // crowd overruns nobody.
+#include <cstdlib>
+
 #include "scenario.hpp"
 
 using namespace scenario;  // NOLINT: a test program
@@ -28,6 +30,7 @@ dsm::Statistics counted(Work work) {
   after.operations_served -= before.operations_served;
   after.pages_fetched -= before.pages_fetched;
   after.read_faults -= before.read_faults;
+  after.datagrams_multicast -= before.datagrams_multicast;
   return after;
 }
 
@@ -63,7 +66,17 @@ void misses() {
   }
 }
 
+bool multicast_is_on() {
+  const char* const text = std::getenv("DSM_VERBS");
+  const std::string_view options = text != nullptr ? text : "";
+  const auto says = [&](std::string_view part) {
+    return options.find(part) != std::string_view::npos;
+  };
+  return says("multicast=on") && !says("groups=0");
+}
+
 // A sequential page that all others read is written by its home: everyone else is told, and answers.
+// Where there is multicast all are told by one datagram.
 void invalidations() {
   const auto memory =
       dsm::allocate<std::uint64_t>(page_words, dsm::Placement::on(0), dsm::Policy::sequential);
@@ -74,9 +87,11 @@ void invalidations() {
   const std::uint64_t idle = sent_by_all(counted([] {}));
   for (std::uint64_t round = 1; round <= 5; ++round) {
     load(memory[0]);
-    const std::uint64_t sent = sent_by_all(counted([&] {
+    const dsm::Statistics s = counted([&] {
       if (me() == 0) memory[0] = round;
-    }));
+    });
+    const std::uint64_t sent = sent_by_all(s);
+    same(s.datagrams_multicast, me() == 0 && multicast_is_on() ? 1u : 0u, "datagrams for all");
     same(sent - idle, 2 * static_cast<std::uint64_t>(nodes() - 1), "messages of an invalidation");
     same(load(memory[0]), round, "the word");
     dsm::barrier();
