@@ -24,7 +24,9 @@ void Reliable::receive(const Packet& packet, Time now) {
   release_lost(now);
   trim();
   const std::uint64_t whole_before = counters_.messages_received;
-  if (packet.kind == Packet::Kind::data && take_piece(packet) == Taken::no) {
+  // Nothing that came before the hello is acknowledged: its sender must know that the hello was lost.
+  const bool early = !greeted_ && packet.kind != Packet::Kind::bye;
+  if (early || (packet.kind == Packet::Kind::data && take_piece(packet) == Taken::no)) {
     ++counters_.refused_pieces;  // as if it had been lost
     return reschedule(now);
   }
@@ -203,7 +205,6 @@ std::uint32_t Reliable::pieces_of(std::size_t size, std::size_t piece) const {
 }
 
 Reliable::Taken Reliable::take_piece(const Packet& packet) {
-  if (!greeted_) return Taken::no;
   const std::size_t lane_index = static_cast<std::size_t>(packet.lane);
   InLane& in = in_[lane_index];
   if (packet.message < in.first) {
