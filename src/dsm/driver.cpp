@@ -107,7 +107,7 @@ void Driver::act(Work& work) {
     for (auto effect = work.effects.begin(); effect != end;) {
       const auto behind = std::find_if(effect, end, [this](const core::Effect& each) {
         const auto* const sent = std::get_if<core::Send>(&each);
-        return sent == nullptr || sent->to == parts_.self;
+        return sent == nullptr || sent->to == parts_.self || core::is_for_waiters(sent->message);
       });
       if (behind - effect > 1) {
         send_together({effect, behind}, work);

@@ -23,25 +23,24 @@ void Driver::carry_out(core::Send& e, Work& work) {
       core::is_for_waiters(e.message) ? transport::Urgency::patient : transport::Urgency::prompt);
 }
 
-// Those of one step that are next to one another, as recalls of one page are.
+// Those of one step that are next to one another, as recalls of one page are. Not those that wake
+// nobody: together they might.
 void Driver::send_together(std::span<core::Effect> sends, Work& work) {
   work.message.clear();
   work.letters.clear();
   work.ends.clear();
-  auto urgency = transport::Urgency::patient;
   for (const core::Effect& effect : sends) {
     const auto& sent = std::get<core::Send>(effect);
     core::encode(sent.message, work.message);
     work.letters.push_back({.to = sent.to, .message = {}});
     work.ends.push_back(work.message.size());
-    if (!core::is_for_waiters(sent.message)) urgency = transport::Urgency::prompt;
   }
   std::size_t begin = 0;
   for (std::size_t i = 0; i < work.letters.size(); ++i) {
     work.letters[i].message = ByteView(work.message).subspan(begin, work.ends[i] - begin);
     begin = work.ends[i];
   }
-  outbox_.send_each(work.letters, urgency);
+  outbox_.send_each(work.letters);
 }
 
 void Driver::carry_out(core::Fetch& e, Work&) {

@@ -21,10 +21,11 @@ void Outbox::send(NodeId to, ByteView message, transport::Urgency urgency) {
   if (!try_send(to, message, urgency)) keep(to, message, urgency);
 }
 
-void Outbox::send_each(std::span<transport::Letter> letters, transport::Urgency urgency) {
-  wire_.send_each(letters, urgency);
+void Outbox::send_each(std::span<transport::Letter> letters) {
+  wire_.send_each(letters);
   for (const transport::Letter& each : letters)
-    if (!has_gone(each.to, each.message, each.code)) keep(each.to, each.message, urgency);
+    if (!has_gone(each.to, each.message, each.code))
+      keep(each.to, each.message, transport::Urgency::prompt);
 }
 
 void Outbox::keep(NodeId to, ByteView message, transport::Urgency urgency) {

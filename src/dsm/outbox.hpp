@@ -23,7 +23,7 @@ class Outbox {
   // Any thread. A message to a peer that is down is dropped: its loss is reported elsewhere.
   void send(NodeId to, ByteView message, transport::Urgency urgency = transport::Urgency::prompt);
   // As send() of each, which may leave together.
-  void send_each(std::span<transport::Letter> letters, transport::Urgency urgency);
+  void send_each(std::span<transport::Letter> letters);
   // Tries again what was kept. True: something went.
   bool retry();
 

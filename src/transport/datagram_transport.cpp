@@ -93,7 +93,7 @@ class DatagramTransport final : public Transport {
     return local_.push_message(self_, header, body);
   }
 
-  void send_each(std::span<Letter> letters, Urgency) override {
+  void send_each(std::span<Letter> letters) override {
     channel_->send_each(Lane::any_order, letters);
   }
 

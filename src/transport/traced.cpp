@@ -90,8 +90,8 @@ Status Traced::send(NodeId peer, ByteView header, ByteView body, Urgency urgency
   return sent;
 }
 
-void Traced::send_each(std::span<Letter> letters, Urgency urgency) {
-  inner_->send_each(letters, urgency);
+void Traced::send_each(std::span<Letter> letters) {
+  inner_->send_each(letters);
   for (const Letter& letter : letters) {
     const std::size_t size = letter.message.size();
     note(letter.code == Code::ok ? What::send : What::send_refused, letter.to, size, size);

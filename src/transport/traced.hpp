@@ -59,7 +59,7 @@ class Traced final : public Transport {
     return inner_->import_memory(peer, key);
   }
   Status send(NodeId peer, ByteView header, ByteView body, Urgency urgency) override;
-  void send_each(std::span<Letter> letters, Urgency urgency) override;
+  void send_each(std::span<Letter> letters) override;
   std::size_t post(NodeId peer, std::span<const Operation> operations) override;
   std::size_t poll(std::span<Event> out) override;
   void recycle(const Event& message) override { inner_->recycle(message); }

@@ -164,11 +164,10 @@ class Transport {
   virtual Status send(NodeId peer, ByteView header, ByteView body = {},
                       Urgency urgency = Urgency::prompt) = 0;
 
-  // Sends each letter as send() would, and says of each how that went. Where the wire has multicast,
+  // Sends each letter as send() would, prompt, and says of each how that went. Where the wire has multicast,
   // letters to all or nearly all nodes leave as one datagram.
-  virtual void send_each(std::span<Letter> letters, Urgency urgency = Urgency::prompt) {
-    for (Letter& letter : letters)
-      letter.code = send(letter.to, letter.message, {}, urgency).code();
+  virtual void send_each(std::span<Letter> letters) {
+    for (Letter& letter : letters) letter.code = send(letter.to, letter.message).code();
   }
 
   // Posts operations to one peer, in order, as one batch. Returns how many were accepted: fewer

@@ -76,7 +76,7 @@ class Verbs final : public Transport, private VerbsNotes {
   std::uint64_t registered_bytes() const override { return memory_.registered_bytes(); }
   Result<RemoteMemory> import_memory(NodeId peer, ByteView key) override;
   Status send(NodeId peer, ByteView header, ByteView body, Urgency urgency) override;
-  void send_each(std::span<Letter> letters, Urgency urgency) override;
+  void send_each(std::span<Letter> letters) override;
   std::size_t post(NodeId peer, std::span<const Operation> operations) override;
   std::size_t poll(std::span<Event> out) override;
   void recycle(const Event& message) override;
@@ -253,7 +253,7 @@ Status Verbs::send(NodeId peer, ByteView header, ByteView body, Urgency) {
   return channel_->send(peer, Lane::any_order, header, body);
 }
 
-void Verbs::send_each(std::span<Letter> letters, Urgency) {
+void Verbs::send_each(std::span<Letter> letters) {
   channel_->send_each(Lane::any_order, letters);
 }
 
