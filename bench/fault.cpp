@@ -12,7 +12,8 @@
 // operation.
 //
 // While node 0 touches the pages their home waits at a barrier; under ".../computing" it computes, and calls
-// nothing, for longer than that takes.
+// nothing, for longer than that takes. That makes rounds long, and caches cold: ".../waiting" has rounds as
+// long, in which the home waits, to compare with.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -61,7 +62,7 @@ struct Case {
   Order order;
   void (*prepare)(std::span<std::uint64_t> memory, const Order&);  // by node 0, untimed
   Touch touch;
-  bool computing = false;
+  enum class Home { at_barrier, waiting, computing } home = Home::at_barrier;
 };
 
 bool is_home() {
@@ -79,7 +80,7 @@ struct Took {
 
 // The last node dirties the pages, so that node 0's copies are invalid after the barrier; node 0
 // then touches a word of each.
-Took touch_once(std::span<std::uint64_t> memory, const Case& of, double computes_for) {
+Took touch_once(std::span<std::uint64_t> memory, const Case& of, double round_for) {
   const std::size_t words = words_of_page();
   dsm::barrier();
   if (is_home()) {
@@ -95,22 +96,22 @@ Took touch_once(std::span<std::uint64_t> memory, const Case& of, double computes
         for (const std::size_t page : of.order) of.touch(memory[page * words + 1]);
       });
     });
-  } else if (of.computing && is_home()) {
-    compute_for(computes_for);
+    compute_for(round_for - took.all);
+  } else if (of.home == Case::Home::computing && is_home()) {
+    compute_for(round_for);
   }
   dsm::barrier();
   return took;
 }
 
-// The home computes for four times as long as the last round took; should a round take longer than
-// that it does not count, and is had again.
-double touch_while_computing(std::span<std::uint64_t> memory, const Case& of,
-                             double& computes_for) {
+// A round lasts four times as long as the last one's touches took; should they take longer than that the
+// home was done before, so the round does not count, and is had again.
+double touch_in_long_rounds(std::span<std::uint64_t> memory, const Case& of, double& round_for) {
   for (;;) {
-    const double planned = computes_for;
+    const double planned = round_for;
     Took took = touch_once(memory, of, planned);
     dsm::broadcast(took);
-    computes_for = 4 * took.all;
+    round_for = 4 * took.all;
     if (took.all < planned) return took.touches;
   }
 }
@@ -119,10 +120,10 @@ void add(bench::Nodes& nodes, const Case& of) {
   // A region each: what one benchmark had before would be fetched along in another.
   const auto memory =
       dsm::allocate<std::uint64_t>(pages * words_of_page(), dsm::Placement::on(dsm::size() - 1));
-  const auto computes_for = std::make_shared<double>(0.005);
+  const auto round_for = std::make_shared<double>(0.005);
   nodes.add(of.name, touches, [=](int) {
-    return of.computing ? touch_while_computing(memory, of, *computes_for)
-                        : touch_once(memory, of, 0).touches;
+    return of.home == Case::Home::at_barrier ? touch_once(memory, of, 0).touches
+                                             : touch_in_long_rounds(memory, of, *round_for);
   });
 }
 
@@ -145,9 +146,13 @@ void add_all(bench::Nodes& nodes) {
   add(nodes, {"read_miss/random", shuffled(every(1)), nullptr, read});
   add(nodes, {"read_miss/sequential", every(1), nullptr, read});
   add(nodes, {"write_miss/single", single, nullptr, write});
-  add(nodes, {"upgrade/computing", single, read_all, write, true});
-  add(nodes, {"read_miss/computing", single, nullptr, read, true});
-  add(nodes, {"write_miss/computing", single, nullptr, write, true});
+  using Home = Case::Home;
+  add(nodes, {"upgrade/waiting", single, read_all, write, Home::waiting});
+  add(nodes, {"upgrade/computing", single, read_all, write, Home::computing});
+  add(nodes, {"read_miss/waiting", single, nullptr, read, Home::waiting});
+  add(nodes, {"read_miss/computing", single, nullptr, read, Home::computing});
+  add(nodes, {"write_miss/waiting", single, nullptr, write, Home::waiting});
+  add(nodes, {"write_miss/computing", single, nullptr, write, Home::computing});
 }
 
 }  // namespace

@@ -114,7 +114,7 @@ def rows_to_reach(m):
     ]
     for wire in ("shm", "verbs"):
         rows.append(Row(f"read miss with the home node computing, 2 nodes, {wire}", "µs",
-                        m.micro_pair(2, wire, "fault", "read_miss/computing", "read_miss/single", one_page), "with it waiting", 1.05,
+                        m.micro_pair(2, wire, "fault", "read_miss/computing", "read_miss/waiting"), "with it waiting", 1.05,
                         virtual=wire == "verbs"))
     reads = [
         ("shm, warm frames", "shm", "sequential_warm", "memcpy between touched buffers", "copy_touched", 0.3, 0.45),
@@ -174,13 +174,13 @@ def rows_of_wire(m, wire):
         row("trap alone", "fault", "trap/single", {"pages_fetched": 1}),
         row("first write to a page that is here", "fault", "upgrade/single", {"pages_fetched": 1, "write_faults": 1}),
         row("write miss", "fault", "write_miss/single", {"pages_fetched": 1}),
-        Row(f"first write, home computing, {where}", "µs", m.micro_pair(2, wire, "fault", "upgrade/computing", "upgrade/single"),
+        Row(f"first write, home computing, {where}", "µs", m.micro_pair(2, wire, "fault", "upgrade/computing", "upgrade/waiting"),
             "home waiting"),
-        Row(f"write miss, home computing, {where}", "µs", m.micro_pair(2, wire, "fault", "write_miss/computing", "write_miss/single"),
+        Row(f"write miss, home computing, {where}", "µs", m.micro_pair(2, wire, "fault", "write_miss/computing", "write_miss/waiting"),
             "home waiting"),
     ]
     if wire == "tcp":
-        rows += [Row(f"read miss, home computing, {where}", "µs", m.micro_pair(2, wire, "fault", "read_miss/computing", "read_miss/single"),
+        rows += [Row(f"read miss, home computing, {where}", "µs", m.micro_pair(2, wire, "fault", "read_miss/computing", "read_miss/waiting"),
                      "home waiting"),
                  row("fetch_add on another node's word", "words", "atomic/far"),
                  beside_mpi("barrier", "barrier", "barrier"),
