@@ -23,6 +23,8 @@ struct SharedMemory {
     return {{"read_faults", now.read_faults},
             {"write_faults", now.write_faults},
             {"pages_fetched", now.pages_fetched},
+            {"pages_ahead", now.pages_fetched_ahead},
+            {"pages_unread", now.pages_fetched_ahead_unread},
             {"messages", now.messages_sent}};
   }
 };

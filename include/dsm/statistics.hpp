@@ -13,6 +13,9 @@ struct Statistics {
   std::uint64_t read_faults = 0;  // traps, by what the access wanted
   std::uint64_t write_faults = 0;
   std::uint64_t pages_fetched = 0;
+  // of these, ahead of who goes through memory in order; and of these, those that went unread
+  std::uint64_t pages_fetched_ahead = 0;
+  std::uint64_t pages_fetched_ahead_unread = 0;
   std::uint64_t pages_invalidated = 0;
   std::uint64_t pages_sent_home = 0;  // diffs
   std::uint64_t chunks_evicted = 0;

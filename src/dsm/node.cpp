@@ -227,6 +227,7 @@ Status Node::start_engine() {
   const transport::Caps& caps = wire_->caps();
   config.marks_by_message = !caps.ordered;
   config.fetch_window = fetch_window_pages;
+  config.read_ahead = settings_.read_ahead_pages;
   config.find_races = settings_.debug;
   config.page_bytes = static_cast<std::uint32_t>(memory::AddressSpace::page_size());
   // A home sees what it is told of.

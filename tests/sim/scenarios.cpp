@@ -440,6 +440,54 @@ Program a_small_cache_gives_back_what_it_wrote() {
   return s.finish();
 }
 
+// Node 1 goes through the pages, and takes the lock when the one that node 0 writes has been fetched
+// ahead, or is on its way. With few trips or many in between.
+Program what_was_fetched_ahead_is_written(bool by_message) {
+  Script s(2, {0, 0, 0, 0, 0, 0, 0, 0}, 1);
+  s.config().fetch_window = 0;
+  s.config().read_ahead = 4;
+  s.config().marks_by_message = by_message;
+  s.node(1, 0);
+  s.node(1, 1);
+  for (std::uint32_t round = 0; round < 4; ++round) {
+    const std::uint32_t word = 8 * round;
+    for (std::uint32_t page = 2; page < 8; ++page)
+      s.node(0).acquire(0).write(page, word, 8).release(0);
+    for (std::uint32_t page = 0; page < 3; ++page) s.node(1, 0).read(page, 56);
+    s.node(1, 0).acquire(0).read(4 + round % 2, word, 8).read(7, word, 8).release(0);
+    s.node(1, 1).read(3, 56).acquire(0).read(6, word, 8).release(0);
+    s.join_all();
+    for (std::uint32_t page = 0; page < 8; ++page) s.node(0).write(page, 56);
+    s.join_all();
+  }
+  return s.finish();
+}
+
+// The thread is there before the pages.
+Program a_reader_overtakes_its_pages() {
+  Script s(3, {0, 0, 2, 2, 0, 0, 1, 0, 0, 0, 0, 0}, 1);
+  s.config().fetch_window = 1;
+  s.config().read_ahead = 4;
+  for (std::uint32_t page = 0; page < 12; ++page) s.node(1).read(page, 0);
+  for (std::uint32_t page = 0; page < 12; ++page) s.node(1).write(page, 8);
+  return s.finish();
+}
+
+// Two chunks, of which one is for whoever asks; the ring of marks has room for few.
+Program a_small_cache_is_gone_through() {
+  Script s(2, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 1);
+  s.config().read_ahead = 16;
+  s.config().cache_chunks = 2;
+  s.config().mark_ring_slots = 4;
+  s.node(1, 0);
+  s.node(1, 1);
+  for (std::uint32_t round = 0; round < 2; ++round) {
+    for (std::uint32_t page = 0; page < 12; ++page) s.node(1, 0).read(page, 0);
+    for (std::uint32_t page = 0; page < 12; ++page) s.node(1, 1).write(page, 8);
+  }
+  return s.finish();
+}
+
 std::vector<Scenario> all() {
   return {
       {"HomeWritesWhileAReaderComes", Bug::missing_fence, home_writes_while_a_reader_comes()},
@@ -489,6 +537,12 @@ std::vector<Scenario> all() {
       {"ASmallCacheGivesBackWhatItWrote", Bug::return_overtakes_content,
        a_small_cache_gives_back_what_it_wrote()},
       {"AMarkRingOfOne", Bug::none, a_mark_ring_of_one()},
+      {"WhatIsOnItsWayAheadIsWritten", Bug::ahead_not_poisoned,
+       what_was_fetched_ahead_is_written(false)},
+      {"WhatWasFetchedAheadIsWritten", Bug::unread_kept, what_was_fetched_ahead_is_written(false)},
+      {"WhatWasFetchedAheadIsMarked", Bug::ahead_unmarked, what_was_fetched_ahead_is_written(true)},
+      {"AReaderOvertakesItsPages", Bug::ahead_wakes_nobody, a_reader_overtakes_its_pages()},
+      {"ASmallCacheIsGoneThrough", Bug::none, a_small_cache_is_gone_through()},
   };
 }
 

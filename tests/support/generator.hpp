@@ -25,6 +25,7 @@ class Generator {
         team_random_(seed ^ 0x7465616d),
         bound_random_(seed ^ 0x626f756e64),
         pull_random_(seed ^ 0x70756c6c),
+        ahead_random_(seed ^ 0x6168656164),
         shape_(shape) {}
 
   Program make();
@@ -41,6 +42,7 @@ class Generator {
   void try_scope();
   void access(const Field& field, bool may_write);
   void locked_access(std::uint32_t lock);
+  void sweep(std::uint32_t lock);
   void phase_access();
   void pinned_access();
   void try_scope_on(std::uint32_t lock);
@@ -62,6 +64,7 @@ class Generator {
   Random team_random_;  // so that programs without teams do not change
   Random bound_random_;
   Random pull_random_;
+  Random ahead_random_;  // programs whose nodes do not read ahead stay as they are
   Shape shape_;
   Program program_;
   Owners owners_ = Owners::rotating;

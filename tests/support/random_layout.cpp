@@ -22,6 +22,7 @@ void Generator::choose_config() {
   c.marks_by_message = r.one_in(8);
   if (r.one_in(4)) c.disseminate = 1;
   c.fetch_window = r.pick(0u, 1u, 4u, 16u);
+  c.read_ahead = ahead_random_.pick(0u, 2u, 4u, 16u);
   for (std::uint32_t i = 0; i < locks; ++i) program_.locks.push_back(LockId(i * 7 + r.below(7)));
   threads_ = r.pick(1u, 1u, 2u, 3u);
   phases_ = r.between(1, 5);

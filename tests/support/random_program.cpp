@@ -54,6 +54,16 @@ void Generator::locked_access(std::uint32_t lock) {
     access(fields[random_.below(std::min<std::size_t>(fields.size(), hot_fields_))], true);
 }
 
+// Page after page, as far as the lock's fields go.
+void Generator::sweep(std::uint32_t lock) {
+  std::uint32_t behind = 0;
+  for (const Field& field : by_lock_[lock]) {
+    if (field.page < behind) continue;
+    access(field, ahead_random_.one_in(4));
+    behind = field.page + 1;
+  }
+}
+
 void Generator::phase_access() {
   if (!in_phase_ || phase_fields_.empty()) return;
   const std::uint32_t writers = program_.config.nodes * (all_join_ ? threads_ : 1);
@@ -138,7 +148,11 @@ void Generator::scope() {
         break;
       }
       default:
-        locked_access(held[random_.below(held.size())]);
+        if (program_.config.read_ahead > 0 && ahead_random_.one_in(8)) {
+          sweep(held.back());
+        } else {
+          locked_access(held[random_.below(held.size())]);
+        }
         break;
     }
   }

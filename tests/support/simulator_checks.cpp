@@ -20,6 +20,7 @@ bool view_fits(PageState state, Access view) {
   switch (state) {
     case PageState::absent:
     case PageState::fetching:
+    case PageState::fetched:
       return view == Access::none;
     case PageState::mapping:
     case PageState::unmapping:
@@ -62,11 +63,12 @@ bool view_fits(PageState state, Access view) {
 }
 
 bool at_rest(PageState state) {
-  return state == PageState::absent || state == PageState::clean || state == PageState::dirty ||
-         state == PageState::own_private || state == PageState::own_watched ||
-         state == PageState::own_written || state == PageState::seq_read ||
-         state == PageState::seq_write || state == PageState::own_seq_none ||
-         state == PageState::own_seq_read || state == PageState::own_seq_write;
+  return state == PageState::absent || state == PageState::fetched || state == PageState::clean ||
+         state == PageState::dirty || state == PageState::own_private ||
+         state == PageState::own_watched || state == PageState::own_written ||
+         state == PageState::seq_read || state == PageState::seq_write ||
+         state == PageState::own_seq_none || state == PageState::own_seq_read ||
+         state == PageState::own_seq_write;
 }
 
 PageRun pages_of(const core::Event& event) {
@@ -189,7 +191,7 @@ void Simulator::check_page(std::uint32_t node, PageId page) {
 // this reader is about to drop.
 void Simulator::check_mark(std::uint32_t reader, std::uint32_t home, PageId page) {
   const PageState state = engines_[reader].state_of(page);
-  if (state != PageState::clean && state != PageState::dirty) return;
+  if (state != PageState::fetched && state != PageState::clean && state != PageState::dirty) return;
   const core::Engine& keeper = engines_[home];
   if (engines_[reader].epoch() < keeper.epoch()) return;
   if (keeper.layout().region_of(page) == nullptr) return;

@@ -39,6 +39,9 @@ class Cache {
   std::uint32_t evicting() const { return evicting_; }
   void set_evicting(Chunk& chunk);
   PageId first_page(const Chunk& chunk) const { return PageId(chunk.number * chunk_pages_); }
+  bool covers(const Chunk& chunk, PageId id) const {
+    return chunk.number == id.value / chunk_pages_;
+  }
   Page& page(Chunk& chunk, PageId id) { return chunk.pages[id.value % chunk_pages_]; }
   const Page& page(const Chunk& chunk, PageId id) const {
     return chunk.pages[id.value % chunk_pages_];

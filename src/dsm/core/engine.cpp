@@ -105,18 +105,32 @@ PageState Engine::state_of(PageId page) const {
   return p == nullptr ? PageState::absent : p->state;
 }
 
-void Engine::set_state(Page& page, PageId id, PageState next) {
+namespace {
+
+void note_transition([[maybe_unused]] PageState from, [[maybe_unused]] PageState to) {
 #if DSM_PLANTED_BUGS
   if (transition_hook != nullptr)
-    transition_hook("page", static_cast<int>(page.state), static_cast<int>(next));
+    transition_hook("page", static_cast<int>(from), static_cast<int>(to));
 #endif
+}
+
+}  // namespace
+
+void Engine::set_state(Page& page, PageId id, PageState next) {
   if (page.state < PageState::own_private) {
     Chunk* chunk = cache_.find(id);
     DSM_CHECK_WITH(chunk != nullptr, "a copy lies in a cached chunk", {"page", id.value});
-    chunk->busy = chunk->busy + (is_busy(next) ? 1 : 0) - (is_busy(page.state) ? 1 : 0);
-    chunk->present = chunk->present + (next != PageState::absent ? 1 : 0) -
-                     (page.state != PageState::absent ? 1 : 0);
+    return set_state(*chunk, page, next);
   }
+  note_transition(page.state, next);
+  page.state = next;
+}
+
+void Engine::set_state(Chunk& chunk, Page& page, PageState next) {
+  note_transition(page.state, next);
+  chunk.busy = chunk.busy + (is_busy(next) ? 1 : 0) - (is_busy(page.state) ? 1 : 0);
+  chunk.present = chunk.present + (next != PageState::absent ? 1 : 0) -
+                  (page.state != PageState::absent ? 1 : 0);
   page.state = next;
 }
 

@@ -7,7 +7,8 @@
 //
 // Messages between engines may overtake one another; operations on the one-sided channel to one
 // peer may not. One verb a file:
-//   on_fault.cpp    a trapped access: fetch, map, twin
+//   on_fault.cpp    a trapped access: map, twin
+//   on_fetch.cpp    bringing pages, also ahead of who goes through them
 //   on_acquire.cpp  locks: requests, grants, invalidation
 //   on_shared.cpp   shared locks: permissions to read and to write
 //   on_semaphore.cpp  counts, at their managers
@@ -47,6 +48,7 @@
 #include "dsm/core/pending.hpp"
 #include "dsm/core/planted.hpp"
 #include "dsm/core/races.hpp"
+#include "dsm/core/read_ahead.hpp"
 #include "dsm/core/semaphores.hpp"
 #include "dsm/core/sequential.hpp"
 #include "dsm/core/shared.hpp"
@@ -68,6 +70,8 @@ struct Config {
   bool marks_by_message = false;
   // pages fetched with a faulting one, when this node had them before
   std::uint32_t fetch_window = 16;
+  // at most so many pages are fetched ahead of who goes through memory page after page; 0: none
+  std::uint32_t read_ahead = 0;
   // more nodes than that meet by a tree (sync/barrier.hpp)
   std::uint32_t disseminate = sync::dissemination_nodes_max;
   // Atomic operations are messages to the home's engine: where the wire has none of its own, or they
@@ -85,6 +89,8 @@ inline constexpr std::uint32_t cache_chunks_min = 2;
 struct Counters {
   std::uint64_t read_faults = 0, write_faults = 0, fetches = 0, invalidations = 0, diffs = 0,
                 evictions = 0;
+  // of the fetches, those that nobody asked for; and of these, the pages that went unused
+  std::uint64_t fetched_ahead = 0, fetched_ahead_unread = 0;
   std::uint64_t locks_taken = 0, locks_taken_here = 0, barriers = 0;
   bool operator==(const Counters&) const = default;
 };
@@ -204,11 +210,25 @@ class Engine {
   void on(const Changed& e, Effects& out);
   void serve(PageId id, Effects& out);  // do what the page's waiters need next
   void serve_home(PageId id, Access wanted, Effects& out);
-  void fetch(PageId id, Effects& out);
+  void start_writing(Page& page, PageId id, Effects& out);
   void changed(PageId id, Effects& out);
   bool wake(PageId id, Access granted, Effects& out);  // whether anybody was
   Access wanted_at(PageId id) const;                   // none: nobody waits
   void retry_absent(Effects& out);
+
+  // on_fetch.cpp
+  void fetch(PageId id, Effects& out);
+  enum class Why : std::uint8_t { asked, ahead };
+  bool start_fetch(Chunk& chunk, PageRun run, NodeId home, Why why, Effects& out);
+  void read_ahead(PageId page, bool missed, Effects& out);
+  enum class Doubts : std::uint8_t { heeded, ignored };
+  PageId fetch_ahead(const Region& region, PageRun window, Doubts doubts, Effects& out);
+  PageId next_miss(const Region& region, PageId page) const;
+  Chunk* spare_chunk(PageId page);
+  bool has_spare_mark(NodeId home, Effects& out);
+  void open_fetched(PageId id, Access wanted, Effects& out);
+  void drop_unread(Page& page, PageId id);
+  void count_unread(PageId id);
 
   // on_acquire.cpp
   void on(const Acquire& e, Effects& out);
@@ -432,6 +452,7 @@ class Engine {
   const Page* find_page(PageId page) const;
   HomePage& home_page(PageId page);
   void set_state(Page& page, PageId id, PageState next);
+  void set_state(Chunk& chunk, Page& page, PageState next);  // of a copy
   bool planted([[maybe_unused]] Bug bug) const {
 #if DSM_PLANTED_BUGS
     return config_.bug == bug;
@@ -448,6 +469,7 @@ class Engine {
   Cache cache_;
   Homeland homes_;
   std::vector<Waiter> waiters_;
+  Streams streams_;
   // pages that are, or are being made, writable and are not private; no repeats
   std::vector<PageId> dirty_;
   WriteLog log_;

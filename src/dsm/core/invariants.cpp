@@ -35,7 +35,7 @@ class Hash {
         std::uint64_t{p.recalled} << 15 | std::uint64_t{p.asked} << 16 |
         std::uint64_t{p.written} << 17 | std::uint64_t{p.discard} << 18 |
         static_cast<std::uint64_t>(p.keep) << 19 | static_cast<std::uint64_t>(p.next) << 21 |
-        std::uint64_t{p.tenure} << 24);
+        std::uint64_t{p.ahead} << 23 | std::uint64_t{p.tenure} << 24);
     if (is_sequential(p.state)) mix(p.flush_number), mix(p.departure_number);
   }
   void mix(ByteView bytes) {
@@ -71,8 +71,13 @@ std::string Engine::broken_invariant() const {
       broken = at_page("not listed as dirty", id, page.state);
     if (page.poisoned && page.state != PageState::fetching)
       broken = at_page("poisoned", id, page.state);
-    const bool stable = page.state == PageState::absent || page.state == PageState::clean ||
-                        page.state == PageState::dirty;
+    if (page.ahead && page.state != PageState::absent && page.state != PageState::fetching &&
+        page.state != PageState::fetched)
+      broken = at_page("nobody has come to it", id, page.state);
+    if (page.state == PageState::fetched && !page.ahead)
+      broken = at_page("somebody has asked for it", id, page.state);
+    const bool stable = page.state == PageState::absent || page.state == PageState::fetched ||
+                        page.state == PageState::clean || page.state == PageState::dirty;
     if (page.invalidate && (stable || is_own(page.state)))
       broken = at_page("waits for invalidation", id, page.state);
   };
@@ -120,7 +125,7 @@ std::string Engine::broken_invariant() const {
   if (departing != departures_.open()) return "departures are miscounted";
   for (const Waiter& w : waiters_) {
     const PageState s = state_of(w.page);
-    const bool stable = s == PageState::clean || s == PageState::dirty ||
+    const bool stable = s == PageState::fetched || s == PageState::clean || s == PageState::dirty ||
                         s == PageState::seq_read || s == PageState::seq_write ||
                         s == PageState::own_seq_write || s == PageState::own_private ||
                         s == PageState::own_watched || s == PageState::own_written;
@@ -176,6 +181,8 @@ std::uint64_t Engine::hash() const {
   for (const Waiter& w : waiters_)
     h.mix(w.who.value), h.mix(w.page.value), h.mix(static_cast<std::uint64_t>(w.wanted)),
         h.mix(w.behind.value);
+  for (const Stream& s : streams_.all())
+    h.mix(s.newest.value), h.mix(s.edge.value), h.mix(s.window);
   for (const auto& [page, sharing] : sharings_) {
     h.mix(page.value);
     sharing.hash(put);

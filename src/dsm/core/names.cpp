@@ -86,6 +86,8 @@ const char* name_of(PageState state) {
       return "absent";
     case PageState::fetching:
       return "fetching";
+    case PageState::fetched:
+      return "fetched";
     case PageState::mapping:
       return "mapping";
     case PageState::clean:

@@ -178,7 +178,12 @@ void Engine::invalidate(Page& page, PageId id, Effects& out) {
     case PageState::unmapping:
       return;
     case PageState::fetching:
+      if (page.ahead && planted(Bug::ahead_not_poisoned)) return;
+      if (page.ahead && !page.poisoned) count_unread(id);
       page.poisoned = true;
+      return;
+    case PageState::fetched:
+      if (!planted(Bug::unread_kept)) drop_unread(page, id);
       return;
     case PageState::clean:
       return start_unmap(page, id, out);

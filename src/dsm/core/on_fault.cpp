@@ -11,7 +11,9 @@ void Engine::on(const Fault& e, Effects& out) {
                  {"page", e.page.value});
   ++(e.wanted == Access::write ? counters_.write_faults : counters_.read_faults);
   waiters_.push_back({e.who, e.page, e.wanted, e.behind < e.page ? e.behind : no_page});
+  const bool missed = state_of(e.page) == PageState::absent;
   serve(e.page, out);
+  if (config_.read_ahead > 0) read_ahead(e.page, missed, out);
 }
 
 Access Engine::wanted_at(PageId id) const {
@@ -40,6 +42,7 @@ void Engine::serve(PageId id, Effects& out) {
   if (is_home(id)) return serve_home(id, wanted, out);
   Page* page = find_page(id);
   if (page == nullptr || page->state == PageState::absent) return fetch(id, out);
+  if (page->state == PageState::fetched) return open_fetched(id, wanted, out);
   if (page->state == PageState::dirty) {
     set_state(*page, id, PageState::opening);
     out.change(id, Access::none, Access::write);
@@ -47,12 +50,17 @@ void Engine::serve(PageId id, Effects& out) {
     set_state(*page, id, PageState::mapping);
     out.change(id, Access::none, Access::read);
   } else if (page->state == PageState::clean) {
-    set_state(*page, id, PageState::opening);
-    dirty_.push_back(id);
-    out.twin(id);
-    watch_bound(id);
+    start_writing(*page, id, out);
     out.change(id, Access::read, Access::write);
   }
+}
+
+// Counts as dirty from here on: the program may write before the engine hears of it.
+void Engine::start_writing(Page& page, PageId id, Effects& out) {
+  set_state(page, id, PageState::opening);
+  dirty_.push_back(id);
+  out.twin(id);
+  watch_bound(id);
 }
 
 void Engine::serve_home(PageId id, Access wanted, Effects& out) {
@@ -81,70 +89,19 @@ void Engine::serve_home(PageId id, Access wanted, Effects& out) {
   }
 }
 
-// Fetches the page and, with it, what follows at the same home and was here before: its readers
-// come back for it (rule B5: one mark, one READ, one trip).
-void Engine::fetch(PageId id, Effects& out) {
-  Chunk* chunk = make_room(id, out);
-  if (chunk == nullptr) return;
-  const Region* region = layout_.region_of(id);
-  const std::uint64_t chunk_end = cache_.first_page(*chunk).value + config_.chunk_pages;
-  const std::uint64_t most =
-      std::min({fetch_run_max, std::uint64_t{config_.fetch_window} + 1, chunk_end - id.value});
-  PageRun run = region->same_home(id, most);
-  std::uint64_t count = 1;
-  while (count < run.count) {
-    const Page& next = cache_.page(*chunk, id + count);
-    if (next.state != PageState::absent || !next.had) break;
-    ++count;
-  }
-  run.count = count;
-
-  const NodeId home = region->home(id);
-  std::uint64_t slot = 0;
-  if (!config_.marks_by_message && !reserve_mark(home, slot, out)) return;
-  for (PageId p = run.first; p < run.end(); ++p) {
-    Page& page = cache_.page(*chunk, p);
-    page.poisoned = false;
-    set_state(page, p, PageState::fetching);
-  }
-  cache_.touch(*chunk);
-  counters_.fetches += run.count;
-  if (!config_.marks_by_message) {
-    out.push(Fetch{home, run, slot, epoch()});
-    return;
-  }
-  out.push(Send{home, MarkNote{run, epoch()}});
-  if (planted(Bug::read_before_mark_taken)) out.push(Fetch{home, run, std::nullopt, epoch()});
-}
-
-void Engine::on(const Fetched& e, Effects& out) {
+// Most are copies that were mapped for somebody who reads on, and nobody waits for them.
+void Engine::on(const Changed& e, Effects& out) {
+  Chunk* chunk = nullptr;
   for (PageId id = e.run.first; id < e.run.end(); ++id) {
-    DSM_CHECK_WITH(state_of(id) == PageState::fetching, "only a page under way arrives",
-                   {"page", id.value}, {"state", static_cast<std::uint64_t>(state_of(id))});
-    Page& page = *find_page(id);
-    if (page.poisoned && !planted(Bug::fetch_not_poisoned)) {
-      page.poisoned = false;
-      page.had = true;
-      set_state(page, id, PageState::absent);
-    } else if (wanted_at(id) == Access::write) {
-      set_state(page, id, PageState::opening);
-      dirty_.push_back(id);
-      out.twin(id);
-      watch_bound(id);
+    if (chunk == nullptr || !cache_.covers(*chunk, id)) chunk = cache_.find(id);
+    Page* page = chunk == nullptr ? nullptr : &cache_.page(*chunk, id);
+    if (page == nullptr || page->state != PageState::mapping || page->invalidate ||
+        wanted_at(id) != Access::none) {
+      changed(id, out);
     } else {
-      set_state(page, id, PageState::mapping);
+      set_state(*chunk, *page, PageState::clean);
     }
   }
-  for (PageId id = e.run.first; id < e.run.end(); ++id) {
-    const PageState state = find_page(id)->state;
-    if (state == PageState::mapping) out.change(id, Access::none, Access::read);
-    if (state == PageState::opening) out.change(id, Access::none, Access::write);
-    if (state == PageState::absent) serve(id, out);
-  }
-}
-
-void Engine::on(const Changed& e, Effects& out) {
-  for (PageId id = e.run.first; id < e.run.end(); ++id) changed(id, out);
 }
 
 void Engine::changed(PageId id, Effects& out) {

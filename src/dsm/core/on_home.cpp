@@ -135,7 +135,7 @@ void Engine::finish_drops(Effects& out) {
           invalidate(page, id, out);
         }
         gone = gone && page.state == PageState::absent && !chunk.evicting;
-        if (page.state == PageState::absent) page.had = false;
+        if (page.state == PageState::absent) page.had = page.ahead = false;
       }
     }
     forget_clean();

@@ -11,6 +11,7 @@ enum class PageState : std::uint8_t {
   // Another node's page. In brackets: what the program view allows.
   absent,    // [none]
   fetching,  // [none]   a READ is on its way
+  fetched,   // [none]   a valid copy, fetched ahead, to which nobody has come yet
   mapping,   // [none -> read]
   clean,     // [read]   a valid copy
   // [-> write] twin taken; counts as dirty, since the program may write before the engine hears of
@@ -60,6 +61,8 @@ struct Page {
   bool flush : 1 = false;       // opening: becomes dirty only to be sent home at once
   // absent: this node had a copy before, so it will probably want it again
   bool had : 1 = false;
+  // fetching, fetched: nobody has asked for it; absent: nobody had when it went
+  bool ahead : 1 = false;
   bool private_next : 1 = false;  // own_opening: to own_private
   // Of a sequential region:
   bool held : 1 = false;      // its tenure has not ended

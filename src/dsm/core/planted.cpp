@@ -154,6 +154,14 @@ const char* name_of(Bug bug) {
       return "semaphore_grant_after_timeout_lost";
     case Bug::semaphore_count_given_twice:
       return "semaphore_count_given_twice";
+    case Bug::ahead_not_poisoned:
+      return "ahead_not_poisoned";
+    case Bug::unread_kept:
+      return "unread_kept";
+    case Bug::ahead_unmarked:
+      return "ahead_unmarked";
+    case Bug::ahead_wakes_nobody:
+      return "ahead_wakes_nobody";
   }
   return "?";
 }

@@ -88,8 +88,13 @@ enum class Bug : std::uint8_t {
   semaphore_grant_overtakes_barrier,   // A2
   semaphore_grant_after_timeout_lost,  // a grant that crosses a time-out is nobody's
   semaphore_count_given_twice,         // ... or is given back too
+  // D16, of what was fetched ahead
+  ahead_not_poisoned,  // a notice passes over what is on its way and nobody has asked for
+  unread_kept,         // ... or is here, and nobody has come to it
+  ahead_unmarked,      // B5: a home that can be told by message only is not
+  ahead_wakes_nobody,  // somebody has come to a page that was on its way, and is forgotten
 };
-inline constexpr int bug_count = static_cast<int>(Bug::semaphore_count_given_twice) + 1;
+inline constexpr int bug_count = static_cast<int>(Bug::ahead_wakes_nobody) + 1;
 
 const char* name_of(Bug bug);
 

@@ -63,6 +63,12 @@ bool apply_cache(std::string_view value, Settings& out) {
   return bytes.has_value();
 }
 
+bool apply_read_ahead(std::string_view value, Settings& out) {
+  const auto pages = parse_unsigned(value, 0, read_ahead_pages_max);
+  if (pages) out.read_ahead_pages = static_cast<std::uint32_t>(*pages);
+  return pages.has_value();
+}
+
 bool apply_space(std::string_view value, Settings& out) {
   const auto bytes = parse_byte_count(value, space_step, space_max);
   if (!bytes || *bytes % space_step != 0) return false;
@@ -175,6 +181,7 @@ bool apply_key_hex(std::string_view value, Settings& out) {
   return apply_text(value, out.launch.key_hex);
 }
 
+static_assert(read_ahead_pages_max == 4096, "the text of DSM_READ_AHEAD names the limit");
 static_assert(nodes_max == 4096, "the texts of DSM_RANK and DSM_SIZE below name the limit");
 
 constexpr Setting table[] = {
@@ -187,6 +194,9 @@ constexpr Setting table[] = {
      "the policy of regions that name none; equal on all nodes", apply_consistency},
     {"DSM_CACHE", "bytes", "1G", "bytes with K, M, G or T, as in 512M",
      "memory for copies of pages whose home is elsewhere", apply_cache},
+    {"DSM_READ_AHEAD", "pages", "256", "0 to 4096 pages",
+     "how far ahead pages are fetched for who goes through memory in order; 0: not at all",
+     apply_read_ahead},
     {"DSM_SPACE", "bytes", "64G", "a multiple of 1M up to 64T, as in 64G",
      "size of the shared address range; equal on all nodes", apply_space},
     {"DSM_BASE", "address", "auto",

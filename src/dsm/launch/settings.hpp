@@ -36,6 +36,7 @@ inline constexpr std::uint64_t gibibyte = std::uint64_t{1} << 30;
 inline constexpr std::uint64_t space_step = mebibyte;  // the space is a multiple of this
 inline constexpr std::uint64_t space_max = std::uint64_t{1}
                                            << 46;  // half of what an x86-64 process can address
+inline constexpr std::uint64_t read_ahead_pages_max = 4096;
 inline constexpr std::uint64_t base_step = 2 * mebibyte;  // the space starts at a multiple of this
 
 // How a process takes part in a job, as given; job.hpp judges whether it makes sense.
@@ -54,6 +55,7 @@ struct Settings {
   TrapChoice trap = TrapChoice::automatic;
   ConsistencyChoice consistency = ConsistencyChoice::scope;
   std::uint64_t cache_bytes = 0;
+  std::uint32_t read_ahead_pages = 0;
   std::uint64_t space_bytes = 0;
   std::optional<std::uint64_t> base;  // absent: chosen by node 0
   bool log_debug = false;
@@ -65,7 +67,7 @@ struct Settings {
   std::chrono::milliseconds datagram_linger{};
   std::string ipoib_interface;  // empty: the first of its kind
   bool ipoib_any = false;
-  std::string verbs;   // what the verbs transports use; their own syntax
+  std::string verbs;  // what the verbs transports use; their own syntax
   std::chrono::seconds join_timeout{};
   std::string interface;  // whose address the others are given; empty: chosen
   LaunchVariables launch;
