@@ -162,8 +162,42 @@ void crowd() {
     same_at(memory[word * word_step], sums[word], "word", word);
 }
 
+// Each node writes its pages, and then all go through all pages in order, two threads of each at once:
+// more than the cache holds, and what was fetched ahead in one round is old in the next.
+void in_order() {
+  constexpr std::size_t page_words = 4096 / sizeof(std::uint64_t);
+  constexpr std::size_t pages = (std::size_t{48} << 20) / 4096;
+  constexpr int threads = 2;
+  auto memory = dsm::allocate<std::uint64_t>(pages * page_words, dsm::Placement::block());
+  for (std::uint64_t round = 1; round <= 3; ++round) {
+    for (std::size_t page = 0; page < pages; ++page)
+      if (page * number(nodes()) / pages == number(me()))
+        memory[page * page_words + round] = mix(round, page);
+    dsm::barrier();
+    in_threads(threads, [&](int t) {
+      const std::size_t first = number(t) * pages / threads, last = first + pages / threads;
+      // The second round ends too early for what is fetched ahead.
+      for (std::size_t page = first; page < (round == 2 ? last - pages / 4 : last); ++page)
+        same_at(memory[page * page_words + round], mix(round, page), "page", page);
+    });
+    dsm::barrier();
+    check_limits();
+  }
+  const dsm::Statistics s = dsm::statistics();
+  check(s.pages_fetched_ahead <= s.pages_fetched, "what is fetched ahead is fetched");
+  check(s.pages_fetched_ahead_unread <= s.pages_fetched_ahead,
+        "what goes unread was fetched ahead");
+  if (nodes() > 1)
+    check(
+        s.pages_fetched_ahead > s.pages_fetched / 2,
+        "most of what is read in order is fetched ahead: " + std::to_string(s.pages_fetched_ahead) +
+            " pages of " + std::to_string(s.pages_fetched));
+  check_resident();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(argc, argv, {{"barriers", barriers}, {"locks", locks}, {"crowd", crowd}});
+  return run(argc, argv,
+             {{"barriers", barriers}, {"locks", locks}, {"crowd", crowd}, {"in_order", in_order}});
 }
