@@ -22,11 +22,13 @@ struct Send {  // to may be this node: deliver it back as Received
 // posted (a home reads its rings up to the first slot not yet written), in this order: WRITE one
 // mark entry (mark.hpp) into slot `slot` of this node's ring there, READ the run's bytes from the
 // home's frames into this node's. Then Fetched{run}. Without a slot the mark is at the home already.
+// `cold`: these pages have no frames here yet.
 struct Fetch {
   NodeId home{};
   PageRun run;
   std::optional<std::uint64_t> slot;
   Epoch epoch{};
+  bool cold = false;
 };
 // On the one-sided channel, in the order of slots too: WRITE one mark entry that takes the run's
 // marks back. No completion.

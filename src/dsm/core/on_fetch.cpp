@@ -30,8 +30,10 @@ void Engine::fetch(PageId id, Effects& out) {
 bool Engine::start_fetch(Chunk& chunk, PageRun run, NodeId home, Why why, Effects& out) {
   std::uint64_t slot = 0;
   if (!config_.marks_by_message && !reserve_mark(home, slot, out)) return false;
+  bool cold = true;
   for (PageId p = run.first; p < run.end(); ++p) {
     Page& page = cache_.page(chunk, p);
+    cold = cold && !page.had;
     page.poisoned = false;
     page.ahead = why == Why::ahead;
     set_state(chunk, page, PageState::fetching);
@@ -39,7 +41,7 @@ bool Engine::start_fetch(Chunk& chunk, PageRun run, NodeId home, Why why, Effect
   counters_.fetches += run.count;
   if (why == Why::ahead) counters_.fetched_ahead += run.count;
   if (!config_.marks_by_message) {
-    out.push(Fetch{home, run, slot, epoch()});
+    out.push(Fetch{home, run, slot, epoch(), cold});
     return true;
   }
   const bool untold = why == Why::ahead && planted(Bug::ahead_unmarked);

@@ -154,6 +154,11 @@ Status AddressSpace::populate(std::span<const PageRun> runs) {
   return {};
 }
 
+void AddressSpace::make_frames(PageRun run) {
+  if (run.count > 0)
+    ::madvise(runtime_ + (begin(run) - program_), length(run), MADV_POPULATE_WRITE);
+}
+
 void AddressSpace::punch(PageRun run) {
   if (run.count == 0) return;
   const int failed = ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,

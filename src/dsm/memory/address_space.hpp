@@ -61,6 +61,9 @@ class AddressSpace {
   // the answer. For set-up: it allocates and reads /proc.
   Status populate(std::span<const PageRun> runs);
   Status populate(PageRun run) { return populate(std::span(&run, 1)); }
+  // A hint: the run will be filled. Makes its frames at once, if there is memory, rather than by a
+  // fault each. Any thread, also in a trap.
+  void make_frames(PageRun run);
   // Gives the frames back to the kernel; their contents are gone. REQUIRES: the run is closed.
   void punch(PageRun run);
   // Memory held by frames.
