@@ -21,9 +21,10 @@ void Pending::end(std::uint32_t number) {
     first_ = next_;
     return;
   }
+  // Looking and shifting are amortised: only when at least half of the window has ended.
+  if ((ended_.size() - open_) * 2 < ended_.size()) return;
   std::uint32_t done = 0;
   while (done < ended_.size() && ended_[done]) ++done;
-  // Shifting is amortised: only when at least half of the window has ended.
   if (done > 0 && done * 2 >= ended_.size()) {
     ended_.erase(ended_.begin(), ended_.begin() + static_cast<std::ptrdiff_t>(done));
     first_ += done;
