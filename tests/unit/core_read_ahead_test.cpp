@@ -119,6 +119,14 @@ TEST(ReadAhead, WhoComesHereAndThereIsNotFollowed) {
   EXPECT_EQ(reader.engine().counters().fetched_ahead, 0u);
 }
 
+TEST(ReadAhead, WhoLeavesPagesOutIsNotFollowed) {
+  Reader reader(256);
+  reader.reads(0);
+  EXPECT_EQ(reader.reads(1), (Runs{run(1, 1), run(2, 2)}));
+  EXPECT_EQ(reader.reads(3), Runs{});
+  for (std::uint64_t page = 5; page < 50; page += 2) EXPECT_EQ(reader.reads(page).size(), 1u);
+}
+
 TEST(ReadAhead, SeveralAreFollowedAtOnce) {
   Reader reader(8);
   for (const std::uint64_t start : {0u, 200u, 400u, 600u}) reader.reads(start);

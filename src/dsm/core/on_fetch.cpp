@@ -89,7 +89,11 @@ void Engine::on(const Fetched& e, Effects& out) {
 void Engine::read_ahead(PageId page, bool missed, Effects& out) {
   const Region& region = *layout_.region_of(page);
   if (region.policy() == Policy::sequential || region.home(page) == config_.self) return;
-  Stream* stream = streams_.at(page);
+  // Who leaves pages out goes through memory in another order.
+  const Page* const before =
+      page == region.run().first ? nullptr : find_page(PageId(page.value - 1));
+  const bool left_out = before != nullptr && before->ahead && before->state != PageState::absent;
+  Stream* stream = left_out ? nullptr : streams_.at(page);
   if (stream == nullptr) {
     if (missed) streams_.begin(next_miss(region, page));
     return;

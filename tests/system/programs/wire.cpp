@@ -42,7 +42,7 @@ std::uint64_t load(const std::uint64_t& word) {
 void misses() {
   constexpr std::uint64_t pages = 40;
   const auto memory = dsm::allocate<std::uint64_t>(2 * pages * page_words, dsm::Placement::on(0));
-  load(memory[0]);  // whatever is made at first use is there
+  load(memory.back());  // whatever is made at first use is there
   const dsm::Statistics idle = counted([] {});
   for (std::uint64_t round = 1; round <= 3; ++round) {
     // Every second page, so that none comes along with another.
