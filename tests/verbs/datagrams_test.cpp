@@ -104,6 +104,16 @@ TEST(Datagrams, WithoutAGroupAtEveryNodeThereIsNoMulticast) {
   }
 }
 
+// One that is in the group and not of the job: its device says so to nobody.
+TEST(Datagrams, AnotherJobInTheGroupIsNotHeard) {
+  Grouped nodes;
+  nodes.ports[2]->use_queue_key(12345);
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(nodes.ports[2]->send_to_all(view("stranger")).ok());
+  ASSERT_TRUE(nodes.ports[0]->send_to_all(view("friend")).ok());
+  EXPECT_EQ(next(*nodes.ports[1]), "friend");
+  EXPECT_EQ(next(*nodes.ports[1], 0.1), std::nullopt);
+}
+
 // A pair that is mended is a member still.
 TEST(Datagrams, APairThatFailedHearsItsGroupAgain) {
   Grouped nodes;
