@@ -33,7 +33,7 @@ class Patience {
     }
     if (before_sleep_ == std::chrono::microseconds::zero()) return true;
     // What comes at once costs no look at the clock, which may be a system call.
-    const std::uint32_t looks_every = crowded_ ? yields_between_looks : spins_between_yields;
+    const std::uint32_t looks_every = crowded_ ? yields_between_looks : spins_between_looks;
     if (rounds_ % looks_every != 0) return false;
     const auto now = std::chrono::steady_clock::now();
     if (rounds_ == looks_every) since_ = now;
@@ -42,6 +42,7 @@ class Patience {
 
  private:
   static constexpr std::uint32_t spins_between_yields = 256;
+  static constexpr std::uint32_t spins_between_looks = 1024;
   static constexpr std::uint32_t yields_between_looks = 32;
 
   static void pause() {

@@ -15,6 +15,7 @@
 #include "base/status.hpp"
 #include "base/types.hpp"
 #include "base/wire.hpp"
+#include "transport/urgency.hpp"
 
 namespace dsm::transport {
 
@@ -52,7 +53,8 @@ class DatagramPort {
   // Sends header + body as one datagram; both are copied before it returns. would_block: poll and
   // try again. Ok says nothing of its arrival. Other codes: the port is broken, the message says
   // how, and what would help.
-  virtual Status send(NodeId peer, ByteView header, ByteView body) = 0;
+  virtual Status send(NodeId peer, ByteView header, ByteView body,
+                      Urgency urgency = Urgency::prompt) = 0;
 
   // Bytes of a datagram that reaches all nodes at once; 0: this wire has no multicast, or has none any
   // more. Any thread. REQUIRES: connected.
@@ -87,7 +89,7 @@ class DatagramPort {
   // As those of Transport: a descriptor that becomes readable when an armed port has something to
   // poll, or room after a would_block; false: there is something, do not sleep.
   virtual int wait_fd() const = 0;
-  virtual bool arm() = 0;
+  virtual bool arm(Urgency least = Urgency::patient) = 0;
 };
 
 }  // namespace dsm::transport

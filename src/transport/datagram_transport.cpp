@@ -86,8 +86,9 @@ class DatagramTransport final : public Transport {
     return RemoteMemory(imported_.append({peer, key.value().id}));
   }
 
-  Status send(NodeId id, ByteView header, ByteView body, Urgency) override {
-    if (id != self_) return channel_->send(id, Lane::any_order, header, body);
+  Status send(NodeId id, ByteView header, ByteView body, Urgency urgency) override {
+    if (id != self_)
+      return channel_->send(id, Lane::any_order, header, body, Channel::Room::asked, urgency);
     if (header.size() + body.size() > Channel::message_max)
       return Status(Code::too_large, std::string(name_) + ": a message above 1 GiB");
     return local_.push_message(self_, header, body);
@@ -118,8 +119,8 @@ class DatagramTransport final : public Transport {
     return all;
   }
 
-  bool arm(Urgency) override {
-    if (!channel_->arm()) return false;
+  bool arm(Urgency least) override {
+    if (!channel_->arm(least)) return false;
     bool work = !local_.empty();
     for (const auto& each : peers_) work = work || (each && take_room_again(*each));
     if (work) channel_->wake();

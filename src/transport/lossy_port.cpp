@@ -74,7 +74,7 @@ void LossyPort::damage() {
     scratch_[random() % scratch_.size()] ^= static_cast<std::byte>(1u << (random() % 8));
 }
 
-Status LossyPort::send(NodeId peer, ByteView header, ByteView body) {
+Status LossyPort::send(NodeId peer, ByteView header, ByteView body, Urgency urgency) {
   MutexLock hold(lock_);
   ++calls_;
   release_kept(false);
@@ -83,7 +83,7 @@ Status LossyPort::send(NodeId peer, ByteView header, ByteView body) {
   copy_shared(scratch_.data(), header.data(), header.size());
   copy_shared(scratch_.data() + header.size(), body.data(), body.size());
   damage();
-  if (chance(losses_.duplicate)) (void)inner_->send(peer, scratch_, {});
+  if (chance(losses_.duplicate)) (void)inner_->send(peer, scratch_, {}, urgency);
   if (chance(losses_.reorder)) {
     for (Kept& place : kept_) {
       if (place.used) continue;
@@ -94,7 +94,7 @@ Status LossyPort::send(NodeId peer, ByteView header, ByteView body) {
       return {};
     }
   }
-  return inner_->send(peer, scratch_, {});
+  return inner_->send(peer, scratch_, {}, urgency);
 }
 
 Status LossyPort::send_to_all(ByteView datagram) {
@@ -126,12 +126,12 @@ std::size_t LossyPort::poll(std::span<Datagram> out) {
 }
 
 // While somebody polls something is kept back; not while all sleep.
-bool LossyPort::arm() {
+bool LossyPort::arm(Urgency least) {
   {
     MutexLock hold(lock_);
     release_kept(true);
   }
-  return inner_->arm();
+  return inner_->arm(least);
 }
 
 Result<std::unique_ptr<DatagramPort>> wrap_lossy(std::unique_ptr<DatagramPort> port,

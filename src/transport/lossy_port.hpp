@@ -39,7 +39,7 @@ class LossyPort final : public DatagramPort {
   std::size_t payload_max(NodeId peer) const override { return inner_->payload_max(peer); }
   std::size_t receive_slots() const override { return inner_->receive_slots(); }
   std::string how_to_enlarge() const override { return inner_->how_to_enlarge(); }
-  Status send(NodeId peer, ByteView header, ByteView body) override;
+  Status send(NodeId peer, ByteView header, ByteView body, Urgency urgency) override;
   std::size_t multicast_max() const override { return inner_->multicast_max(); }
   Status send_to_all(ByteView datagram) override;  // lost, doubled or altered for all alike
   std::size_t poll(std::span<Datagram> out) override;
@@ -49,7 +49,7 @@ class LossyPort final : public DatagramPort {
   Bytes take_news() override { return inner_->take_news(); }
   void hear(NodeId peer, ByteView news) override { inner_->hear(peer, news); }
   int wait_fd() const override { return inner_->wait_fd(); }
-  bool arm() override;
+  bool arm(Urgency least) override;
 
  private:
   // A datagram that is kept back until so many more calls were made.

@@ -29,6 +29,7 @@
 #include "transport/packet.hpp"
 #include "transport/ring.hpp"
 #include "transport/rtt.hpp"
+#include "transport/urgency.hpp"
 
 namespace dsm::transport {
 
@@ -130,7 +131,8 @@ class Reliable {
 
   // --- sending ---
   // False: too much waits. REQUIRES: at most reliable_message_max bytes, !down().
-  bool send(Lane lane, ByteView header, ByteView body, bool must);
+  bool send(Lane lane, ByteView header, ByteView body, bool must,
+            Urgency urgency = Urgency::prompt);
   bool has_room(Lane lane, std::size_t size) const;
   bool is_half_empty() const;
   bool all_acknowledged() const;
@@ -146,7 +148,11 @@ class Reliable {
   // As next(), of a datagram that the peer gets in any case: an aside when there is nothing to say. 0:
   // the peer may have no slot for it.
   std::size_t next_in_bundle(Time now, std::span<std::byte> out);
+  // Whether that packet must wake the peer. What only tells it of what it sent need not.
+  Urgency urgency() const;
   void left(Time now);
+  // Something waits for the peer's slots: acknowledgements are waited for.
+  bool has_data() const;
 
   // --- receiving ---
   void receive(const Packet& packet, Time now);
@@ -173,6 +179,7 @@ class Reliable {
     Buffer* buffer = nullptr;
     std::uint32_t size = 0;
     std::uint32_t pieces_left = 0;  // not acknowledged
+    Urgency urgency = Urgency::prompt;
   };
   struct OutLane {
     Ring<Outgoing> messages;
@@ -225,7 +232,6 @@ class Reliable {
   bool choose_piece();
   bool choose_aside();
   bool choose_new_piece(Lane lane);
-  bool has_data() const;
   bool has_credit() const { return charged_data_ < credits_; }
   std::size_t write_chosen(Time now, bool drained, std::span<std::byte> out);
   bool control_allowed(Time now) const { return now >= control_allowed_at(); }

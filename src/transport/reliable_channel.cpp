@@ -28,7 +28,7 @@ constexpr Time nap_max = std::chrono::milliseconds(50);
 
 // Looks at an empty port between two at the clock, which is a system call on some machines. One after a
 // sleep counts for several: a timer may have gone off, and then it will be back soon.
-constexpr std::uint32_t looks_per_clock = 64;
+constexpr std::uint32_t looks_per_clock = 1024;
 constexpr std::uint32_t looks_per_sleep = looks_per_clock / 4;
 // A timer that is to go off so much too early is set anew; a little too early is as well.
 constexpr Time early_max = std::chrono::milliseconds(5);
@@ -249,14 +249,15 @@ ReliableChannel::Peer& ReliableChannel::peer(NodeId id) const {
   return *peers_[id.value];
 }
 
-Status ReliableChannel::send(NodeId id, Lane lane, ByteView header, ByteView body, Room room) {
+Status ReliableChannel::send(NodeId id, Lane lane, ByteView header, ByteView body, Room room,
+                             Urgency urgency) {
   if (header.size() + body.size() > message_max)
     return Status(Code::too_large, wire_ + ": a message above 1 GiB: send it in parts");
   Peer& to = peer(id);
   MutexLock hold(to.lock);
   if (to.down.load(std::memory_order_relaxed) || to.reliable.down())
     return Status(Code::peer_lost, "node " + std::to_string(id.value) + " is gone");
-  if (!to.reliable.send(lane, header, body, room == Room::made)) {
+  if (!to.reliable.send(lane, header, body, room == Room::made, urgency)) {
     refused_room_.store(true, std::memory_order_relaxed);
     return Status::would_block();
   }
@@ -278,7 +279,7 @@ void ReliableChannel::flush(Peer& to, Time at, bool drained) DSM_NO_THREAD_SAFET
   while (const std::size_t size = to.reliable.next(at, drained, to.scratch)) {
     const std::span<std::byte> datagram = std::span(to.scratch).first(size);
     seal(to.sends, datagram);
-    const Status sent = port_->send(to.id, datagram, {});
+    const Status sent = port_->send(to.id, datagram, {}, to.reliable.urgency());
     if (sent.code() == Code::would_block) {
       to.stuck.store(true, std::memory_order_relaxed);
       break;
@@ -286,6 +287,12 @@ void ReliableChannel::flush(Peer& to, Time at, bool drained) DSM_NO_THREAD_SAFET
     // As if it had been lost: if the port does not mend, the peers fall silent.
     if (!sent.ok() && !complained_.exchange(true)) log_line("%s", sent.message().c_str());
     to.reliable.left(at);
+  }
+  const bool starved = to.reliable.has_data();
+  if (starved != to.starved.load(std::memory_order_relaxed)) {
+    to.starved.store(starved, std::memory_order_relaxed);
+    // Who sleeps may not be waiting for acknowledgements.
+    if (starved) bell_.ring();
   }
   const Time due = to.reliable.due();
   to.due.store(due.count(), std::memory_order_relaxed);
@@ -485,15 +492,20 @@ void ReliableChannel::give_up(NodeId id) {
   bell_.ring();
 }
 
-bool ReliableChannel::arm() {
+bool ReliableChannel::arm(Urgency least) {
   bell_.arm();
+  // Acknowledgements are patient, but what waits for room waits for them.
+  bool starved = refused_room_.load(std::memory_order_relaxed);
+  for (const auto& each : peers_)
+    starved = starved || (each && each->starved.load(std::memory_order_relaxed));
+  if (starved) least = Urgency::patient;
   armed_ = true;
   bool work = !ready_.empty();
   if (room_again_.exchange(false, std::memory_order_relaxed)) {
     refused_room_.store(false, std::memory_order_relaxed);
     work = true;
   }
-  if (!work && port_->arm()) {
+  if (!work && port_->arm(least)) {
     // A moment that has passed makes the descriptor readable at once.
     set_timer();
     return true;

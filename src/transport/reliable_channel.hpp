@@ -90,7 +90,8 @@ class ReliableChannel {
   // itself bounds (answers to its requests). too_large; peer_lost: peer_down was or will be
   // reported.
   enum class Room : std::uint8_t { asked, made };
-  Status send(NodeId peer, Lane lane, ByteView header, ByteView body = {}, Room room = Room::asked);
+  Status send(NodeId peer, Lane lane, ByteView header, ByteView body = {}, Room room = Room::asked,
+              Urgency urgency = Urgency::prompt);
 
   // As send() of each; says of each how that went.
   void send_each(Lane lane, std::span<Letter> letters, Room room = Room::asked);
@@ -111,7 +112,7 @@ class ReliableChannel {
   // A descriptor that becomes readable when an armed channel has something to poll, a timer of its
   // own included. After arm() returned true, new room after a would_block makes it readable too.
   int wait_fd() const { return epoll_fd_.get(); }
-  bool arm();
+  bool arm(Urgency least = Urgency::patient);
   // Makes an armed channel's descriptor readable. Any thread.
   void wake() const { bell_.ring(); }
   const Doorbell& bell() const { return bell_; }

@@ -21,8 +21,9 @@ struct ReliableChannel::Peer {
   Reliable reliable DSM_GUARDED_BY(lock);
   Bytes scratch DSM_GUARDED_BY(lock);
   std::atomic<std::int64_t> due{never.count()};
-  std::atomic<bool> down{false};   // no more is sent
-  std::atomic<bool> stuck{false};  // the port took no more
+  std::atomic<bool> down{false};     // no more is sent
+  std::atomic<bool> stuck{false};    // the port took no more
+  std::atomic<bool> starved{false};  // of the peer's slots
   std::atomic<bool> vouched{false};
   // The polling thread's.
   bool touched = false;

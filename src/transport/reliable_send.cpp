@@ -20,7 +20,7 @@ bool Reliable::has_room(Lane lane, std::size_t size) const {
   return out.messages.empty() || out.queued_bytes + cost(size) <= send_queue_max;
 }
 
-bool Reliable::send(Lane lane, ByteView header, ByteView body, bool must) {
+bool Reliable::send(Lane lane, ByteView header, ByteView body, bool must, Urgency urgency) {
   const std::size_t size = header.size() + body.size();
   DSM_CHECK_WITH(size <= reliable_message_max && !down_, "a message of legal size to a living peer",
                  {"size", size}, {"down", down_});
@@ -29,7 +29,8 @@ bool Reliable::send(Lane lane, ByteView header, ByteView body, bool must) {
   Buffer* const buffer = sending_.take(size);
   copy_shared(buffer->bytes.get(), header.data(), header.size());
   copy_shared(buffer->bytes.get() + header.size(), body.data(), body.size());
-  out.messages.push_back({buffer, static_cast<std::uint32_t>(size), pieces_of(size, piece_bytes_)});
+  out.messages.push_back(
+      {buffer, static_cast<std::uint32_t>(size), pieces_of(size, piece_bytes_), urgency});
   out.queued_bytes += cost(size);
   ++counters_.messages_sent;
   return true;
@@ -100,6 +101,13 @@ std::size_t Reliable::write_chosen(Time now, bool drained, std::span<std::byte> 
   }
   packet.encode(out.data());
   return packet_header_bytes + chosen_bytes_;
+}
+
+Urgency Reliable::urgency() const {
+  if (chosen_->kind == Packet::Kind::acknowledgement) return Urgency::patient;
+  if (chosen_->kind != Packet::Kind::data) return Urgency::prompt;
+  const OutLane& lane = out_[static_cast<std::size_t>(chosen_->piece.lane)];
+  return lane.messages[chosen_->piece.message - lane.first].urgency;
 }
 
 // What is most worth saying.

@@ -32,6 +32,7 @@
 #include "base/status.hpp"
 #include "base/types.hpp"
 #include "base/wire.hpp"
+#include "transport/urgency.hpp"
 
 namespace dsm::transport {
 
@@ -86,10 +87,6 @@ struct Event {
   Code code = Code::ok;
   std::uint64_t buffer = 0;  // the transport's own name of the message's buffer
 };
-
-// Whether a message must wake its receiver. A patient one may lie until the receiver polls for some
-// other reason, as long as the receiver armed for prompt ones only; a wire may treat all as prompt.
-enum class Urgency : std::uint8_t { prompt, patient };
 
 // One of several messages that are sent together.
 struct Letter {

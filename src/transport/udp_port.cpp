@@ -165,7 +165,7 @@ std::string UdpPort::how_to_enlarge() const {
          std::to_string(buffer_bytes_) + " bytes are given)";
 }
 
-Status UdpPort::send(NodeId to, ByteView header, ByteView body) {
+Status UdpPort::send(NodeId to, ByteView header, ByteView body, Urgency) {
   const Peer& peer = peers_[to.value];
   iovec parts[] = {{const_cast<std::byte*>(header.data()), header.size()},
                    {const_cast<std::byte*>(body.data()), body.size()}};
@@ -218,7 +218,7 @@ void UdpPort::recycle(std::span<const Datagram> datagrams) {
 }
 
 // A datagram that is there makes the descriptor readable at once.
-bool UdpPort::arm() {
+bool UdpPort::arm(Urgency) {
   const bool wanted = blocked_.exchange(false, std::memory_order_relaxed);
   if (wanted == watching_) return true;
   epoll_event event{.events = EPOLLIN | (wanted ? EPOLLOUT : 0u), .data = {}};

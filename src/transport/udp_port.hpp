@@ -36,11 +36,12 @@ class UdpPort final : public DatagramPort {
   std::size_t payload_max(NodeId peer) const override { return peers_[peer.value].payload; }
   std::size_t receive_slots() const override { return slots_; }
   std::string how_to_enlarge() const override;
-  Status send(NodeId peer, ByteView header, ByteView body) override;
+  Status send(NodeId peer, ByteView header, ByteView body,
+              Urgency urgency = Urgency::prompt) override;
   std::size_t poll(std::span<Datagram> out) override;
   void recycle(std::span<const Datagram> datagrams) override;
   int wait_fd() const override { return epoll_fd_.get(); }
-  bool arm() override;
+  bool arm(Urgency least = Urgency::patient) override;
 
   // Datagrams that the kernel dropped because the socket's buffer was full, or because they were
   // damaged on their way.

@@ -244,13 +244,13 @@ Result<RemoteMemory> Verbs::import_memory(NodeId peer, ByteView bytes) {
   return RemoteMemory(id);
 }
 
-Status Verbs::send(NodeId peer, ByteView header, ByteView body, Urgency) {
+Status Verbs::send(NodeId peer, ByteView header, ByteView body, Urgency urgency) {
   if (header.size() + body.size() > caps_.message_max)
     return Status(Code::too_large, "verbs: a message above " +
                                        std::to_string(caps_.message_max >> 20) +
                                        " MiB: send it in parts");
   if (peer == self_) return local_.push_message(self_, header, body);
-  return channel_->send(peer, Lane::any_order, header, body);
+  return channel_->send(peer, Lane::any_order, header, body, ReliableChannel::Room::asked, urgency);
 }
 
 void Verbs::send_each(std::span<Letter> letters) {
@@ -437,10 +437,10 @@ void Verbs::recycle(const Event& message) {
        .buffer = reinterpret_cast<Buffer*>(static_cast<std::uintptr_t>(message.buffer))});
 }
 
-bool Verbs::arm(Urgency) {
+bool Verbs::arm(Urgency least) {
   armed_ = true;
   // The bell is armed before the looks at what rings it.
-  const bool quiet = channel_->arm();
+  const bool quiet = channel_->arm(least);
   if (quiet) request_reports();
   reap();
   return quiet && early_.empty() && local_.empty() && !local_.take_room_again();

@@ -29,7 +29,7 @@ constexpr std::uint32_t repost_batch_max = 16;
 constexpr int completions_a_look = 16;
 constexpr std::uint32_t arms_per_look = 16;
 // How many polls between two looks at what nobody reports: failed sends, events of the device.
-constexpr std::uint32_t polls_a_look = 256;
+constexpr std::uint32_t polls_a_look = 4096;
 
 static_assert(route_header == 40);
 
@@ -264,16 +264,16 @@ void VerbsUd::post_receives() {
   }
 }
 
-Status VerbsUd::send(NodeId peer, ByteView header, ByteView body) {
-  return send(peers_[peer.value], header, body);
+Status VerbsUd::send(NodeId peer, ByteView header, ByteView body, Urgency urgency) {
+  return send(peers_[peer.value], header, body, urgency);
 }
 
 Status VerbsUd::send_to_all(ByteView datagram) {
   if (multicast_max() == 0) return Status(Code::unavailable, "verbs: there is no multicast");
-  return send(everybody_, datagram, {});
+  return send(everybody_, datagram, {}, Urgency::prompt);
 }
 
-Status VerbsUd::send(const Peer& to, ByteView header, ByteView body) {
+Status VerbsUd::send(const Peer& to, ByteView header, ByteView body, Urgency urgency) {
   const std::size_t size = header.size() + body.size();
   DSM_CHECK_WITH(size <= to.mtu, "a datagram fits both ends", {"bytes", size});
   std::optional<std::uint32_t> slot = ring_.reserve();
@@ -301,6 +301,7 @@ Status VerbsUd::send(const Peer& to, ByteView header, ByteView body) {
   request.num_sge = 1;
   request.opcode = IBV_WR_SEND;
   if (size <= inline_max_) request.send_flags |= IBV_SEND_INLINE;
+  if (urgency == Urgency::prompt) request.send_flags |= IBV_SEND_SOLICITED;
   request.wr.ud.remote_qpn = to.pair;
   request.wr.ud.remote_qkey = queue_key_;
   ibv_send_wr* bad = nullptr;
@@ -362,10 +363,7 @@ std::size_t VerbsUd::take(std::span<Datagram> out) {
           .bytes = ByteView(receive_slot(slot) + route_header, arrival.byte_len - route_header),
           .buffer = slot};
     }
-    if (count > 0 && asked_) {
-      asked_ = false;
-      told_ = true;
-    }
+    if (count > 0) note_arrival();
     if (count < wanted) break;
   }
   return taken;
@@ -387,15 +385,29 @@ void VerbsUd::recycle(std::span<const Datagram> datagrams) {
   if (free_.size() >= repost_batch_) post_receives();
 }
 
+void VerbsUd::note_arrival() {
+  came_ = true;
+  if (asked_ == Asked::prompt) perhaps_told_ = true;
+  if (asked_ != Asked::all) return;
+  asked_ = Asked::nothing;
+  told_ = true;
+}
+
 // A request to be told of the next arrival stands until there is one; then the channel has an event,
-// or soon will. Each look at it is a system call, so it is looked at when there should be one, and
-// now and then in case that one came late.
-bool VerbsUd::arm() {
-  if (told_ || told_of_room_.exchange(false) || ++arms_ % arms_per_look == 0) drain_channel();
+// or soon will. Each look at it is a system call, so it is looked at when there should be one: also
+// when a thread woke and found nothing, and now and then in case that one came late. A request for
+// prompt arrivals is met by those that were sent so, which they do not show.
+bool VerbsUd::arm(Urgency least) {
+  const bool woke_for_nothing = perhaps_told_ && !came_;
+  if (told_ || woke_for_nothing || told_of_room_.exchange(false) || ++arms_ % arms_per_look == 0)
+    drain_channel();
   polls_ += polls_a_look / arms_per_look;
-  told_ = false;
-  if (!asked_) ibv_req_notify_cq(receive_queue_.get(), 0);
-  asked_ = true;
+  told_ = came_ = false;
+  const Asked wanted = least == Urgency::prompt ? Asked::prompt : Asked::all;
+  if (asked_ < wanted) {
+    ibv_req_notify_cq(receive_queue_.get(), wanted == Asked::prompt);
+    asked_ = wanted;
+  }
   if (stash_first_ == 0) stash_first_ = take(stash_);
   bool work = stash_first_ != 0;
   if (blocked_.load()) {
@@ -418,7 +430,11 @@ void VerbsUd::ask_for_room() {
 void VerbsUd::drain_channel() {
   ibv_cq* queue = nullptr;
   void* context = nullptr;
-  while (::ibv_get_cq_event(channel_.get(), &queue, &context) == 0) ::ibv_ack_cq_events(queue, 1);
+  while (::ibv_get_cq_event(channel_.get(), &queue, &context) == 0) {
+    ::ibv_ack_cq_events(queue, 1);
+    if (queue == receive_queue_.get() && asked_ == Asked::prompt) asked_ = Asked::nothing;
+  }
+  perhaps_told_ = false;
 }
 
 // The pair failed, or may have.

@@ -48,7 +48,8 @@ class VerbsUd final : public DatagramPort {
   std::size_t payload_max(NodeId peer) const override { return peers_[peer.value].mtu; }
   // Fewer than a batch are not posted.
   std::size_t receive_slots() const override { return receive_slots_ - (repost_batch_ - 1); }
-  Status send(NodeId peer, ByteView header, ByteView body) override;
+  Status send(NodeId peer, ByteView header, ByteView body,
+              Urgency urgency = Urgency::prompt) override;
   std::size_t multicast_max() const override {
     return group_works_.load(std::memory_order_relaxed) ? everybody_.mtu : 0;
   }
@@ -60,7 +61,7 @@ class VerbsUd final : public DatagramPort {
   std::size_t poll(std::span<Datagram> out) override;
   void recycle(std::span<const Datagram> datagrams) override;
   int wait_fd() const override { return epoll_fd_.get(); }
-  bool arm() override;
+  bool arm(Urgency least = Urgency::patient) override;
 
   // Called by poll() with the number of another queue pair that the device has given up. To be set
   // before poll().
@@ -89,7 +90,7 @@ class VerbsUd final : public DatagramPort {
   void join_group(std::string_view job_key);
   void meet_group(NodeId without);
   void leave_group(const std::string& why);
-  Status send(const Peer& to, ByteView header, ByteView body);
+  Status send(const Peer& to, ByteView header, ByteView body, Urgency urgency);
   Status start();
   Status watch();
   std::byte* receive_slot(std::uint32_t index) const;
@@ -98,6 +99,7 @@ class VerbsUd final : public DatagramPort {
   void reap();
   void ask_for_room();
   void fault(std::string why);
+  void note_arrival();
   void drain_channel();
   void look_around();
   void take_events();
@@ -143,8 +145,11 @@ class VerbsUd final : public DatagramPort {
   std::vector<Datagram> stash_;      // taken while arming
   std::size_t stash_first_ = 0;
   std::uint32_t arms_ = 0;
-  bool asked_ = false;  // the device will tell of the next arrival
-  bool told_ = false;   // it did, or is about to
+  enum class Asked : std::uint8_t { nothing, prompt, all };
+  Asked asked_ = Asked::nothing;  // of which next arrival the device will tell
+  bool told_ = false;             // it did, or is about to
+  bool perhaps_told_ = false;     // nobody knows whether what came was prompt
+  bool came_ = false;             // something, since the port was last armed
   std::uint32_t polls_ = 0;
   std::chrono::steady_clock::time_point mended_at_;
   VerbsDevice::Look port_state_{.active = true, .addressed = true};

@@ -27,8 +27,9 @@ void VerbsUd::look_around() {
   polls_ = 0;
   take_events();
   reap();
+  if (!faulty_.load(std::memory_order_acquire)) return;
   const auto now = std::chrono::steady_clock::now();
-  if (!faulty_.load(std::memory_order_acquire) || now < mended_at_ + mend_step) return;
+  if (now < mended_at_ + mend_step) return;
   mended_at_ = now;
   mend();
 }

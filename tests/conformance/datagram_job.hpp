@@ -18,8 +18,8 @@ namespace dsm::transport {
 
 class TestPort final : public DatagramPort {
  public:
-  TestPort(std::unique_ptr<DatagramPort> inner, std::size_t slots, std::size_t multicast,
-           std::uint32_t nodes)
+  TestPort(std::unique_ptr<DatagramPort> inner, std::size_t slots, std::size_t multicast = 0,
+           std::uint32_t nodes = 0)
       : inner_(std::move(inner)), slots_(slots), multicast_(multicast), nodes_(nodes) {}
 
   Bytes address() const override { return inner_->address(); }
@@ -29,11 +29,12 @@ class TestPort final : public DatagramPort {
     return slots_ != 0 ? slots_ : inner_->receive_slots();
   }
   std::string how_to_enlarge() const override { return inner_->how_to_enlarge(); }
-  Status send(NodeId peer, ByteView header, ByteView body) override {
+  Status send(NodeId peer, ByteView header, ByteView body,
+              Urgency urgency = Urgency::prompt) override {
     record(header, body);
     if (sends_left.load() <= 0 || silent_to.load() == peer.value) return {};
     sends_left.fetch_sub(1);
-    return inner_->send(peer, header, body);
+    return inner_->send(peer, header, body, urgency);
   }
   std::size_t multicast_max() const override { return multicast_works ? multicast_ : 0; }
   // To each alone, this node included.
@@ -47,7 +48,7 @@ class TestPort final : public DatagramPort {
   std::size_t poll(std::span<Datagram> out) override { return inner_->poll(out); }
   void recycle(std::span<const Datagram> datagrams) override { inner_->recycle(datagrams); }
   int wait_fd() const override { return inner_->wait_fd(); }
-  bool arm() override { return inner_->arm(); }
+  bool arm(Urgency least) override { return inner_->arm(least); }
   std::string failure() const override { return failure_text; }
   std::string trouble() const override { return trouble_text; }
   Bytes take_news() override { return std::exchange(news, {}); }

@@ -296,6 +296,56 @@ TEST(Multicast, AHelloThatIsLostIsSaidAgain) {
   EXPECT_TRUE(zero.connected() && one.connected());
 }
 
+// What the peer may let lie until it looks; that it looks at all, a probe sees to.
+TEST(Urgency, OfWhatLeaves) {
+  BufferPool pools[2];
+  Reliable zero({.self = NodeId(0), .datagram = 1000, .slots = 20}, pools[0]);
+  Reliable one({.self = NodeId(1), .datagram = 1000, .slots = 20}, pools[1]);
+  Reliable* const both[] = {&zero, &one};
+  Bytes bytes(1000);
+  Time now{0};
+  // The next packet that leaves a node within a second, and how urgent it is.
+  const auto leave = [&](int from, Urgency& urgency) -> std::optional<Packet> {
+    for (const Time end = now + 1s; now < end; now += 1ms) {
+      both[from]->tick(now);
+      const std::size_t size = both[from]->next(now, true, bytes);
+      if (size == 0) continue;
+      urgency = both[from]->urgency();
+      both[from]->left(now);
+      return Packet::decode(ByteView(bytes).first(size));
+    }
+    return std::nullopt;
+  };
+  Urgency urgency{};
+  for (Reliable* each : both) each->greet(now);
+  for (int from = 0; !(zero.connected() && one.connected()); from = 1 - from) {
+    const auto packet = leave(from, urgency);
+    ASSERT_TRUE(packet.has_value());
+    EXPECT_EQ(urgency == Urgency::patient, packet->kind == Packet::Kind::acknowledgement);
+    both[1 - from]->receive(*packet, now);
+  }
+  const std::byte text[] = {std::byte{1}, std::byte{2}};
+  for (const Urgency wanted : {Urgency::patient, Urgency::prompt, Urgency::patient}) {
+    ASSERT_TRUE(zero.send(Lane::any_order, text, {}, false, wanted));
+    EXPECT_TRUE(zero.has_data());
+    const auto message = leave(0, urgency);
+    ASSERT_TRUE(message && message->kind == Packet::Kind::data);
+    EXPECT_FALSE(zero.has_data());
+    EXPECT_EQ(urgency, wanted);
+    const auto probe = leave(0, urgency);
+    ASSERT_TRUE(probe && probe->kind == Packet::Kind::probe);
+    EXPECT_EQ(urgency, Urgency::prompt);
+    one.receive(*message, now);
+    one.receive(*probe, now);
+    const auto answer = leave(1, urgency);
+    ASSERT_TRUE(answer && answer->kind == Packet::Kind::acknowledgement);
+    EXPECT_EQ(urgency, Urgency::patient);
+    zero.receive(*answer, now);
+    EXPECT_TRUE(zero.all_acknowledged());
+  }
+  EXPECT_EQ(zero.counters().pieces_resent, 0u);
+}
+
 TEST(Multicast, APeerThatIsDownHoldsNobodyUp) {
   WireSimulator net({.nodes = 4, .poll_every = 1ms, .multicast = true});
   net.run_until(5ms);

@@ -200,6 +200,50 @@ TEST(Datagrams, ASleeperIsWoken) {
   }
 }
 
+// Whether the descriptor of an armed port becomes readable.
+bool wakes(const VerbsUd& port, int time_ms) {
+  pollfd fd{.fd = port.wait_fd(), .events = POLLIN, .revents = 0};
+  return ::poll(&fd, 1, time_ms) == 1;
+}
+
+// Arms until the events of what was taken before are gone, as a sleeper does that wakes for nothing.
+void fall_asleep(VerbsUd& port, Urgency least) {
+  constexpr int tries_max = 100;
+  for (int tries = 0; tries < tries_max; ++tries) {
+    if (port.arm(least) && !wakes(port, 0)) return;
+    ASSERT_EQ(next(port, 0), std::nullopt);
+  }
+  FAIL() << "it never sleeps";
+}
+
+TEST(Datagrams, APatientOneWakesOnlyWhoWaitsForAll) {
+  constexpr int soon_ms = 50, late_ms = 5000;
+  Ports ports;
+  const auto send = [&](std::string_view text, Urgency urgency) {
+    ASSERT_TRUE(ports.zero->send(NodeId(1), view(text), {}, urgency).ok());
+  };
+  for (int round = 0; round < 20; ++round) {
+    SCOPED_TRACE(round);
+    fall_asleep(*ports.one, Urgency::prompt);
+    send("when you have time", Urgency::patient);
+    EXPECT_FALSE(wakes(*ports.one, soon_ms));
+    send("at once", Urgency::prompt);
+    EXPECT_TRUE(wakes(*ports.one, late_ms));
+    EXPECT_EQ(next(*ports.one), "when you have time");
+    EXPECT_EQ(next(*ports.one), "at once");
+    fall_asleep(*ports.one, Urgency::patient);
+    send("when you have time", Urgency::patient);
+    EXPECT_TRUE(wakes(*ports.one, late_ms));
+    EXPECT_EQ(next(*ports.one), "when you have time");
+    // Who asked to be told of prompt ones may wait for all later.
+    fall_asleep(*ports.one, Urgency::prompt);
+    fall_asleep(*ports.one, Urgency::patient);
+    send("when you have time", Urgency::patient);
+    EXPECT_TRUE(wakes(*ports.one, late_ms));
+    EXPECT_EQ(next(*ports.one), "when you have time");
+  }
+}
+
 TEST(Datagrams, AnAddressOfAnotherWireIsNamed) {
   Ports ports;
   auto third = must(VerbsUd::open(ports.device, 2, "a job"));

@@ -233,7 +233,7 @@ void encode(const Message& message, Bytes& out) {
 
 bool is_for_waiters(const Message& message) {
   return std::holds_alternative<BarrierRound>(message) ||
-         std::holds_alternative<TeamRound>(message);
+         std::holds_alternative<TeamRound>(message) || std::holds_alternative<AtomicReply>(message);
 }
 
 }  // namespace dsm::core
