@@ -172,6 +172,8 @@ report() {
 boot() {
   # shellcheck source=/dev/null
   source "$run/settings"
-  ("boot_$backend" "$1") >"$run/console.$1" 2>&1 </dev/null || true
+  # Also what this shell says of a kernel that was ended while its programs went.
+  exec >"$run/console.$1" 2>&1 </dev/null
+  ("boot_$backend" "$1") || true
   : >"$run/ended.$1"
 }
