@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "base/check.hpp"
+#include "base/clock.hpp"
 #include "base/futex.hpp"
 #include "base/log.hpp"
 #include "dsm/driver.hpp"
@@ -21,8 +22,7 @@ namespace dsm {
 void Driver::wait(Waiters::Place& place, Polls polls, Deadline deadline) {
   // A clock is read only where there is something to compare it with.
   const auto left = [deadline] {
-    return deadline == no_deadline ? std::chrono::nanoseconds::max()
-                                   : deadline - std::chrono::steady_clock::now();
+    return deadline == no_deadline ? std::chrono::nanoseconds::max() : deadline - quick_now();
   };
   const std::uint32_t waiting = waiting_.fetch_add(1, std::memory_order_seq_cst) + 1;
   std::uint32_t most = waiting_most_.load(std::memory_order_relaxed);

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <cstdint>
 
+#include "base/clock.hpp"
+
 namespace dsm {
 
 class Patience {
@@ -35,7 +37,7 @@ class Patience {
     // What comes at once costs no look at the clock, which may be a system call.
     const std::uint32_t looks_every = crowded_ ? yields_between_looks : spins_between_looks;
     if (rounds_ % looks_every != 0) return false;
-    const auto now = std::chrono::steady_clock::now();
+    const MonotonicTime now = quick_now();
     if (rounds_ == looks_every) since_ = now;
     return now - since_ >= before_sleep_;
   }
@@ -56,7 +58,7 @@ class Patience {
   const bool crowded_;
   const std::chrono::microseconds before_sleep_;
   std::uint32_t rounds_ = 0;
-  std::chrono::steady_clock::time_point since_{};
+  MonotonicTime since_{};
 };
 
 }  // namespace dsm

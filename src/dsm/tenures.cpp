@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/check.hpp"
+#include "base/clock.hpp"
 
 namespace dsm {
 
@@ -26,7 +27,7 @@ std::optional<core::Held> Tenures::begin(const core::Hold& hold) {
   MutexLock lock(mutex_);
   std::optional<core::Held> early;
   if (count_ == most) early = pop();
-  ring_[(first_ + count_) % most] = {Clock::now() + minimum, {hold.page, hold.tenure}};
+  ring_[(first_ + count_) % most] = {quick_now() + minimum, {hold.page, hold.tenure}};
   ++count_;
   return early;
 }
@@ -40,7 +41,7 @@ void Tenures::hasten() {
 
 std::optional<core::Held> Tenures::take_ended() {
   MutexLock lock(mutex_);
-  if (count_ > 0 && ring_[first_].end <= Clock::now()) return pop();
+  if (count_ > 0 && ring_[first_].end <= quick_now()) return pop();
   if (!hastened_.load(std::memory_order_relaxed)) return std::nullopt;
   if (count_ == 0) hastened_.store(false, std::memory_order_relaxed);
   set_timer();
@@ -51,7 +52,7 @@ std::optional<core::Held> Tenures::take_ended() {
 void Tenures::set_timer() {
   itimerspec when{};
   if (count_ > 0) {
-    const auto left = std::chrono::nanoseconds(ring_[first_].end - Clock::now()) + slack;
+    const auto left = std::chrono::nanoseconds(ring_[first_].end - quick_now()) + slack;
     when.it_value.tv_nsec = left.count() > 0 ? left.count() : 1;
   }
   const int failed = ::timerfd_settime(fd_, 0, &when, nullptr);

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "base/clock.hpp"
 #include "base/mutex.hpp"
 #include "base/types.hpp"
 #include "dsm/core/effect.hpp"
@@ -44,9 +45,8 @@ class Tenures {
   int fd() const { return fd_; }
 
  private:
-  using Clock = std::chrono::steady_clock;
   struct Tenure {
-    Clock::time_point end;
+    MonotonicTime end;
     core::Held held;
   };
   static constexpr std::size_t most = 256;  // a power of two

@@ -8,10 +8,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <limits>
 
 #include "base/check.hpp"
+#include "base/clock.hpp"
 #include "base/log.hpp"
 #include "transport/bundle.hpp"
 #include "transport/reliable_channel_peer.hpp"
@@ -41,9 +41,7 @@ void add(std::atomic<std::uint64_t>& counter) {
 }  // namespace
 
 Time ReliableChannel::now() {
-  timespec t{};
-  ::clock_gettime(CLOCK_MONOTONIC, &t);
-  return std::chrono::seconds(t.tv_sec) + Time(t.tv_nsec);
+  return quick_now().time_since_epoch();
 }
 
 ReliableChannel::ReliableChannel(std::unique_ptr<DatagramPort> port, const Setup& setup)

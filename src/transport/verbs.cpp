@@ -10,6 +10,7 @@
 #include <deque>
 #include <utility>
 
+#include "base/clock.hpp"
 #include "base/fd.hpp"
 #include "base/log.hpp"
 #include "transport/datagram_transport.hpp"
@@ -386,7 +387,7 @@ std::size_t Verbs::take(std::span<Event> out) {
   if (polls_ >= polls_per_watch) {
     polls_ = 0;
     reap();
-    const auto now = std::chrono::steady_clock::now();
+    const MonotonicTime now = quick_now();
     for (const auto& each : lanes_)
       if (each) each->watch(now);
   }
