@@ -26,10 +26,8 @@ constexpr int byes = 3;                // good-byes said: nobody answers them
 constexpr Time others_max = std::chrono::milliseconds(500);
 constexpr Time nap_max = std::chrono::milliseconds(50);
 
-// Looks at an empty port between two at the clock, which is a system call on some machines. One after a
-// sleep counts for several: a timer may have gone off, and then it will be back soon.
-constexpr std::uint32_t looks_per_clock = 1024;
-constexpr std::uint32_t looks_per_sleep = looks_per_clock / 4;
+// Looks at an empty port between two at the clock.
+constexpr std::uint32_t looks_per_clock = 16;
 // A timer that is to go off so much too early is set anew; a little too early is as well.
 constexpr Time early_max = std::chrono::milliseconds(5);
 constexpr std::uint32_t arms_per_look = 16;
@@ -104,7 +102,7 @@ void ReliableChannel::linger() {
       open = open || (!each->reliable.has_parted() && !each->reliable.all_acknowledged());
     }
     if (!open || now() >= end) break;
-    drain(batch_max, looks_per_clock);
+    drain(batch_max, true);
     while (!ready_.empty()) recycle(ready_.pop_front());
     if (!arm()) continue;
     pollfd one{.fd = wait_fd(), .events = POLLIN, .revents = 0};
@@ -187,7 +185,7 @@ Status ReliableChannel::connect(std::span<const Bytes> addresses) {
   Time end = start + std::chrono::milliseconds(timeout_ms_);
   for (bool complete = false;;) {
     // However many messages wait: behind those of a peer that is connected come the hellos of others.
-    drain(std::numeric_limits<std::size_t>::max(), looks_per_clock);
+    drain(std::numeric_limits<std::size_t>::max(), true);
     const Status found = missing();
     if (found.ok() && !complete) {
       complete = true;
@@ -398,10 +396,14 @@ void ReliableChannel::collect(Peer& from) DSM_NO_THREAD_SAFETY_ANALYSIS {
 
 // Reads the port until it is empty, or until so many messages wait; answers; looks at the clock,
 // unless there was nothing to read and it was looked at lately.
-bool ReliableChannel::drain(std::size_t enough, std::uint32_t looks) {
+bool ReliableChannel::drain(std::size_t enough, bool reads_clock) {
   std::array<Datagram, batch_max> datagrams;
   bool dry = false;
   Time at{0};
+  if (reads_clock) {
+    at = now();
+    clear_timer(at);
+  }
   while (!dry && ready_.size() < enough) {
     const std::size_t count = port_->poll(datagrams);
     if (count != 0 && at == Time(0)) at = now();
@@ -422,12 +424,7 @@ bool ReliableChannel::drain(std::size_t enough, std::uint32_t looks) {
   bool stuck = false;
   for (const auto& each : peers_)
     stuck = stuck || (each && each->stuck.load(std::memory_order_relaxed));
-  looks_ += looks;
-  if (at == Time(0) && (stuck || looks_ >= looks_per_clock)) at = now();
-  if (at != Time(0)) {
-    looks_ = 0;
-    clear_timer(at);
-  }
+  if (at == Time(0) && (stuck || ++looks_ % looks_per_clock == 0)) at = now();
   if (at != Time(0) && (stuck || at.count() >= earliest_.load(std::memory_order_relaxed)))
     tick(at, dry);
   // The end of a peer comes behind what it sent.
@@ -469,7 +466,7 @@ void ReliableChannel::fail(std::string why) {
 std::size_t ReliableChannel::poll(std::span<Arrival> out) {
   const bool was_armed = std::exchange(armed_, false);
   if (was_armed && (bell_.lower() || ++arms_ % arms_per_look == 0)) bell_.drain();
-  if (ready_.size() < out.size()) drain(out.size(), was_armed ? looks_per_sleep : 1);
+  if (ready_.size() < out.size()) drain(out.size(), was_armed);
   std::size_t count = 0;
   while (count < out.size() && !ready_.empty()) out[count++] = ready_.pop_front();
   return count;

@@ -140,7 +140,7 @@ class ReliableChannel {
   Peer& peer(NodeId id) const;
   void receive(std::span<const Datagram> datagrams, Time now);
   Peer* open_packet(ByteView bytes, Packet& packet);
-  bool drain(std::size_t enough, std::uint32_t looks);
+  bool drain(std::size_t enough, bool reads_clock);
   void tick(Time now, bool drained);
   void flush(Peer& to, Time now, bool drained);  // REQUIRES: its lock, as collect()
   bool are_for_all(std::span<const Letter> letters) const;

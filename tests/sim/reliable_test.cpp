@@ -48,17 +48,22 @@ TEST(Reliable, TenThousandMessagesOverAnUnkindWire) {
   }
 }
 
+// Up to 15 % lost.
+WireFaults unkind_by(std::uint64_t seed) {
+  WireFaults faults = unkind;
+  faults.loss = 0.05 * static_cast<double>(seed % 4);
+  return faults;
+}
+
 TEST(Reliable, ManySeedsOfShortHistories) {
   for (std::uint64_t seed = 10; seed < 60; ++seed) {
     SCOPED_TRACE(seed);
     const std::uint32_t nodes = 2 + static_cast<std::uint32_t>(seed % 3);
-    WireFaults faults = unkind;
-    faults.loss = 0.05 * static_cast<double>(seed % 4);
     WireSimulator net({.seed = seed,
                        .nodes = nodes,
                        .slots = seed % 2 == 0 ? lossy_slots : 20,
                        .datagram = seed % 3 == 0 ? 200u : 2000u,
-                       .faults = faults});
+                       .faults = unkind_by(seed)});
     EXPECT_TRUE(history(net, nodes, 300, seed)) << net.missing() << " messages never came";
     EXPECT_EQ(net.broken(), "");
   }
@@ -204,13 +209,11 @@ TEST(Multicast, NothingIsLostAndNothingComesTwice) {
   for (std::uint64_t seed = 1; seed < 25; ++seed) {
     SCOPED_TRACE(seed);
     const std::uint32_t nodes = 3 + static_cast<std::uint32_t>(seed % 4);
-    WireFaults faults = unkind;
-    faults.loss = 0.05 * static_cast<double>(seed % 4);
     WireSimulator net({.seed = seed,
                        .nodes = nodes,
                        .slots = seed % 2 == 0 ? 12u : slots_max,
                        .datagram = seed % 3 == 0 ? 700u : 2000u,
-                       .faults = faults,
+                       .faults = unkind_by(seed),
                        .multicast = true});
     EXPECT_TRUE(multicast_history(net, nodes, 400, seed)) << net.missing() << " never came";
     EXPECT_EQ(net.broken(), "");

@@ -26,7 +26,8 @@ void Engine::fetch(PageId id, Effects& out) {
   if (start_fetch(*chunk, run, region->home(id), Why::asked, out)) cache_.touch(*chunk);
 }
 
-// False: the home can be told of no more readers for now.
+// False: the home's ring of marks is full. It has been asked to empty it, and its answer brings whoever
+// waits for a page back here (retry_absent()).
 bool Engine::start_fetch(Chunk& chunk, PageRun run, NodeId home, Why why, Effects& out) {
   std::uint64_t slot = 0;
   if (!config_.marks_by_message && !reserve_mark(home, slot, out)) return false;
