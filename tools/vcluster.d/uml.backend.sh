@@ -89,14 +89,16 @@ uml_compile() {
   local build=$1 job
   say "building the virtual kernel, once: 4 to 8 minutes on two processors"
   in_background "$build/log" "${uml_environment[@]}" make -C "$build/source" ARCH=um -j"$(nproc)" linux
-  (uml_progress "$build/source") &
+  # A process group of its own, so that its pause ends with it: that would hold the lock.
+  set -m
+  uml_progress "$build/source" &
   local progress=$!
-  if ! wait "$job"; then
-    kill "$progress" 2>/dev/null || true
-    uml_failed "$build" "the build failed"
-  fi
-  kill "$progress" 2>/dev/null || true
+  set +m
+  local status=0
+  wait "$job" || status=$?
+  kill -- -"$progress" 2>/dev/null || true
   wait "$progress" 2>/dev/null || true
+  ((status == 0)) || uml_failed "$build" "the build failed"
   [[ ! -t 2 ]] || printf '\r\e[K' >&2
 }
 
