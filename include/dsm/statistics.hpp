@@ -30,6 +30,7 @@ struct Statistics {
   std::uint64_t datagrams_resent = 0;
   std::uint64_t datagrams_missed = 0;     // sent by others, and never seen here
   std::uint64_t datagrams_multicast = 0;  // of those sent: for all nodes at once
+  std::uint64_t datagrams_relayed = 0;    // of those sent: for nodes behind another, or passed on
   std::uint64_t locks_taken = 0;
   std::uint64_t locks_taken_here = 0;  // of these, without a message
   std::uint64_t barriers = 0;

@@ -1,5 +1,6 @@
 #include "transport/bundle.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/check.hpp"
@@ -14,7 +15,8 @@ struct Head {
   std::uint32_t from;
   std::uint32_t count;
   std::uint16_t magic;
-  std::uint16_t zero[3];
+  std::uint16_t kind;
+  std::uint16_t zero[2];
 };
 static_assert(sizeof(Head) == 16 && offsetof(Head, magic) == seal_bytes);
 
@@ -32,9 +34,16 @@ Head head_of(ByteView datagram) {
   return head;
 }
 
+Entry entry_of(ByteView datagram, std::uint32_t index) {
+  Entry entry;
+  std::memcpy(&entry, datagram.data() + sizeof(Head) + index * sizeof entry, sizeof entry);
+  return entry;
+}
+
 }  // namespace
 
-Bundle::Bundle(NodeId from, std::span<std::byte> room) : from_(from), room_(room) {
+Bundle::Bundle(NodeId from, std::span<std::byte> room, Kind kind)
+    : from_(from), kind_(kind), room_(room) {
   DSM_CHECK_WITH(room.size() <= bytes_max, "a bundle's offsets have 16 bits",
                  {"bytes", room.size()});
 }
@@ -63,7 +72,11 @@ bool Bundle::add(NodeId to, ByteView packet) {
 }
 
 ByteView Bundle::finish() {
-  const Head head{.from = from_.value, .count = count_, .magic = magic, .zero = {}};
+  const Head head{.from = from_.value,
+                  .count = count_,
+                  .magic = magic,
+                  .kind = static_cast<std::uint16_t>(kind_),
+                  .zero = {}};
   std::memcpy(room_.data(), &head, sizeof head);
   const std::size_t table = sizeof head + count_ * sizeof(Entry);
   std::memmove(room_.data() + table, room_.data() + room_.size() - pieces_, pieces_);
@@ -78,21 +91,37 @@ NodeId Bundle::sender(ByteView datagram) {
   return NodeId(head_of(datagram).from);
 }
 
-std::size_t Bundle::take(ByteView datagram, NodeId to, std::span<std::byte> out) {
-  const Head head = head_of(datagram);
-  ByteView rest = datagram.subspan(sizeof head);
-  for (std::uint32_t i = 0; i < head.count && rest.size() >= sizeof(Entry); ++i) {
-    Entry entry;
-    std::memcpy(&entry, rest.data(), sizeof entry);
-    rest = rest.subspan(sizeof entry);
-    if (entry.to != to.value) continue;
-    const std::size_t size = packet_header_bytes + entry.size;
-    if (entry.begin > datagram.size() || entry.size > entry.begin || size > out.size()) return 0;
-    std::memcpy(out.data(), entry.header, packet_header_bytes);
-    const ByteView piece = datagram.last(entry.begin).first(entry.size);
-    if (!piece.empty()) std::memcpy(out.data() + packet_header_bytes, piece.data(), piece.size());
-    return size;
-  }
+bool Bundle::is_passed_on(ByteView datagram) {
+  return head_of(datagram).kind == static_cast<std::uint16_t>(Kind::passed_on);
+}
+
+std::size_t Bundle::entries_max(std::size_t bytes) {
+  return bytes < sizeof(Head) ? 0 : (bytes - sizeof(Head)) / sizeof(Entry);
+}
+
+std::uint32_t Bundle::entries(ByteView datagram) {
+  return static_cast<std::uint32_t>(
+      std::min<std::size_t>(head_of(datagram).count, entries_max(datagram.size())));
+}
+
+NodeId Bundle::receiver(ByteView datagram, std::uint32_t entry) {
+  return NodeId(entry_of(datagram, entry).to);
+}
+
+std::size_t Bundle::take_at(ByteView datagram, std::uint32_t index, std::span<std::byte> out) {
+  const Entry entry = entry_of(datagram, index);
+  const std::size_t size = packet_header_bytes + entry.size;
+  if (entry.begin > datagram.size() || entry.size > entry.begin || size > out.size()) return 0;
+  std::memcpy(out.data(), entry.header, packet_header_bytes);
+  const ByteView piece = datagram.last(entry.begin).first(entry.size);
+  if (!piece.empty()) std::memcpy(out.data() + packet_header_bytes, piece.data(), piece.size());
+  return size;
+}
+
+std::size_t Bundle::take(ByteView datagram, NodeId to, std::span<std::byte> out,
+                         std::uint32_t behind) {
+  for (std::uint32_t i = 0, count = entries(datagram); i < count; ++i)
+    if (receiver(datagram, i) == to && behind-- == 0) return take_at(datagram, i, out);
   return 0;
 }
 

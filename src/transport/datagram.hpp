@@ -65,6 +65,10 @@ class DatagramPort {
     return Status(Code::unavailable, "this wire has no multicast");
   }
 
+  // While there is no multicast: to how many nodes a node sends what is for more, and these pass on
+  // (tree.hpp); 0: all get it from its sender. Constant.
+  virtual std::uint32_t fan_out() const { return 0; }
+
   // Takes up to out.size() datagrams off the wire; returns how many. Never blocks. Nothing is known
   // of where they come from.
   virtual std::size_t poll(std::span<Datagram> out) = 0;

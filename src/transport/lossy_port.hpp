@@ -42,6 +42,7 @@ class LossyPort final : public DatagramPort {
   Status send(NodeId peer, ByteView header, ByteView body, Urgency urgency) override;
   std::size_t multicast_max() const override { return inner_->multicast_max(); }
   Status send_to_all(ByteView datagram) override;  // lost, doubled or altered for all alike
+  std::uint32_t fan_out() const override { return inner_->fan_out(); }
   std::size_t poll(std::span<Datagram> out) override;
   void recycle(std::span<const Datagram> datagrams) override { inner_->recycle(datagrams); }
   std::string failure() const override { return inner_->failure(); }

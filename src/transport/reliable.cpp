@@ -82,6 +82,12 @@ Time Reliable::longest_reorder() const {
   return std::max(reorder_min, round_trip_.smoothed() + round_trip_.smoothed() / 8);
 }
 
+// How long a packet may take that is not lost.
+Time Reliable::lateness(const Sent& sent) const {
+  const Time straight = longest_reorder();
+  return comes_late(sent) ? straight + 2 * relayed_trip_.timeout(ack_delay_max) : straight;
+}
+
 void Reliable::tick(Time now) {
   if (down_ || now < due_) return;
   if (now - due_ > late_max) heard_at_ += now - due_;

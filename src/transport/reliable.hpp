@@ -16,6 +16,10 @@
 // A datagram may carry packets for several peers (bundle.hpp). It then fills a slot of everybody's ring,
 // also of who is not meant: for that peer it carries an aside, which needs a credit as data do.
 //
+// A packet may be brought by other nodes (tree.hpp), behind packets that were sent later. It is lost when
+// it is late for its own kind, whose round trips are measured apart, or so many came since that the peer
+// could not tell of it.
+//
 // Memory for half-received messages is bounded: a sender opens no more than reassembly_max bytes of
 // messages in one lane, or a single one, and a receiver takes no more.
 #pragma once
@@ -96,6 +100,7 @@ enum class ReliableBug : std::uint8_t {
   retransmission_is_free,  // a lost packet gives its slot back at once, and probes need none
   order_ignored,           // in_order messages are delivered when they are whole
   aside_is_free,           // a datagram about others is sent without a slot
+  overtaken_is_lost,       // what others bring is late as soon as what was sent straight
 };
 
 class Reliable {
@@ -148,14 +153,19 @@ class Reliable {
   // As next(), of a datagram that the peer gets in any case: an aside when there is nothing to say. 0:
   // the peer may have no slot for it.
   std::size_t next_in_bundle(Time now, std::span<std::byte> out);
+  // As next(), of a piece of a message that other nodes bring; 0: there is none, or no credit.
+  std::size_t next_relayed(Time now, std::span<std::byte> out);
   // Whether that packet must wake the peer. What only tells it of what it sent need not.
   Urgency urgency() const;
   void left(Time now);
   // Something waits for the peer's slots: acknowledgements are waited for.
   bool has_data() const;
+  // Nothing that the peer was asked lately is unanswered.
+  bool answers() const { return backoff_ == 0; }
 
   // --- receiving ---
-  void receive(const Packet& packet, Time now);
+  // Whether it was taken, and had not been before.
+  bool receive(const Packet& packet, Time now);
   struct Whole {
     Lane lane = Lane::any_order;
     Buffer* buffer = nullptr;
@@ -200,6 +210,7 @@ class Reliable {
     State state = State::under_way;
     Packet::Kind kind = Packet::Kind::acknowledgement;
     bool resent = false;
+    bool relayed = false;
     Piece piece;
     Time at{0};
     bool eliciting() const {
@@ -227,6 +238,10 @@ class Reliable {
   std::uint32_t pieces_of(std::size_t size, std::size_t piece) const;
   Time timeout() const;
   Time longest_reorder() const;
+  bool comes_late(const Sent& sent) const {
+    return sent.relayed && !has_bug(ReliableBug::overtaken_is_lost);
+  }
+  Time lateness(const Sent& sent) const;
 
   bool choose(Time now);
   bool choose_piece();
@@ -306,6 +321,7 @@ class Reliable {
 
   // Time.
   RoundTrip round_trip_;
+  RoundTrip relayed_trip_;  // of what others brought
   unsigned backoff_ = 0;
   Time asked_at_{0};   // the last eliciting packet
   Time spoke_at_{0};   // the last acknowledgement or probe

@@ -154,7 +154,7 @@ Status ReliableChannel::connect(std::span<const Bytes> addresses) {
     MutexLock hold(bundle_lock_);
     bundle_.resize(std::min(multicast, Bundle::bytes_max));
   }
-  unbundled_.resize(multicast);
+  plant_tree();
   const std::size_t slots = port_->receive_slots() / senders;
   if (slots < slots_min)
     return Status(Code::exhausted,
@@ -198,6 +198,22 @@ Status ReliableChannel::connect(std::span<const Bytes> addresses) {
     const Time left = std::min(nap_max, std::max(Time(0), end - now()));
     ::poll(&one, 1, static_cast<int>(left.count() / 1'000'000 + 1));
   }
+}
+
+// Every node passes on, also one that sends nothing so itself.
+void ReliableChannel::plant_tree() {
+  fan_out_ = port_->fan_out();
+  std::size_t least = reliable_message_max;
+  std::size_t most = port_->multicast_max();
+  for (NodeId id{0}; id.value < nodes_; ++id) {
+    if (id == self_) continue;
+    least = std::min(least, port_->payload_max(id));
+    most = std::max(most, port_->payload_max(id));
+  }
+  unbundled_.resize(most);
+  MutexLock hold(bundle_lock_);
+  tree_.emplace(self_, nodes_, fan_out_ != 0 ? fan_out_ : fan_out_default, least);
+  receivers_.reserve(nodes_);
 }
 
 // Who has not heard this node, or was not heard.
@@ -284,6 +300,11 @@ void ReliableChannel::flush(Peer& to, Time at, bool drained) DSM_NO_THREAD_SAFET
     if (!sent.ok() && !complained_.exchange(true)) log_line("%s", sent.message().c_str());
     to.reliable.left(at);
   }
+  note_state(to);
+}
+
+// What others look at without its lock.
+void ReliableChannel::note_state(Peer& to) DSM_NO_THREAD_SAFETY_ANALYSIS {
   const bool starved = to.reliable.has_data();
   if (starved != to.starved.load(std::memory_order_relaxed)) {
     to.starved.store(starved, std::memory_order_relaxed);
@@ -349,12 +370,6 @@ void ReliableChannel::tick(Time at, bool drained) {
 
 // From a datagram to a packet of a peer, or nothing. It is valid until the next one is opened.
 ReliableChannel::Peer* ReliableChannel::open_packet(ByteView bytes, Packet& packet) {
-  if (Bundle::is_one(bytes)) {
-    if (Bundle::sender(bytes) == self_) return nullptr;  // come back
-    const std::size_t size = Bundle::take(bytes, self_, unbundled_);
-    if (size == 0) return add(refusals_.stranger), nullptr;
-    bytes = ByteView(unbundled_).first(size);
-  }
   if (!Packet::is_long_enough(bytes)) return add(refusals_.truncated), nullptr;
   if (!Packet::is_of_this_protocol(bytes)) return add(refusals_.foreign), nullptr;
   const NodeId from = Packet::sender(bytes);
@@ -369,19 +384,26 @@ ReliableChannel::Peer* ReliableChannel::open_packet(ByteView bytes, Packet& pack
 
 void ReliableChannel::receive(std::span<const Datagram> datagrams, Time at) {
   for (const Datagram& datagram : datagrams) {
-    Packet packet;
-    Peer* const from = open_packet(datagram.bytes, packet);
-    if (!from || from->reported) continue;
-    if (packet.kind == Packet::Kind::probe && !packet.piece.empty())
-      port_->hear(from->id, packet.piece);
-    MutexLock hold(from->lock);
-    from->reliable.receive(packet, at);
-    collect(*from);
-    from->parted = from->reliable.has_parted();
-    if (from->touched) continue;
-    from->touched = true;
-    touched_.push_back(from);
+    if (Bundle::is_one(datagram.bytes))
+      take_bundle(datagram.bytes, at);
+    else
+      take_packet(datagram.bytes, at);
   }
+}
+
+// Whether it is a peer's, and had not come before.
+bool ReliableChannel::take_packet(ByteView bytes, Time at) {
+  Packet packet;
+  Peer* const from = open_packet(bytes, packet);
+  if (!from || from->reported) return false;
+  if (packet.kind == Packet::Kind::probe && !packet.piece.empty())
+    port_->hear(from->id, packet.piece);
+  MutexLock hold(from->lock);
+  const bool is_new = from->reliable.receive(packet, at);
+  collect(*from);
+  from->parted = from->reliable.has_parted();
+  if (!std::exchange(from->touched, true)) touched_.push_back(from);
+  return is_new;
 }
 
 void ReliableChannel::collect(Peer& from) DSM_NO_THREAD_SAFETY_ANALYSIS {
@@ -537,10 +559,12 @@ ReliableCounters ReliableChannel::counters() const {
 Tally ReliableChannel::tally() const {
   const ReliableCounters all = counters();
   const std::uint64_t bundles = bundles_.load(std::memory_order_relaxed);
+  const std::uint64_t relays = relays_.load(std::memory_order_relaxed);
   const std::uint64_t bundled = bundled_.load(std::memory_order_relaxed);
-  return {.datagrams = all.packets_sent - bundled + bundles,
+  return {.datagrams = all.packets_sent - bundled + bundles + relays,
           .resent = all.pieces_resent,
           .multicast = bundles,
+          .relayed = relays,
           .missed = all.missed_packets};
 }
 

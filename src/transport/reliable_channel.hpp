@@ -11,6 +11,8 @@
 // multicast and all living nodes, or all but one, get one (reliable_multicast.cpp). Such a datagram
 // fills a slot everywhere, so it is sent only when every peer has one free; otherwise, and when it
 // would be too long, each message goes alone. What one node misses is sent again to that node alone.
+// Where the port has none and asks for it (DatagramPort::fan_out()) messages for many nodes go by way of
+// each other (tree.hpp); every node passes on what is brought to it, when it polls.
 //
 // A peer is down when it says that it ends, or when it has been silent for dead_after although it
 // was asked; peer_down comes once, behind the messages that arrived whole. When this node's own port
@@ -26,6 +28,7 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,6 +40,7 @@
 #include "transport/handshake.hpp"
 #include "transport/reliable.hpp"
 #include "transport/transport.hpp"
+#include "transport/tree.hpp"
 
 namespace dsm::transport {
 
@@ -130,27 +134,37 @@ class ReliableChannel {
  private:
   struct Peer;
   class EveryPeer;
+  class Here;
 
   static Time now();
   ReliableChannel(std::unique_ptr<DatagramPort> port, const Setup& setup);
   Status open();
   Status missing() const;
   bool all_know() const;
+  void plant_tree();
 
   Peer& peer(NodeId id) const;
   void receive(std::span<const Datagram> datagrams, Time now);
+  bool take_packet(ByteView bytes, Time now);
+  void take_bundle(ByteView bundle, Time now);
   Peer* open_packet(ByteView bytes, Packet& packet);
   bool drain(std::size_t enough, bool reads_clock);
   void tick(Time now, bool drained);
-  void flush(Peer& to, Time now, bool drained);  // REQUIRES: its lock, as collect()
+  // REQUIRE: the peer's lock.
+  void flush(Peer& to, Time now, bool drained);
+  void note_state(Peer& to);
+  void collect(Peer& from);
   bool are_for_all(std::span<const Letter> letters) const;
+  bool are_worth_a_tree(std::span<const Letter> letters) const;
   // REQUIRE: every peer's lock.
   Code queue(Lane lane, const Letter& letter, Room room);
   void send_bundle(Time now) DSM_REQUIRES(bundle_lock_);
+  void send_by_tree(std::span<const Letter> letters, Time now) DSM_REQUIRES(bundle_lock_);
+  void pass_on(ByteView bundle, Time now);
+  void count(const Tree::Sent& sent);
   void note_due(Time due);
   void set_timer();
   void clear_timer(Time now);
-  void collect(Peer& from);
   void look_after_port(Time now);
   void fail(std::string why);
   void linger();
@@ -179,8 +193,12 @@ class ReliableChannel {
 
   Mutex bundle_lock_;  // taken before the locks of peers
   Bytes bundle_ DSM_GUARDED_BY(bundle_lock_);
-  std::atomic<std::uint64_t> bundles_{0};  // datagrams, and packets, that went to all
-  std::atomic<std::uint64_t> bundled_{0};
+  std::optional<Tree> tree_ DSM_GUARDED_BY(bundle_lock_);
+  std::vector<NodeId> receivers_ DSM_GUARDED_BY(bundle_lock_);
+  std::uint32_t fan_out_ = 0;              // the port's
+  std::atomic<std::uint64_t> bundles_{0};  // datagrams for all
+  std::atomic<std::uint64_t> relays_{0};   // datagrams with what is passed on
+  std::atomic<std::uint64_t> bundled_{0};  // packets of this node in either
 
   mutable Mutex timer_lock_;
   std::int64_t timer_at_ DSM_GUARDED_BY(timer_lock_) = 0;  // 0: not set

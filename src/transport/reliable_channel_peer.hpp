@@ -2,6 +2,8 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
+#include <span>
 
 #include "base/mutex.hpp"
 #include "transport/reliable.hpp"
@@ -29,6 +31,25 @@ struct ReliableChannel::Peer {
   bool touched = false;
   bool parted = false;
   bool reported = false;
+};
+
+// The locks of all peers, by rank. Whoever else takes one takes no other.
+class ReliableChannel::EveryPeer {
+ public:
+  explicit EveryPeer(std::span<const std::unique_ptr<Peer>> peers) DSM_NO_THREAD_SAFETY_ANALYSIS
+      : peers_(peers) {
+    for (const auto& each : peers_)
+      if (each) each->lock.lock();
+  }
+  ~EveryPeer() DSM_NO_THREAD_SAFETY_ANALYSIS {
+    for (const auto& each : peers_)
+      if (each) each->lock.unlock();
+  }
+  EveryPeer(const EveryPeer&) = delete;
+  EveryPeer& operator=(const EveryPeer&) = delete;
+
+ private:
+  const std::span<const std::unique_ptr<Peer>> peers_;
 };
 
 }  // namespace dsm::transport

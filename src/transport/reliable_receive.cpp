@@ -6,13 +6,14 @@
 
 namespace dsm::transport {
 
-void Reliable::receive(const Packet& packet, Time now) {
-  if (down_) return;
+bool Reliable::receive(const Packet& packet, Time now) {
+  if (down_) return false;
   ++counters_.packets_received;
   if (is_known(packet.number)) {
     ++counters_.duplicate_packets;
     answer_now_ = answer_now_ || packet.eliciting();  // its sender may have missed the answer
-    return reschedule(now);
+    reschedule(now);
+    return false;
   }
   heard_at_ = now;
   const bool was_connected = connected();
@@ -28,7 +29,8 @@ void Reliable::receive(const Packet& packet, Time now) {
   const bool early = !greeted_ && packet.kind != Packet::Kind::bye;
   if (early || (packet.kind == Packet::Kind::data && take_piece(packet) == Taken::no)) {
     ++counters_.refused_pieces;  // as if it had been lost
-    return reschedule(now);
+    reschedule(now);
+    return false;
   }
   if (!was_connected && connected()) answer_now_ = true;  // it waits to be told
   bool in_sequence = true;
@@ -46,6 +48,7 @@ void Reliable::receive(const Packet& packet, Time now) {
     if (!may_wait || !in_sequence || unanswered_ >= every || long_one_is_whole) answer_now_ = true;
   }
   reschedule(now);
+  return true;
 }
 
 void Reliable::take_hello(const Packet& packet) {
@@ -78,7 +81,7 @@ void Reliable::take_acknowledgement(const Packet& packet, Time now) {
     if (sent.state != Sent::State::under_way || !acknowledges(packet, first_sent_ + i)) continue;
     if (first_sent_ + i == largest && sent.eliciting() && sent.kind != Packet::Kind::hello) {
       const Time held = std::min<Time>(std::chrono::microseconds(packet.delay_us), now - sent.at);
-      round_trip_.sample(now - sent.at - held);
+      (sent.relayed ? relayed_trip_ : round_trip_).sample(now - sent.at - held);
     }
     settle(sent);
     progress = true;
@@ -139,14 +142,15 @@ void Reliable::find_losses(Time now) {
   loss_due_ = never;
   if (largest_acknowledged_ == 0) return;
   const std::uint64_t largest = largest_acknowledged_ - 1;
-  const Time patience = longest_reorder();
   for (std::size_t i = 0; i < sent_.size() && first_sent_ + i < largest; ++i) {
     Sent& sent = sent_[i];
     if (sent.state != Sent::State::under_way) continue;
-    if (largest - (first_sent_ + i) >= reorder_max || sent.at + patience <= now)
+    const Time due = sent.at + lateness(sent);
+    const std::uint64_t later_max = comes_late(sent) ? acknowledged_below : reorder_max;
+    if (largest - (first_sent_ + i) >= later_max || due <= now)
       lose(sent);
     else
-      loss_due_ = std::min(loss_due_, sent.at + patience);
+      loss_due_ = std::min(loss_due_, due);
   }
 }
 
@@ -155,10 +159,13 @@ void Reliable::find_losses(Time now) {
 // before: a whole time-out, since a busy host may hold up all that comes for longer than a round trip.
 void Reliable::lose_what_was_passed(const Packet& packet) {
   if (packet.largest == 0 || packet.largest != largest_acknowledged_) return;
-  const Time moment = largest_acknowledged_at_ + std::chrono::microseconds(packet.delay_us) -
-                      std::max(longest_reorder(), round_trip_.timeout(ack_delay_max));
-  for (std::size_t i = 0; i < sent_.size(); ++i)
-    if (sent_[i].state == Sent::State::under_way && sent_[i].at <= moment) lose(sent_[i]);
+  const Time moment = largest_acknowledged_at_ + std::chrono::microseconds(packet.delay_us);
+  const Time least = round_trip_.timeout(ack_delay_max);
+  for (std::size_t i = 0; i < sent_.size(); ++i) {
+    Sent& sent = sent_[i];
+    if (sent.state != Sent::State::under_way) continue;
+    if (sent.at + std::max(lateness(sent), least) <= moment) lose(sent);
+  }
 }
 
 void Reliable::release_lost(Time now) {

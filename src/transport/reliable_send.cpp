@@ -64,6 +64,12 @@ std::size_t Reliable::next_in_bundle(Time now, std::span<std::byte> out) {
   return !down_ && (choose(now) || choose_aside()) ? write_chosen(now, false, out) : 0;
 }
 
+std::size_t Reliable::next_relayed(Time now, std::span<std::byte> out) {
+  if (down_ || !greeted_ || !choose_piece()) return 0;
+  chosen_->relayed = true;
+  return write_chosen(now, false, out);
+}
+
 std::size_t Reliable::write_chosen(Time now, bool drained, std::span<std::byte> out) {
   const Sent& chosen = *chosen_;
   Packet packet{.kind = chosen.kind,

@@ -102,6 +102,8 @@ struct Tally {
   std::uint64_t datagrams = 0;  // sent, of any kind
   std::uint64_t resent = 0;     // of those: pieces of messages that were sent before
   std::uint64_t multicast = 0;  // of those: for every node at once
+  std::uint64_t relayed =
+      0;  // of those: with what is for nodes behind their receiver, or passed on
   // Sent by peers and never seen here: the wire lost them, or this node's ring was full.
   std::uint64_t missed = 0;
 };
@@ -162,7 +164,7 @@ class Transport {
                       Urgency urgency = Urgency::prompt) = 0;
 
   // Sends each letter as send() would, prompt, and says of each how that went. Where the wire has multicast,
-  // letters to all or nearly all nodes leave as one datagram.
+  // letters to all or nearly all nodes leave as one datagram, or many by way of each other.
   virtual void send_each(std::span<Letter> letters) {
     for (Letter& letter : letters) letter.code = send(letter.to, letter.message).code();
   }

@@ -502,6 +502,8 @@ Result<std::unique_ptr<Transport>> open_verbs(const Options& options) {
   if (!channel.ok()) return channel.status();
   auto verbs = std::make_unique<Verbs>(options, opened->device, std::move(channel).value());
   if (Status made = verbs->make(); !made.ok()) return made;
+  if (!opened->device->limits().atomics && options.nodes > 1)
+    log_line("verbs: %s has no atomics: messages stand for them", opened->device->text().c_str());
   port.on_pair_failed([owner = verbs.get()](std::uint32_t pair) { owner->pair_failed(pair); });
   return std::unique_ptr<Transport>(std::move(verbs));
 }

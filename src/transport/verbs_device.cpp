@@ -244,8 +244,8 @@ Status VerbsDevice::query(const VerbsOptions& options, const PortDescription& ch
   const std::uint32_t rd_atomic =
       std::min({positive(device.max_qp_rd_atom), positive(device.max_qp_init_rd_atom), 255u});
   limits_.rd_atomic = std::min(rd_atomic, options.rd_atomic.value_or(rd_atomic));
-  limits_.atomics = device.atomic_cap != IBV_ATOMIC_NONE;
-  limits_.atomic_with_processor = device.atomic_cap == IBV_ATOMIC_GLOB;
+  limits_.atomics = device.atomic_cap != IBV_ATOMIC_NONE && options.atomics;
+  limits_.atomic_with_processor = device.atomic_cap == IBV_ATOMIC_GLOB && limits_.atomics;
   if (limits_.rd_atomic == 0)
     return Status(Code::unavailable, "verbs: " + name_ + " has no RDMA READ: choose verbs-ud");
 

@@ -83,6 +83,10 @@ bool apply_rd_atomic(std::string_view value, VerbsOptions& out) {
   out.rd_atomic = number(value, 1, 255);
   return out.rd_atomic.has_value();
 }
+bool apply_atomics(std::string_view value, VerbsOptions& out) {
+  out.atomics = value == "on";
+  return value == "on" || value == "off";
+}
 bool apply_break(std::string_view value, VerbsOptions& out) {
   out.break_after = number(value, 1, 1u << 30).value_or(0);
   return out.break_after != 0;
@@ -93,8 +97,14 @@ bool apply_odp(std::string_view value, VerbsOptions& out) {
   return out.on_demand.has_value();
 }
 bool apply_multicast(std::string_view value, VerbsOptions& out) {
-  out.multicast = value == "on";
-  return value == "on" || value == "off";
+  if (value == "on") return out.multicast = Multicast::on, true;
+  if (value == "tree") return out.multicast = Multicast::tree, true;
+  out.multicast = Multicast::off;
+  return value == "off";
+}
+bool apply_fan_out(std::string_view value, VerbsOptions& out) {
+  out.fan_out = number(value, 1, fan_out_max).value_or(0);
+  return out.fan_out != 0;
 }
 bool apply_groups(std::string_view value, VerbsOptions& out) {
   out.groups = number(value, 0, 1u << 30);
@@ -105,6 +115,7 @@ bool apply_cached(std::string_view value, VerbsOptions& out) {
   return out.lent_mb_max.has_value();
 }
 
+static_assert(fan_out_max == 64, "as its part says");
 constexpr Part parts[] = {
     {"device", "a device's name, as in device=mlx5_0", apply_device},
     {"port", "1 to 255", apply_port},
@@ -118,9 +129,11 @@ constexpr Part parts[] = {
     {"depth", "4 to 1048576", apply_depth},
     {"inline", "0 to 65536", apply_inline},
     {"rd_atomic", "1 to 255", apply_rd_atomic},
+    {"atomics", "on or off", apply_atomics},
     {"odp", "on or off", apply_odp},
     {"cached", "2 to 1048576 MiB", apply_cached},
-    {"multicast", "on or off", apply_multicast},
+    {"multicast", "on, tree or off", apply_multicast},
+    {"fanout", "1 to 64", apply_fan_out},
     {"groups", "0 to 1073741824", apply_groups},
     {"break", "1 to 1073741824", apply_break},
 };

@@ -11,12 +11,17 @@
 #include <vector>
 
 #include "base/status.hpp"
+#include "transport/tree.hpp"
 
 namespace dsm::transport {
 
 // Jobs of up to so many nodes make all RC queue pairs when they connect, so that from then on any
 // node may be stopped while its pages are read; in larger ones a pair is made when it is first used.
 inline constexpr std::uint32_t pairs_at_start_default = 16;
+
+// How messages to all nodes leave: to each alone; as one datagram to a group, or where there is none by
+// a tree (tree.hpp); by a tree in any case.
+enum class Multicast : std::uint8_t { off, on, tree };
 
 // DSM_VERBS: a list such as "device=mlx5_0,port=1,gid=3". Some are for tests: they lower a limit of the
 // device, or break an RC pair after so many of its completions.
@@ -33,11 +38,13 @@ struct VerbsOptions {
   std::optional<std::uint32_t> queue_depth;
   std::optional<std::uint32_t> inline_bytes;
   std::optional<std::uint32_t> rd_atomic;
+  bool atomics = true;                       // false: as if the device had none
   std::optional<bool> on_demand;             // paging; absent: where the device has it
   std::optional<std::uint32_t> lent_mb_max;  // MiB of cached memory that it may hold at once
-  bool multicast = false;                    // messages to all nodes as one datagram
-  std::optional<std::uint32_t> groups;       // of multicast, that the device has
-  std::uint32_t break_after = 0;             // 0: never
+  Multicast multicast = Multicast::off;
+  std::uint32_t fan_out = fan_out_default;  // of a tree
+  std::optional<std::uint32_t> groups;      // of multicast, that the device has
+  std::uint32_t break_after = 0;            // 0: never
 
   // An error names the part that is wrong and its legal values.
   static Result<VerbsOptions> parse(std::string_view text);

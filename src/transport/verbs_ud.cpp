@@ -118,7 +118,7 @@ Status VerbsUd::make(std::string_view job_key) {
   inline_max_ = attributes.cap.max_inline_data;
   for (std::uint32_t i = 0; i < receive_slots_; ++i) free_.push_back(i);
   if (Status started = start(); !started.ok()) return started;
-  if (device_.options().multicast) join_group(job_key);
+  if (device_.options().multicast == Multicast::on) join_group(job_key);
   return watch();
 }
 
@@ -147,7 +147,8 @@ void VerbsUd::meet_group(NodeId without) {
 
 void VerbsUd::leave_group(const std::string& why) {
   group_works_.store(false);
-  log_line("verbs: %s: multicast is not used: %s", device_.text().c_str(), why.c_str());
+  log_line("verbs: %s: multicast is not used: %s; messages for many nodes go by a tree",
+           device_.text().c_str(), why.c_str());
 }
 
 // Everything that may happen, on one descriptor.
@@ -271,6 +272,10 @@ Status VerbsUd::send(NodeId peer, ByteView header, ByteView body, Urgency urgenc
 Status VerbsUd::send_to_all(ByteView datagram) {
   if (multicast_max() == 0) return Status(Code::unavailable, "verbs: there is no multicast");
   return send(everybody_, datagram, {}, Urgency::prompt);
+}
+
+std::uint32_t VerbsUd::fan_out() const {
+  return device_.options().multicast == Multicast::off ? 0 : device_.options().fan_out;
 }
 
 Status VerbsUd::send(const Peer& to, ByteView header, ByteView body, Urgency urgency) {

@@ -17,7 +17,8 @@
 //
 // Multicast (DSM_VERBS=multicast=on; verbs_group.hpp): a datagram for all nodes is sent to the job's
 // group, which is used if every node has joined it. If it cannot be, or fails later, a line says why,
-// and there is no multicast.
+// there is no multicast, and what is for many goes by a tree (fan_out()); with multicast=tree from the
+// start.
 //
 // Owns its queues, and its part of the device. Threads as in datagram.hpp.
 #pragma once
@@ -54,6 +55,7 @@ class VerbsUd final : public DatagramPort {
     return group_works_.load(std::memory_order_relaxed) ? everybody_.mtu : 0;
   }
   Status send_to_all(ByteView datagram) override;
+  std::uint32_t fan_out() const override;
   std::string failure() const override { return failure_; }
   std::string trouble() const override;
   Bytes take_news() override;

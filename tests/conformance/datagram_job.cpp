@@ -31,11 +31,13 @@ ChannelNode::ChannelNode(std::uint32_t self, std::uint32_t nodes, const ChannelO
   auto made = std::make_unique<TestPort>(udp_on_loopback(self, nodes), options.slots,
                                          options.multicast, nodes);
   port = made.get();
+  port->fan_out_branches = options.fan_out;
   auto opened = ReliableChannel::make(std::move(made), {.wire = "udp",
                                                         .self = NodeId(self),
                                                         .nodes = nodes,
                                                         .job_key = options.key,
                                                         .connect_timeout_ms = options.timeout_ms,
+                                                        .dead_after = options.dead_after,
                                                         .linger = options.linger});
   if (!opened.ok()) throw std::runtime_error(opened.status().message());
   channel = std::move(opened).value();

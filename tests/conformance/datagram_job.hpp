@@ -45,6 +45,7 @@ class TestPort final : public DatagramPort {
         return Status::would_block();
     return {};
   }
+  std::uint32_t fan_out() const override { return fan_out_branches; }
   std::size_t poll(std::span<Datagram> out) override { return inner_->poll(out); }
   void recycle(std::span<const Datagram> datagrams) override { inner_->recycle(datagrams); }
   int wait_fd() const override { return inner_->wait_fd(); }
@@ -60,6 +61,7 @@ class TestPort final : public DatagramPort {
   std::atomic<long> sends_left{1L << 40};               // then nothing leaves any more
   std::atomic<std::uint32_t> silent_to{no_node.value};  // nothing leaves for this node
   std::atomic<bool> multicast_works{true};
+  std::uint32_t fan_out_branches = 0;  // before it is connected
   bool recording = false;
   std::vector<Bytes> recorded;
   std::string failure_text;
@@ -88,6 +90,8 @@ struct ChannelOptions {
   int timeout_ms = 5000;
   std::size_t slots = 0;      // 0: the port's own
   std::size_t multicast = 0;  // bytes of a datagram to all; 0: there is none
+  std::uint32_t fan_out = 0;  // of a tree; 0: there is none
+  Time dead_after = dead_after_default;
   Time linger = std::chrono::milliseconds(20);
 };
 

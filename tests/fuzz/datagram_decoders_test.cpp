@@ -9,6 +9,7 @@
 #include "transport/lossy_port.hpp"
 #include "transport/reliable.hpp"
 #include "transport/seal.hpp"
+#include "transport/tree.hpp"
 
 namespace dsm::transport {
 namespace {
@@ -166,6 +167,55 @@ TEST(BundleFuzz, RandomAndDamagedBytesAreHarmless) {
     ++taken;
   }
   EXPECT_GT(taken, 1000u) << "hardly any was whole enough to be opened";
+}
+
+// Passes on to whoever is named, as long as it is a node.
+class Relay final : public Tree::Node {
+ public:
+  explicit Relay(Random& random) : random_(random) {}
+  std::size_t next_for_child(NodeId peer, std::span<std::byte> out) override {
+    if (peer.value >= 5 || peer.value == 1 || random_() % 8 == 0) return 0;
+    const Bytes packet = random_bytes(random_, packet_header_bytes);
+    std::copy(packet.begin(), packet.end(), out.begin());
+    return packet.size();
+  }
+  std::size_t next_for_other(NodeId, std::span<std::byte>) override { return 0; }
+  bool send(NodeId child, ByteView datagram) override {
+    EXPECT_TRUE(Bundle::is_one(datagram) && Bundle::is_passed_on(datagram));
+    EXPECT_EQ(Bundle::receiver(datagram, 0), child);
+    sent += Bundle::entries(datagram) - 1;
+    return true;
+  }
+  void left(NodeId) override {}
+  std::size_t sent = 0;
+
+ private:
+  Random& random_;
+};
+
+TEST(TreeFuzz, WhatIsPassedOnIsNoMoreThanWhatCame) {
+  Random random(8);
+  std::size_t passed_on = 0;
+  constexpr std::size_t datagram_max = 700;
+  for (int i = 0; i < 20'000; ++i) {
+    Bytes room(datagram_max);
+    Bundle bundle(NodeId(0), room, Bundle::Kind::passed_on);
+    for (std::uint32_t to = 1; to < 6; ++to)
+      (void)bundle.add(NodeId(to), random_bytes(random, packet_header_bytes + random() % 60));
+    const ByteView whole = bundle.finish();
+    Bytes bytes(whole.begin(), whole.end());
+    if (i % 4 == 0) bytes.resize(random() % (bytes.size() + 1));
+    for (std::uint64_t n = random() % 6; n > 0 && !bytes.empty(); --n)
+      bytes[random() % bytes.size()] = static_cast<std::byte>(random());
+    bytes.shrink_to_fit();
+    if (!Bundle::is_one(bytes)) continue;
+    Tree tree(NodeId(1), 5, 1 + static_cast<std::uint32_t>(random() % 3), datagram_max);
+    Relay relay(random);
+    tree.pass_on(bytes, relay);
+    ASSERT_LE(relay.sent, Bundle::entries(bytes));
+    passed_on += relay.sent;
+  }
+  EXPECT_GT(passed_on, 20'000u);
 }
 
 TEST(SealFuzz, OneChangedBitOrAnotherSessionBreaksIt) {

@@ -364,10 +364,173 @@ TEST(Multicast, APeerThatIsDownHoldsNobodyUp) {
   EXPECT_EQ(net.delivered(), 2u);
 }
 
+// --- by way of each other ---
+
+TEST(Tree, NothingIsLostAndNothingComesTwice) {
+  std::size_t planted = 0, passed_on = 0;
+  for (std::uint64_t seed = 1; seed < 40; ++seed) {
+    SCOPED_TRACE(seed);
+    const std::uint32_t nodes = 4 + static_cast<std::uint32_t>(seed % 6);
+    WireSimulator net({.seed = seed,
+                       .nodes = nodes,
+                       .slots = seed % 2 == 0 ? 12u : slots_max,
+                       .datagram = seed % 3 == 0 ? 500u : 2000u,
+                       .faults = unkind_by(seed),
+                       .fan_out = 1 + static_cast<std::uint32_t>(seed % 3)});
+    EXPECT_TRUE(multicast_history(net, nodes, 300, seed)) << net.missing() << " never came";
+    EXPECT_EQ(net.broken(), "");
+    planted += net.planted();
+    passed_on += net.passed_on();
+  }
+  EXPECT_GT(planted, 3'000u) << "too few went by a tree: the test proves less than it says";
+  EXPECT_GT(passed_on, 3'000u);
+}
+
+// Though what is brought by others comes behind what was sent later. But what was not passed on is.
+TEST(Tree, OnACleanWireNothingIsSentTwice) {
+  for (const std::uint32_t fan_out : {1u, 2u, 4u}) {
+    for (const Time poll_every : {20us, 2000us}) {
+      SCOPED_TRACE(fan_out);
+      WireSimulator net({.nodes = 8, .poll_every = poll_every, .fan_out = fan_out});
+      EXPECT_TRUE(multicast_history(net, 8, 1'000, 3)) << net.missing();
+      EXPECT_EQ(net.counters().pieces_resent, net.dropped()) << poll_every.count();
+      EXPECT_EQ(net.counters().duplicate_packets, 0u);
+      EXPECT_LT(net.dropped(), 10u);
+      EXPECT_GT(net.passed_on(), 1'000u);
+    }
+  }
+}
+
+// A node's datagrams for many are as many as the tree has branches, and each of the others gets one.
+TEST(Tree, WhoSendsSendsFew) {
+  for (const std::uint32_t fan_out : {1u, 3u, 5u}) {
+    SCOPED_TRACE(fan_out);
+    WireSimulator net({.nodes = 16, .datagram = 4096, .fan_out = fan_out});
+    net.run_until(5ms);
+    std::vector<std::uint32_t> to;
+    for (std::uint32_t i = 1; i < 16; ++i) to.push_back(i);
+    EXPECT_EQ(net.send_each(0, to, Lane::any_order, 40), 15u);
+    EXPECT_EQ(net.planted(), fan_out);
+    EXPECT_TRUE(net.run_until_quiet(5ms)) << net.missing();
+    EXPECT_EQ(net.planted() + net.passed_on(), 15u);
+    EXPECT_EQ(net.counters().pieces_resent, 0u);
+    // As few as there are branches need none.
+    to.resize(fan_out);
+    net.send_each(0, to, Lane::any_order, 40);
+    EXPECT_EQ(net.planted(), fan_out);
+  }
+}
+
+// A node that others pass on to stops now and then; what is for it comes from all of them.
+WireSimulator tree_flood(std::uint32_t slots) {
+  constexpr std::uint32_t nodes = 6;
+  WireSimulator net({.seed = slots,
+                     .nodes = nodes,
+                     .slots = slots,
+                     .datagram = 1500,
+                     .poll_every = 1ms,
+                     .fan_out = 2});
+  net.run_until(5ms);
+  for (int burst = 0; burst < 6; ++burst) {
+    const auto stopped = static_cast<std::uint32_t>(burst) % nodes;
+    if (burst % 2 == 1) net.stop(stopped);
+    for (int i = 0; i < 100; ++i) {
+      for (std::uint32_t from = 0; from < nodes; ++from) {
+        std::vector<std::uint32_t> to;
+        for (std::uint32_t peer = 0; peer < nodes; ++peer)
+          if (peer != from) to.push_back(peer);
+        net.send_each(from, to, Lane::any_order, 40);
+      }
+      if (i % 8 == 0) net.run_until(net.now() + 2ms);
+    }
+    net.run_until(net.now() + 500ms);
+    net.go_on(stopped);
+  }
+  net.run_until_quiet(60s);
+  return net;
+}
+
+TEST(Tree, WhatIsPassedOnOverrunsNoRing) {
+  for (const std::uint32_t slots : {slots_min, 9u, slots_max}) {
+    SCOPED_TRACE(slots);
+    const WireSimulator net = tree_flood(slots);
+    EXPECT_EQ(net.broken(), "");
+    EXPECT_EQ(net.missing(), 0u);
+    EXPECT_GT(net.passed_on(), 0u);
+    EXPECT_TRUE(slots == slots_min || net.counters().asides_sent != 0);
+  }
+}
+
+// What all others sent by way of node 1 stays there while it is stopped; meanwhile they send it again
+// themselves, and then as much as they may to node 0, which is stopped now. Then node 1 goes on.
+WireSimulator late_flood(ReliableBug bug) {
+  constexpr std::uint32_t nodes = 6, many = 40;
+  WireSimulator net({.nodes = nodes, .slots = 20, .fan_out = 1, .bug = bug});
+  net.run_until(5ms);
+  const std::uint32_t by_way_of_1[] = {1, 0};
+  net.stop(1);
+  for (std::uint32_t from = 2; from < nodes; ++from)
+    for (std::uint32_t i = 0; i < many; ++i) net.send_each(from, by_way_of_1, Lane::any_order, 40);
+  net.run_until(net.now() + 500ms);
+  net.stop(0);
+  for (std::uint32_t from = 2; from < nodes; ++from)
+    for (std::uint32_t i = 0; i < many; ++i) net.send(from, 0, Lane::any_order, 40);
+  net.run_until(net.now() + 1ms);
+  net.go_on(1);
+  net.run_until(net.now() + 100ms);
+  net.go_on(0);
+  net.run_until_quiet(60s);
+  return net;
+}
+
+TEST(Tree, WhatIsPassedOnLateOverrunsNoRing) {
+  const WireSimulator net = late_flood(ReliableBug::none);
+  EXPECT_EQ(net.broken(), "");
+  EXPECT_EQ(net.missing(), 0u);
+  EXPECT_GT(net.planted(), 20u);
+  EXPECT_GT(net.passed_on(), 0u);
+  EXPECT_GT(net.dropped(), 0u) << "it was no flood";
+}
+
+// What a child does not pass on its sender sends straight; once it is silent others are the children.
+TEST(Tree, ANodeThatIsSilentHoldsNobodyUpForLong) {
+  for (const bool dies : {false, true}) {
+    SCOPED_TRACE(dies);
+    WireSimulator net({.nodes = 7, .datagram = 2000, .fan_out = 1});
+    net.run_until(5ms);
+    if (dies) net.cut(1);
+    net.stop(1);
+    const std::uint32_t to[] = {1, 2, 3, 4, 5, 6};
+    const Time begun = net.now();
+    for (std::uint64_t round = 1; round <= 5; ++round) {
+      EXPECT_EQ(net.send_each(0, to, Lane::in_order, 40), 6u);
+      EXPECT_EQ(net.planted(), round);
+      const Time sent = net.now();
+      while (net.delivered() < 5 * round && net.now() < sent + 5s) net.run_until(net.now() + 1ms);
+      // The first time nobody knows yet; later another one is asked.
+      EXPECT_LE(net.now() - sent, round == 1 ? 300ms : 5ms) << round;
+      EXPECT_EQ(net.delivered(), 5 * round);
+    }
+    if (!dies) net.go_on(1);
+    net.run_until(begun + 6s);
+    EXPECT_EQ(net.link(0, 1).down(), dies);
+    EXPECT_EQ(net.missing(), dies ? 5u : 0u);
+    EXPECT_EQ(net.broken(), "");
+  }
+}
+
 bool is_found(ReliableBug bug) {
   if (bug == ReliableBug::aside_is_free) {
-    const WireSimulator net = multicast_flood(slots_min, bug);
-    return !net.broken().empty() || net.missing() != 0;
+    const WireSimulator all = multicast_flood(slots_min, bug);
+    const WireSimulator tree = late_flood(bug);
+    const auto shows = [](const WireSimulator& net) {
+      return !net.broken().empty() || net.missing() != 0;
+    };
+    return shows(all) && shows(tree);
+  }
+  if (bug == ReliableBug::overtaken_is_lost) {
+    WireSimulator net({.nodes = 8, .fan_out = 2, .bug = bug});
+    return !multicast_history(net, 8, 300, 3) || net.counters().pieces_resent > net.dropped();
   }
   for (std::uint64_t seed = 1; seed < 20; ++seed) {
     WireSimulator net({.seed = seed,
@@ -391,6 +554,7 @@ TEST(Reliable, PlantedBugsAreFound) {
   EXPECT_TRUE(is_found(ReliableBug::retransmission_is_free));
   EXPECT_TRUE(is_found(ReliableBug::order_ignored));
   EXPECT_TRUE(is_found(ReliableBug::aside_is_free));
+  EXPECT_TRUE(is_found(ReliableBug::overtaken_is_lost));
 }
 
 }  // namespace

@@ -24,6 +24,38 @@ Bytes content(std::uint64_t number, std::size_t size) {
 
 }  // namespace
 
+// Where a tree grows.
+class WireSimulator::Here final : public Tree::Node {
+ public:
+  Here(WireSimulator& net, std::uint32_t node) : net_(net), node_(node) {}
+
+  std::size_t next_for_child(NodeId peer, std::span<std::byte> out) override {
+    return answers(peer) ? sealed(peer, link(peer).next_in_bundle(net_.now_, out), out) : 0;
+  }
+  std::size_t next_for_other(NodeId peer, std::span<std::byte> out) override {
+    return answers(peer) ? sealed(peer, link(peer).next_relayed(net_.now_, out), out) : 0;
+  }
+  bool send(NodeId child, ByteView datagram) override {
+    net_.transmit(node_, child.value, datagram);
+    return true;
+  }
+  void left(NodeId peer) override { link(peer).left(net_.now_); }
+
+ private:
+  Reliable& link(NodeId peer) { return net_.link(node_, peer.value); }
+  bool answers(NodeId peer) {
+    const bool is_peer = peer.value < net_.setup_.nodes && peer.value != node_;
+    return is_peer && !link(peer).down() && link(peer).answers();
+  }
+  std::size_t sealed(NodeId peer, std::size_t size, std::span<std::byte> packet) {
+    if (size != 0) seal(net_.keys_[node_][peer.value], packet.first(size));
+    return size;
+  }
+
+  WireSimulator& net_;
+  const std::uint32_t node_;
+};
+
 WireSimulator::WireSimulator(const Setup& setup)
     : setup_(setup), random_(setup.seed), nodes_(setup.nodes), keys_(setup.nodes) {
   Nonce nonce{};
@@ -41,6 +73,9 @@ WireSimulator::WireSimulator(const Setup& setup)
                                                               .bug = setup.bug},
                                               *nodes_[i].pool));
     }
+    if (setup.fan_out != 0)
+      nodes_[i].tree =
+          std::make_unique<Tree>(NodeId(i), setup.nodes, setup.fan_out, setup.datagram);
     nodes_[i].next_poll = Time(random_.below(50'000));
   }
   for (std::uint32_t i = 0; i < setup.nodes; ++i) {
@@ -89,7 +124,15 @@ std::size_t WireSimulator::send_each(std::uint32_t from, std::span<const std::ui
   std::size_t taken = 0;
   for (const std::uint32_t peer : to) taken += queue(from, peer, lane, size) ? 1 : 0;
   if (nodes_[from].stopped) return taken;
-  send_bundle(from);
+  if (nodes_[from].tree) {
+    std::vector<NodeId> receivers;
+    for (const std::uint32_t peer : to)
+      if (!link(from, peer).down()) receivers.push_back(NodeId(peer));
+    Here here(*this, from);
+    planted_ += nodes_[from].tree->send(receivers, here).datagrams;
+  } else {
+    send_bundle(from);
+  }
   for (std::uint32_t peer = 0; peer < setup_.nodes; ++peer)
     if (peer != from) flush(from, peer, false);
   return taken;
@@ -174,12 +217,10 @@ void WireSimulator::poll(std::uint32_t index) {
     const Datagram datagram = std::move(node.ring.front());
     node.ring.pop_front();
     const ByteView bytes(datagram.bytes);
-    if (!Bundle::is_one(bytes)) {
+    if (Bundle::is_one(bytes))
+      open_bundle(index, bytes);
+    else
       open(index, bytes);
-    } else if (Bundle::sender(bytes) != NodeId(index)) {
-      Bytes packet(setup_.datagram);
-      open(index, ByteView(packet).first(Bundle::take(bytes, NodeId(index), packet)));
-    }
   }
   for (std::uint32_t peer = 0; peer < setup_.nodes; ++peer) {
     if (peer == index) continue;
@@ -188,21 +229,39 @@ void WireSimulator::poll(std::uint32_t index) {
   }
 }
 
-void WireSimulator::open(std::uint32_t index, ByteView bytes) {
+void WireSimulator::open_bundle(std::uint32_t index, ByteView bytes) {
+  const NodeId self(index);
+  if (Bundle::sender(bytes) == self) return;
+  Bytes packet(setup_.datagram);
+  const ByteView view(packet);
+  const bool is_new = open(index, view.first(Bundle::take(bytes, self, packet)));
+  if (!Bundle::is_passed_on(bytes) || !is_new) return;
+  if (Tree* const tree = nodes_[index].tree.get()) {
+    Here here(*this, index);
+    const Tree::Sent sent = tree->pass_on(bytes, here);
+    passed_on_ += sent.datagrams;
+    dropped_ += sent.dropped;
+  }
+  if (const std::size_t own = Bundle::take(bytes, self, packet, 1)) open(index, view.first(own));
+}
+
+// Whether it is a packet of a peer that had not come before.
+bool WireSimulator::open(std::uint32_t index, ByteView bytes) {
   if (!Packet::is_long_enough(bytes) || !Packet::is_of_this_protocol(bytes) ||
       Packet::sender(bytes).value >= setup_.nodes || Packet::sender(bytes).value == index ||
       !is_sealed(keys_[Packet::sender(bytes).value][index], bytes)) {
     ++unsealed_;
-    return;
+    return false;
   }
   const auto packet = Packet::decode(bytes);
-  if (!packet) return complain("a sealed datagram is no packet");
+  if (!packet) return complain("a sealed datagram is no packet"), false;
   const std::uint32_t from = packet->from.value;
   Reliable& reliable = link(index, from);
-  reliable.receive(*packet, now_);
+  const bool is_new = reliable.receive(*packet, now_);
   while (reliable.has_message()) check(index, from, reliable.take_message());
   if (reliable.half_received_bytes() > lanes_count * (reassembly_max + reliable_message_max))
     complain("half-received messages hold too much");
+  return is_new;
 }
 
 void WireSimulator::check(std::uint32_t to, std::uint32_t from, const Reliable::Whole& whole) {

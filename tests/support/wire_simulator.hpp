@@ -17,6 +17,7 @@
 #include "support/random.hpp"
 #include "transport/reliable.hpp"
 #include "transport/seal.hpp"
+#include "transport/tree.hpp"
 
 namespace dsm::transport {
 
@@ -36,6 +37,8 @@ class WireSimulator {
     WireFaults faults;
     Time poll_every = std::chrono::microseconds(50);  // about
     bool multicast = false;
+    std::uint32_t fan_out =
+        0;  // messages to several go by a tree of so many branches; 0: they do not
     ReliableBug bug = ReliableBug::none;
   };
 
@@ -50,7 +53,7 @@ class WireSimulator {
   // False: the sender's queue is full.
   bool send(std::uint32_t from, std::uint32_t to, Lane lane, std::size_t size);
   // A message to each, as one datagram where all peers of the sender have a slot for it. Returns how
-  // many its queues took. REQUIRES: Setup::multicast.
+  // many its queues took. By a tree, if that is what there is. REQUIRES: Setup::multicast or fan_out.
   std::size_t send_each(std::uint32_t from, std::span<const std::uint32_t> to, Lane lane,
                         std::size_t size);
   // A node that is stopped reads nothing and sends nothing; its ring fills.
@@ -64,6 +67,11 @@ class WireSimulator {
   std::size_t fullest_ring() const { return fullest_ring_; }
   std::size_t unsealed() const { return unsealed_; }
   std::size_t bundles() const { return bundles_; }  // datagrams for all
+  // Datagrams of trees, by who sends the messages, and by who passes them on; packets that were not
+  // passed on.
+  std::size_t planted() const { return planted_; }
+  std::size_t passed_on() const { return passed_on_; }
+  std::size_t dropped() const { return dropped_; }
   std::uint64_t delivered() const { return delivered_; }
   std::size_t missing() const;
   const std::string& broken() const { return broken_; }
@@ -78,11 +86,13 @@ class WireSimulator {
   struct Node {
     std::unique_ptr<BufferPool> pool = std::make_unique<BufferPool>();
     std::vector<std::unique_ptr<Reliable>> links;
+    std::unique_ptr<Tree> tree;
     std::deque<Datagram> ring;
     Time next_poll{0};
     bool stopped = false;
     bool cut = false;
   };
+  class Here;
   struct Expected {
     std::uint64_t sent = 0;
     std::uint64_t next = 0;                        // in_order
@@ -92,7 +102,8 @@ class WireSimulator {
   bool queue(std::uint32_t from, std::uint32_t to, Lane lane, std::size_t size);
   void send_bundle(std::uint32_t from);
   void poll(std::uint32_t node);
-  void open(std::uint32_t node, ByteView bytes);
+  void open_bundle(std::uint32_t node, ByteView bytes);
+  bool open(std::uint32_t node, ByteView bytes);
   void flush(std::uint32_t node, std::uint32_t peer, bool drained);
   void transmit(std::uint32_t from, std::uint32_t to, ByteView bytes);
   void arrive(Datagram datagram);
@@ -112,6 +123,9 @@ class WireSimulator {
   std::size_t fullest_ring_ = 0;
   std::size_t unsealed_ = 0;
   std::size_t bundles_ = 0;
+  std::size_t planted_ = 0;
+  std::size_t passed_on_ = 0;
+  std::size_t dropped_ = 0;
   std::uint64_t delivered_ = 0;
   std::string broken_;
 };

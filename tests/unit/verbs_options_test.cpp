@@ -46,7 +46,7 @@ std::string refusal(std::span<const PortDescription> ports, std::string_view tex
 TEST(VerbsOptions, EveryPartIsRead) {
   const VerbsOptions all = options(
       "device=mlx5_1,port=2,gid=3,mtu=2048,pkey=0x8001,sl=4,tclass=106,hops=3,depth=16,inline=0,"
-      "rd_atomic=1,pairs=4,break=100,odp=off,cached=64,multicast=on,groups=3");
+      "rd_atomic=1,pairs=4,break=100,odp=off,cached=64,multicast=on,fanout=7,groups=3,atomics=off");
   EXPECT_EQ(all.device, "mlx5_1");
   EXPECT_EQ(all.port, 2u);
   EXPECT_EQ(all.gid, 3u);
@@ -62,17 +62,24 @@ TEST(VerbsOptions, EveryPartIsRead) {
   EXPECT_EQ(all.break_after, 100u);
   EXPECT_EQ(all.on_demand, std::optional<bool>(false));
   EXPECT_EQ(all.lent_mb_max, 64u);
-  EXPECT_TRUE(all.multicast);
+  EXPECT_EQ(all.multicast, Multicast::on);
+  EXPECT_EQ(all.fan_out, 7u);
   EXPECT_EQ(all.groups, 3u);
-  EXPECT_FALSE(options("").multicast);
-  EXPECT_FALSE(options("multicast=off").multicast);
+  EXPECT_FALSE(all.atomics);
+  EXPECT_TRUE(options("").atomics);
+  EXPECT_EQ(options("").multicast, Multicast::off);
+  EXPECT_EQ(options("").fan_out, fan_out_default);
+  EXPECT_EQ(options("multicast=off").multicast, Multicast::off);
+  EXPECT_EQ(options("multicast=tree").multicast, Multicast::tree);
   EXPECT_TRUE(options("").device.empty());
 }
 
 TEST(VerbsOptions, WhatIsWrongIsNamed) {
-  for (const char* wrong : {"mtu=1500", "mtu=", "port=0", "port=x", "sl=16", "pkey=0x10000",
-                            "hops=0", "depth=3", "rd_atomic=0", "device=", "gid=-1", "tclass=1.5",
-                            "odp=yes", "cached=1", "multicast=yes", "multicast", "groups=-1"}) {
+  for (const char* wrong : {"mtu=1500",    "mtu=",         "port=0",    "port=x",
+                            "sl=16",       "pkey=0x10000", "hops=0",    "depth=3",
+                            "rd_atomic=0", "device=",      "gid=-1",    "tclass=1.5",
+                            "odp=yes",     "atomics=none", "cached=1",  "multicast=yes",
+                            "multicast",   "fanout=0",     "fanout=65", "groups=-1"}) {
     const auto parsed = VerbsOptions::parse(wrong);
     ASSERT_FALSE(parsed.ok()) << wrong;
     EXPECT_NE(parsed.status().message().find(wrong), std::string::npos)

@@ -69,10 +69,11 @@ void log_statistics(const Statistics& s) {
       s.messages_sent, s.bytes_sent, s.bytes_read, s.locks_taken, s.locks_taken_here, s.barriers);
   if (s.chains_posted + s.operations_served + s.datagrams_sent == 0) return;
   log_line(
-      "wire: %lu chains posted, %lu operations served, %lu datagrams sent, %lu to all, %lu again, "
-      "%lu missed",
+      "wire: %lu chains posted, %lu operations served, %lu datagrams sent, %lu to all, %lu "
+      "relayed, "
+      "%lu again, %lu missed",
       s.chains_posted, s.operations_served, s.datagrams_sent, s.datagrams_multicast,
-      s.datagrams_resent, s.datagrams_missed);
+      s.datagrams_relayed, s.datagrams_resent, s.datagrams_missed);
 }
 
 }  // namespace
@@ -182,6 +183,7 @@ Statistics statistics() {
   s.datagrams_resent = traffic.wire.resent;
   s.datagrams_missed = traffic.wire.missed;
   s.datagrams_multicast = traffic.wire.multicast;
+  s.datagrams_relayed = traffic.wire.relayed;
   return s;
 }
 

@@ -31,6 +31,7 @@ dsm::Statistics counted(Work work) {
   after.pages_fetched -= before.pages_fetched;
   after.read_faults -= before.read_faults;
   after.datagrams_multicast -= before.datagrams_multicast;
+  after.datagrams_relayed -= before.datagrams_relayed;
   return after;
 }
 
@@ -66,17 +67,14 @@ void misses() {
   }
 }
 
-bool multicast_is_on() {
+bool was_asked_for(std::string_view part) {
   const char* const text = std::getenv("DSM_VERBS");
-  const std::string_view options = text != nullptr ? text : "";
-  const auto says = [&](std::string_view part) {
-    return options.find(part) != std::string_view::npos;
-  };
-  return says("multicast=on") && !says("groups=0");
+  return std::string_view(text != nullptr ? text : "").find(part) != std::string_view::npos;
 }
 
 // A sequential page that all others read is written by its home: everyone else is told, and answers.
-// Where there is multicast all are told by one datagram.
+// Where there is multicast all are told by one datagram; where there is a tree of one branch, by one that
+// each passes on to the next.
 void invalidations() {
   const auto memory =
       dsm::allocate<std::uint64_t>(page_words, dsm::Placement::on(0), dsm::Policy::sequential);
@@ -85,17 +83,26 @@ void invalidations() {
   };
   load(memory[0]);
   const std::uint64_t idle = sent_by_all(counted([] {}));
+  std::uint64_t all_relayed = 0;
   for (std::uint64_t round = 1; round <= 5; ++round) {
     load(memory[0]);
     const dsm::Statistics s = counted([&] {
       if (me() == 0) memory[0] = round;
     });
     const std::uint64_t sent = sent_by_all(s);
-    same(s.datagrams_multicast, me() == 0 && multicast_is_on() ? 1u : 0u, "datagrams for all");
+    const bool has_groups = was_asked_for("multicast=on") && !was_asked_for("groups=0");
+    same(s.datagrams_multicast, me() == 0 && has_groups ? 1u : 0u, "datagrams for all");
+    // Fewer where some node has not answered in time: it is told by node 0 itself.
+    const std::uint64_t relayed = dsm::all_reduce(s.datagrams_relayed);
+    check(relayed <= static_cast<std::uint64_t>(nodes() - 1),
+          std::to_string(relayed) + " datagrams to be passed on");
+    all_relayed += relayed;
     same(sent - idle, 2 * static_cast<std::uint64_t>(nodes() - 1), "messages of an invalidation");
     same(load(memory[0]), round, "the word");
     dsm::barrier();
   }
+  check((all_relayed != 0) == was_asked_for("multicast=tree,fanout=1"),
+        "who asks for a tree has one");
 }
 
 // Everyone writes and reads memory of node 0 at once.
