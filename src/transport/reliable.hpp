@@ -147,7 +147,7 @@ class Reliable {
 
   // The next packet that should leave, written to `out`; bytes of it, 0: none. It has left when
   // left() is called; when the wire did not take it, it is not, and next() gives one again.
-  // `drained`: everything that lay at this node to be read has been read.
+  // `drained`: everything that lay at this node to be read at that moment has been read.
   // REQUIRES: room for a datagram.
   std::size_t next(Time now, bool drained, std::span<std::byte> out);
   // As next(), of a datagram that the peer gets in any case: an aside when there is nothing to say. 0:

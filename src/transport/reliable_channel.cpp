@@ -298,7 +298,8 @@ void ReliableChannel::flush(Peer& to, Time at, bool drained) DSM_NO_THREAD_SAFET
     }
     // As if it had been lost: if the port does not mend, the peers fall silent.
     if (!sent.ok() && !complained_.exchange(true)) log_line("%s", sent.message().c_str());
-    to.reliable.left(at);
+    // This thread may have stood still on the way: what leaves late must not be taken for lost.
+    to.reliable.left(now());
   }
   note_state(to);
 }
@@ -423,12 +424,16 @@ bool ReliableChannel::drain(std::size_t enough, bool reads_clock) {
   bool dry = false;
   Time at{0};
   if (reads_clock) {
-    at = now();
+    read_at_ = at = now();
     clear_timer(at);
   }
+  // This thread may stand still anywhere. So what came did so at the latest when the clock is read behind
+  // this look, and that nothing else lay here is said of a moment ahead of it.
+  Time before = read_at_;
   while (!dry && ready_.size() < enough) {
     const std::size_t count = port_->poll(datagrams);
-    if (count != 0 && at == Time(0)) at = now();
+    before = read_at_;
+    if (count != 0) read_at_ = at = now();
     const std::span<const Datagram> some = std::span<const Datagram>(datagrams).first(count);
     receive(some, at);
     if (count != 0) port_->recycle(some);
@@ -436,7 +441,7 @@ bool ReliableChannel::drain(std::size_t enough, bool reads_clock) {
     for (Peer* const each : touched_) {
       each->touched = false;
       MutexLock hold(each->lock);
-      flush(*each, at, dry);
+      flush(*each, dry ? before : at, dry);
       if (refused_room_.load(std::memory_order_relaxed) && each->reliable.is_half_empty())
         room_again_.store(true, std::memory_order_relaxed);
     }
@@ -446,9 +451,9 @@ bool ReliableChannel::drain(std::size_t enough, bool reads_clock) {
   bool stuck = false;
   for (const auto& each : peers_)
     stuck = stuck || (each && each->stuck.load(std::memory_order_relaxed));
-  if (at == Time(0) && (stuck || ++looks_ % looks_per_clock == 0)) at = now();
+  if (at == Time(0) && (stuck || ++looks_ % looks_per_clock == 0)) read_at_ = at = now();
   if (at != Time(0) && (stuck || at.count() >= earliest_.load(std::memory_order_relaxed)))
-    tick(at, dry);
+    tick(at, dry && at == before);
   // The end of a peer comes behind what it sent.
   for (const auto& each : peers_) {
     if (!each || each->reported) continue;

@@ -212,6 +212,7 @@ class ReliableChannel {
   Bytes unbundled_;  // the packet for this node
   Ring<Arrival> ready_;
   std::vector<Peer*> touched_;
+  Time read_at_{0};  // the clock, when it was last read for a look
   std::uint32_t looks_ = 0;
   std::uint32_t arms_ = 0;
   std::string failure_;  // of the port; empty: it has not failed

@@ -68,8 +68,9 @@ void ReliableChannel::send_bundle(Time at) DSM_NO_THREAD_SAFETY_ANALYSIS {
   }
   const Status sent = port_->send_to_all(bundle.finish());
   if (!sent.ok()) return;
+  const Time left = now();
   for (const auto& each : peers_)
-    if (lives(each)) each->reliable.left(at);
+    if (lives(each)) each->reliable.left(left);
   bundles_.fetch_add(1, std::memory_order_relaxed);
   bundled_.fetch_add(bundle.count(), std::memory_order_relaxed);
 }
@@ -112,7 +113,7 @@ class ReliableChannel::Here final : public Tree::Node {
   }
   void left(NodeId id) override DSM_NO_THREAD_SAFETY_ANALYSIS {
     Peer& to = channel_.peer(id);
-    to.reliable.left(at_);
+    to.reliable.left(now());
     channel_.note_state(to);
   }
 

@@ -126,9 +126,7 @@ void crowd() {
   same(s.datagrams_missed, 0u, "datagrams that a clean wire or a full ring lost");
   const std::uint64_t again = dsm::all_reduce(s.datagrams_resent);
   const std::uint64_t sent = dsm::all_reduce(s.datagrams_sent);
-  // None, where time is a machine's own (tests/sim/reliable_test.cpp). The processor of a virtual node
-  // may stand still for so long that what comes late is taken for lost.
-  check(20 * again <= sent,
+  check(1000 * again <= sent,
         std::to_string(again) + " of " + std::to_string(sent) + " datagrams were sent again");
 }
 
