@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What happens to a wire in the middle of a job, inside virtual nodes: events.sh SCENARIO DSMRUN STEADY WIRE
-# The job is `steady` (steady.cpp) on two ranks; SCENARIO happens when it says that it is going.
+# The job is `steady` (steady.cpp) on two ranks, or on one of each node; SCENARIO happens when it says that it is going.
 set -euo pipefail
 
 scenario=$1 dsmrun=$2 steady=$3 wire=$4
@@ -26,7 +26,7 @@ second_addresses() {
 
 # job WORK SECONDS: runs it, and `happens` beside it.
 job() {
-  "$dsmrun" -n 2 --transport "$wire" "$steady" "$@" 2>&1 | {
+  "$dsmrun" -n $((VCLUSTER_NODES > 2 ? VCLUSTER_NODES : 2)) --transport "$wire" "$steady" "$@" 2>&1 | {
     while IFS= read -r line; do
       printf '%s\n' "$line"
       if [[ $line == going ]]; then happens & fi
@@ -81,6 +81,19 @@ case $scenario in
     # shellcheck disable=SC2016  # for the other node
     happens() { $DSM_LAUNCHER node1 bash -c 'kill -9 $(busybox pidof steady)'; }
     fails "${scenario#process_dies_}"
+    ;;
+  # Of a tree with one branch node 1 is the first that passes on.
+  tree_sleeps)
+    export DSM_VERBS=multicast=tree,fanout=1
+    # shellcheck disable=SC2016  # for the other node
+    happens() { $DSM_LAUNCHER node1 bash -c 'kill -STOP $(busybox pidof steady); sleep 2; kill -CONT $(busybox pidof steady)'; }
+    job recalls 5
+    ;;
+  tree_dies)
+    export DSM_VERBS=multicast=tree,fanout=1
+    # shellcheck disable=SC2016
+    happens() { $DSM_LAUNCHER node1 bash -c 'kill -9 $(busybox pidof steady)'; }
+    fails recalls
     ;;
   pairs_break)
     happens() { :; }

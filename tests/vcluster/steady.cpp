@@ -2,9 +2,11 @@
 //   steady pages SECONDS     every node writes its pages and reads those of all others
 //   steady messages SECONDS  every node broadcasts 1 MiB in turn
 //   steady atomics SECONDS   every node counts in words of all homes
+//   steady recalls SECONDS   all read a sequential page, and write it in turn; with DSM_VERBS=multicast=tree by a tree
 // Node 0 says "going" when the first round is done, and at the end "PASS NAME".
 #include <chrono>
 #include <cstdlib>
+#include <string_view>
 
 #include "../system/programs/scenario.hpp"
 
@@ -72,10 +74,29 @@ void atomics() {
   });
 }
 
+void recalls() {
+  const auto words =
+      dsm::allocate<std::uint64_t>(1, dsm::Placement::on(0), dsm::Policy::sequential);
+  rounds_of([&](std::uint64_t round) {
+    same(words[0], round - 1, "the word before");
+    dsm::barrier();
+    if (round % static_cast<std::uint64_t>(nodes()) == static_cast<std::uint64_t>(me()))
+      words[0] = round;
+    dsm::barrier();
+    same(words[0], round, "the word");
+    dsm::barrier();
+  });
+  const char* const options = std::getenv("DSM_VERBS");
+  const bool asked = options && std::string_view(options).find("multicast=tree") == 0;
+  const std::uint64_t relayed = dsm::all_reduce(dsm::statistics().datagrams_relayed);
+  check((relayed != 0) == asked, std::to_string(relayed) + " datagrams were relayed");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc > 2) duration = std::chrono::seconds(std::atoi(argv[2]));
-  return run(std::min(argc, 2), argv,
-             {{"pages", pages}, {"messages", messages}, {"atomics", atomics}});
+  return run(
+      std::min(argc, 2), argv,
+      {{"pages", pages}, {"messages", messages}, {"atomics", atomics}, {"recalls", recalls}});
 }
