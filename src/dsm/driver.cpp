@@ -126,8 +126,8 @@ void Driver::act(Work& work) {
 
 bool Driver::ask(const core::Event& event, Ticket who, Polls polls) {
   if (polls == Polls::from_the_start) {
-    polling_.fetch_add(1, std::memory_order_seq_cst);
-    progress();
+    begin_polling();
+    if (armed_.load(std::memory_order_relaxed)) progress();
   }
   tell(event);
   Waiters::Place& place = waiters_.at(who);

@@ -21,6 +21,7 @@
 
 #include "base/mutex.hpp"
 #include "base/types.hpp"
+#include "dsm/absences.hpp"
 #include "dsm/core/engine.hpp"
 #include "dsm/frames.hpp"
 #include "dsm/lanes.hpp"
@@ -207,6 +208,7 @@ class Driver {
   // driver_wait.cpp
   // Until the place is done, or the deadline has passed.
   void wait(Waiters::Place& place, Polls polls, Deadline deadline = no_deadline);
+  void begin_polling();
   bool leave_polling_to_others();
   bool progress();
   bool progress_locked() DSM_REQUIRES(poll_mutex_);
@@ -215,11 +217,18 @@ class Driver {
   bool end_tenures();
   void handle(const transport::Event& event) DSM_REQUIRES(poll_mutex_);
   void stop_polling();
+  bool is_expected_back() const;
   void arm();
   bool arm_locked() DSM_REQUIRES(poll_mutex_);
   bool wakes_too_few();
   bool has_core_of_sleeper() const;
   void poll_for_sleepers();
+  struct Parking {
+    std::uint32_t absences_seen = 0;
+    std::chrono::microseconds nap = Absences::nap_min;
+  };
+  bool park(Parking& parking);
+  bool arm_to_sleep();
   void serve();
 
   static constexpr std::size_t events_at_once = 32;
@@ -235,6 +244,7 @@ class Driver {
 
   Mutex poll_mutex_;
   std::optional<NodeId> lost_ DSM_GUARDED_BY(poll_mutex_);  // the first peer that was
+  std::uint64_t served_ DSM_GUARDED_BY(poll_mutex_) = 0;    // by the wire, for peers
   Mutex drain_mutex_;  // taken before engine_mutex_: entries of a ring are told in their order
   Outbox outbox_;
   Departures departures_;
@@ -250,7 +260,12 @@ class Driver {
   std::atomic<std::uint32_t> waiting_most_{0};
   // what the wire was armed for last
   std::atomic<transport::Urgency> armed_for_{transport::Urgency::patient};
-  std::atomic<std::uint32_t> service_parked_{0};  // the service thread waits until nobody polls
+  std::atomic<bool> armed_{false};  // since then nobody has polled
+  // The service thread lets the program's threads poll, and looks at the wire again when it is woken, or by itself.
+  enum class Parked : std::uint8_t { no, until_woken, briefly };
+  std::atomic<Parked> service_parked_{Parked::no};
+  Yielding yielding_;
+  Absences absences_;  // where the wire wakes_unarmed
   std::atomic<bool> closing_{false};
   std::atomic<bool> stopping_{false};
   int stop_fd_ = -1;

@@ -29,8 +29,8 @@ void Driver::wait(Waiters::Place& place, Polls polls, Deadline deadline) {
   while (most < waiting &&
          !waiting_most_.compare_exchange_weak(most, waiting, std::memory_order_relaxed)) {
   }
-  Patience patience(parts_.patience, std::max(most, waiting) > parts_.patience.spinners);
-  if (polls == Polls::when_it_waits) polling_.fetch_add(1, std::memory_order_seq_cst);
+  Patience patience(parts_.patience, yielding_, std::max(most, waiting) > parts_.patience.spinners);
+  if (polls == Polls::when_it_waits) begin_polling();
   while (!place.done() && left() > std::chrono::nanoseconds::zero()) {
     if (progress()) {
       patience.reset();
@@ -41,11 +41,16 @@ void Driver::wait(Waiters::Place& place, Polls polls, Deadline deadline) {
       stop_polling();
     }
     place.sleep(std::max(left(), std::chrono::nanoseconds::zero()));
-    polling_.fetch_add(1, std::memory_order_seq_cst);
+    begin_polling();
     patience.reset();
   }
   waiting_.fetch_sub(1, std::memory_order_seq_cst);
   stop_polling();
+}
+
+void Driver::begin_polling() {
+  if (polling_.fetch_add(1, std::memory_order_seq_cst) == 0 && parts_.wire.caps().wakes_unarmed)
+    absences_.end(quick_now());
 }
 
 // Who polls serves all. More who poll than cores are free for take the processor from those who
@@ -76,6 +81,11 @@ bool Driver::progress_locked() {
   std::optional<NodeId> lost;
   std::string why;
   const std::size_t count = parts_.wire.poll(events);
+  if (armed_.load(std::memory_order_relaxed)) armed_.store(false, std::memory_order_relaxed);
+  if (const std::uint64_t served = parts_.wire.served(); served != served_) {
+    served_ = served;
+    worked = true;
+  }
   for (std::size_t i = 0; i < count; ++i) {
     handle(events[i]);
     if (events[i].kind == transport::Event::Kind::message) parts_.wire.recycle(events[i]);
@@ -151,11 +161,20 @@ void Driver::watch(std::chrono::milliseconds time) {
 }
 
 // The last one who polls leaves the wire armed, so that what comes from now on wakes the service
-// thread.
+// thread; or to the service thread, which looks at it soon.
 void Driver::stop_polling() {
   if (polling_.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
+  if (parts_.wire.caps().wakes_unarmed) absences_.begin(quick_now());
+  if (is_expected_back()) return;
   arm();
-  if (service_parked_.load(std::memory_order_seq_cst) != 0) futex_wake_all(polling_);
+  if (service_parked_.load(std::memory_order_seq_cst) != Parked::no) futex_wake_all(polling_);
+}
+
+// Where what arrives wakes the service thread also while another polls, each wait would wake it once in vain, and
+// once behind its end. So it is left alone as long as waits follow one another closely.
+bool Driver::is_expected_back() const {
+  return service_parked_.load(std::memory_order_seq_cst) == Parked::briefly &&
+         waiting_.load(std::memory_order_seq_cst) == 0 && absences_.are_short();
 }
 
 void Driver::arm() {
@@ -172,7 +191,9 @@ void Driver::arm() {
 bool Driver::arm_locked() {
   armed_for_ = waiting_.load(std::memory_order_seq_cst) == 0 ? transport::Urgency::prompt
                                                              : transport::Urgency::patient;
-  return parts_.wire.arm(armed_for_.load(std::memory_order_relaxed));
+  const bool armed = parts_.wire.arm(armed_for_.load(std::memory_order_relaxed));
+  armed_.store(armed, std::memory_order_relaxed);
+  return armed;
 }
 
 // A thread that began to wait meanwhile may have found the polling lock taken, and gone to sleep.
@@ -201,7 +222,7 @@ bool Driver::has_core_of_sleeper() const {
 
 // What follows a message often follows soon: as patiently as a thread of the program that waits.
 void Driver::poll_for_sleepers() {
-  Patience patience(parts_.patience, false);
+  Patience patience(parts_.patience, yielding_, false);
   while (polling_.load(std::memory_order_seq_cst) == 0 && has_core_of_sleeper() &&
          !stopping_.load()) {
     if (progress())
@@ -211,6 +232,48 @@ void Driver::poll_for_sleepers() {
   }
 }
 
+// While a thread of the program polls, it serves the others too, and the service thread would only take its
+// processor; also while it is soon back. False: the wire is the service thread's.
+bool Driver::park(Parking& parking) {
+  constexpr std::chrono::milliseconds until_woken_max{100};
+  const std::uint32_t others = polling_.load(std::memory_order_seq_cst);
+  const std::uint32_t ended = absences_.ended();
+  const bool somebody_came = std::exchange(parking.absences_seen, ended) != ended;
+  // Whoever has polled ever since the last look will be long at it, and wakes this thread.
+  const bool briefly =
+      absences_.are_short() &&
+      (others == 0 ? waiting_.load(std::memory_order_seq_cst) == 0 : somebody_came);
+  if (!briefly)
+    parking.nap = Absences::nap_min;
+  else if (somebody_came)
+    parking.nap = std::min(2 * parking.nap, Absences::nap_max);
+  if (others == 0 && !briefly) return false;
+
+  std::chrono::nanoseconds time = until_woken_max;
+  if (briefly) time = parking.nap;
+  if (others == 0) time -= absences_.lasts(quick_now());
+  if (time <= std::chrono::nanoseconds::zero()) {
+    absences_.was_long();
+    return false;
+  }
+  service_parked_.store(briefly ? Parked::briefly : Parked::until_woken, std::memory_order_seq_cst);
+  futex_wait(polling_, others, time);
+  service_parked_.store(Parked::no, std::memory_order_seq_cst);
+  return true;
+}
+
+// Sees to what there is. True: there is nothing, and whatever comes makes the wire's descriptor readable.
+bool Driver::arm_to_sleep() {
+  poll_mutex_.lock();
+  bool worked = false;
+  while (progress_locked()) worked = true;
+  const bool stays = worked && has_core_of_sleeper();
+  const bool armed = !stays && arm_locked();
+  poll_mutex_.unlock();
+  if (stays) poll_for_sleepers();
+  return armed && !wakes_too_few();
+}
+
 void Driver::serve() {
   pthread_setname_np(pthread_self(), "dsm-service");
   const memory::InRuntime here;
@@ -218,27 +281,15 @@ void Driver::serve() {
                   {stop_fd_, POLLIN, 0},
                   {parts_.news_fd, POLLIN, 0},
                   {tenures_.fd(), POLLIN, 0}};
-  constexpr std::chrono::milliseconds parked_limit{100};
+  constexpr std::chrono::milliseconds unread_max{100};  // news, while others see to the wire
   constexpr int idle_limit_ms = 1000;
-  while (!stopping_.load()) {
-    // While a thread of the program polls, it serves the others too, and this one would only take
-    // its processor.
-    if (const std::uint32_t others = polling_.load(std::memory_order_seq_cst); others > 0) {
-      service_parked_.store(1, std::memory_order_seq_cst);
-      futex_wait(polling_, others, parked_limit);
-      service_parked_.store(0, std::memory_order_seq_cst);
-      continue;
-    }
-    poll_mutex_.lock();
-    bool worked = false;
-    while (progress_locked()) worked = true;
-    const bool stays = worked && has_core_of_sleeper();
-    const bool armed = !stays && arm_locked();
-    poll_mutex_.unlock();
-    if (stays) poll_for_sleepers();
-    if (!armed || wakes_too_few()) continue;
+  Parking parking;
+  for (MonotonicTime read = quick_now(); !stopping_.load();) {
+    const bool parked = park(parking);
+    if (parked ? quick_now() - read < unread_max : !arm_to_sleep()) continue;
     if (closing_.load()) fds[2].fd = -1;
-    ::poll(fds, std::size(fds), idle_limit_ms);
+    ::poll(fds, std::size(fds), parked ? 0 : idle_limit_ms);
+    read = quick_now();
     if (fds[2].revents != 0) parts_.on_news(waiters_.someone());
   }
 }

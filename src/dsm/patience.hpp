@@ -4,12 +4,33 @@
 
 #include <sched.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 
 #include "base/clock.hpp"
 
 namespace dsm {
+
+// After how many polls in vain the threads of a node yield: learnt from what waiting was good for. Who is
+// waited for may share the waiter's core, with more nodes than cores or where a scheduler will have it so: then
+// nothing comes before the waiter yields, and soon after. Not so with a stranger on that core, who keeps it for long.
+//
+// Threads: any.
+class Yielding {
+ public:
+  std::uint32_t spins() const { return spins_.load(std::memory_order_relaxed); }
+  void was_spun_for() { set(std::min(2 * spins(), spins_max)); }
+  void was_yielded_for() { set(std::max(spins() / 2, 1u)); }
+
+ private:
+  static constexpr std::uint32_t spins_max = 256;
+  void set(std::uint32_t spins) {
+    if (spins != this->spins()) spins_.store(spins, std::memory_order_relaxed);
+  }
+  std::atomic<std::uint32_t> spins_{spins_max};
+};
 
 class Patience {
  public:
@@ -19,18 +40,24 @@ class Patience {
     std::chrono::microseconds before_sleep{2000};  // spin or yield so long without progress
   };
   // crowded: more threads than spin for free are about; yield at once.
-  Patience(const Policy& policy, bool crowded)
-      : crowded_(crowded), before_sleep_(policy.before_sleep) {}
+  Patience(const Policy& policy, Yielding& yielding, bool crowded)
+      : yielding_(yielding), crowded_(crowded), before_sleep_(policy.before_sleep) {}
 
   // Something happened: start anew.
-  void reset() { rounds_ = 0; }
+  void reset() {
+    if (rounds_ != 0 && !crowded_) learn();
+    rounds_ = 0;
+  }
 
   // One more time nothing happened. True: it is time to sleep.
   bool exhausted() {
     ++rounds_;
-    if (crowded_ || rounds_ % spins_between_yields == 0) {
+    if (crowded_) {
       ::sched_yield();
+    } else if (rounds_ % yielding_.spins() == 0) {
+      yield();
     } else {
+      handed_over_ = false;
       pause();
     }
     if (before_sleep_ == std::chrono::microseconds::zero()) return true;
@@ -43,9 +70,19 @@ class Patience {
   }
 
  private:
-  static constexpr std::uint32_t spins_between_yields = 256;
   static constexpr std::uint32_t spins_between_looks = 1024;
   static constexpr std::uint32_t yields_between_looks = 32;
+  // A yield that took less gave the processor to nobody; one that took more, to somebody who computes.
+  static constexpr std::chrono::microseconds hand_over_min{1}, hand_over_max{300};
+
+  void yield() {
+    const MonotonicTime before = quick_now();
+    ::sched_yield();
+    const auto took = quick_now() - before;
+    handed_over_ = took >= hand_over_min && took <= hand_over_max;
+  }
+
+  void learn() { handed_over_ ? yielding_.was_yielded_for() : yielding_.was_spun_for(); }
 
   static void pause() {
 #if defined(__x86_64__)
@@ -55,9 +92,11 @@ class Patience {
 #endif
   }
 
+  Yielding& yielding_;
   const bool crowded_;
   const std::chrono::microseconds before_sleep_;
   std::uint32_t rounds_ = 0;
+  bool handed_over_ = false;  // by the last round
   MonotonicTime since_{};
 };
 

@@ -118,6 +118,7 @@ class DatagramTransport final : public Transport {
     all.served = target_.served();
     return all;
   }
+  std::uint64_t served() const override { return target_.served(); }
 
   bool arm(Urgency least) override {
     if (!channel_->arm(least)) return false;

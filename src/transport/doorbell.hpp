@@ -45,9 +45,10 @@ class Doorbell {
   // Disarms without a system call. True: it was rung, and the descriptor is or will be readable.
   bool lower() const { return armed_->exchange(0, std::memory_order_acq_rel) == 0; }
 
-  void drain() const {
+  // False: the descriptor was not readable.
+  bool drain() const {
     std::uint64_t count;
-    [[maybe_unused]] const ssize_t taken = ::read(event_fd_, &count, sizeof count);  // non-blocking
+    return ::read(event_fd_, &count, sizeof count) == sizeof count;  // non-blocking
   }
 
  private:

@@ -58,6 +58,11 @@ class RmaRequester {
     return end_ - first_ <= rma_outstanding_max / 2 && reply_bytes_ <= rma_reply_bytes_max / 2;
   }
 
+  // Of data, with the next reply.
+  std::size_t next_reply_size() const {
+    return first_ == end_ ? 0 : ring_[first_ % rma_outstanding_max].reply_size;
+  }
+
   // What to send, ahead of the data of a WRITE. REQUIRES: has_room().
   RmaRequest ask(const Operation& operation, std::uint32_t memory);
 

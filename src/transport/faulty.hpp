@@ -56,6 +56,7 @@ class Faulty final : public Transport {
   int wait_fd() const override { return inner_->wait_fd(); }
   bool arm(Urgency least) override;
   Tally tally() const override { return inner_->tally(); }
+  std::uint64_t served() const override { return inner_->served(); }
 
  private:
   enum class Cut { not_yet, announced_late, done };

@@ -25,6 +25,7 @@ constexpr Caps tcp_caps{.name = "tcp",
                         .ordered = true,
                         .atomics = true,
                         .atomic_with_processor = true,
+                        .wakes_unarmed = true,
                         .message_max = frame_message_max,
                         .operation_max = frame_operation_max};
 
@@ -219,6 +220,7 @@ class Tcp final : public Transport {
   int wait_fd() const override { return parts_.epoll_fd.get(); }
   bool arm(Urgency least) override;
   Tally tally() const override { return {.served = target_.served()}; }
+  std::uint64_t served() const override { return target_.served(); }
 
  private:
   TcpPeer& peer(NodeId id) {
@@ -230,6 +232,7 @@ class Tcp final : public Transport {
   std::size_t poll_few(std::span<Event> out);
   std::size_t poll_many(std::span<Event> out);
   void report_ended();
+  void disarm();
 
   const NodeId self_;
   const std::uint32_t nodes_;
@@ -248,6 +251,7 @@ class Tcp final : public Transport {
   std::vector<TcpPeer*> live_;  // not yet reported down
   std::size_t first_ = 0;       // where the next poll starts, so that none starves
   bool armed_ = false;
+  bool rung_ = false;  // the bell's descriptor is or will be readable
 };
 
 Status Tcp::connect(std::span<const Bytes> addresses) {
@@ -299,10 +303,7 @@ std::size_t Tcp::post_to_self(std::span<const Operation> operations) {
 }
 
 std::size_t Tcp::poll(std::span<Event> out) {
-  if (armed_) {
-    armed_ = false;
-    bell_.disarm();
-  }
+  disarm();
   std::size_t count = local_.pop(out);
   if (count != 0) local_.take_room_again();
   if (count == out.size()) return count;
@@ -356,9 +357,15 @@ bool Tcp::arm(Urgency) {
   bool work = !local_.empty();
   for (TcpPeer* each : live_)
     work = work || each->backlog() || each->ended() || each->take_room_again();
-  armed_ = !work;
-  if (work) bell_.disarm();
+  armed_ = true;
+  if (work) disarm();
   return armed_;
+}
+
+// No system call where nobody rang.
+void Tcp::disarm() {
+  if (std::exchange(armed_, false) && bell_.lower()) rung_ = true;
+  if (rung_ && bell_.drain()) rung_ = false;
 }
 
 Status usable_tcp() {

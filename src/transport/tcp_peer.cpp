@@ -14,6 +14,10 @@ constexpr std::size_t batch_max = 16;     // requests handed to the socket at on
 constexpr std::size_t receives_max = 16;  // recv() calls in one poll of one peer: the others wait
 constexpr std::size_t write_pieces_min = 64;  // a shorter WRITE is stored whole
 constexpr std::size_t space_min = 8u << 10;   // a chunk with less room left is changed for another
+// Ahead of a larger reply the socket is read in small parts, so that its data need not pass through a chunk.
+constexpr std::size_t large_reply_min = 32u << 10;
+constexpr std::size_t small_part = 512;
+static_assert(small_part > frame_header_bytes + sizeof(RmaReply));
 static_assert(space_min > frame_header_bytes + sizeof(RmaRequest) + write_pieces_min);
 
 iovec part(const void* at, std::size_t size) {
@@ -90,6 +94,7 @@ std::size_t TcpPeer::post(std::span<const Operation> operations) {
       if (operation.cookie == 0) shared_.local.release(1);
     }
     if (batched == 0) break;
+    foresee_reply();
     transmit(std::span(parts).first(
         used));  // a broken stream ends, and report_down() completes what was asked
   }
@@ -120,6 +125,11 @@ void TcpPeer::watch_output() {
   epoll_event event{.events = EPOLLIN | EPOLLRDHUP | (wanted ? EPOLLOUT : 0u),
                     .data = {.u32 = id_.value}};
   if (::epoll_ctl(shared_.epoll_fd, EPOLL_CTL_MOD, socket_.get(), &event) == 0) watched_ = wanted;
+}
+
+void TcpPeer::foresee_reply() {
+  large_reply_next_.store(requester_.next_reply_size() >= large_reply_min,
+                          std::memory_order_relaxed);
 }
 
 void TcpPeer::flush() {
@@ -184,7 +194,9 @@ bool TcpPeer::receive_more() {
   const bool direct = inflow_left_ != 0 && inflow_at_;
   if (!direct) reserve_space(frame_header_bytes);
   std::byte* const at = direct ? inflow_at_ : chunk_->bytes.get() + end_;
-  const std::size_t room = direct ? inflow_left_ : chunk_->capacity - end_;
+  const std::size_t space = chunk_->capacity - end_;
+  const bool in_parts = begin_ == end_ && large_reply_next_.load(std::memory_order_relaxed);
+  const std::size_t room = direct ? inflow_left_ : in_parts ? std::min(small_part, space) : space;
   const ssize_t received = receive_some(socket_.get(), at, room);
   if (received <= 0) {
     ended_ = received == 0 || (errno != EAGAIN && errno != EINTR);
@@ -286,6 +298,7 @@ TcpPeer::Step TcpPeer::take_reply(const Frame& frame, Event& event) {
   {
     MutexLock hold(lock_);
     landing = requester_.accept(reply, frame.size - sizeof(RmaReply));
+    foresee_reply();
   }
   if (!landing) return Step::broken;
   begin_ += ahead;

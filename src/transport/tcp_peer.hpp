@@ -63,6 +63,7 @@ class TcpPeer {
   Status lost() const;
   bool transmit(std::span<iovec> parts) DSM_REQUIRES(lock_);
   void watch_output() DSM_REQUIRES(lock_);
+  void foresee_reply() DSM_REQUIRES(lock_);
   void flush();
 
   void reserve_space(std::size_t frame_bytes);
@@ -91,6 +92,7 @@ class TcpPeer {
   bool down_ DSM_GUARDED_BY(lock_) = false;     // reported
   std::atomic<bool> waiting_{false};            // the outbox holds something
   std::atomic<bool> refused_{false};            // somebody waits for room
+  std::atomic<bool> large_reply_next_{false};
 
   // The polling thread's.
   Chunk* chunk_;

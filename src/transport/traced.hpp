@@ -66,6 +66,7 @@ class Traced final : public Transport {
   int wait_fd() const override { return inner_->wait_fd(); }
   bool arm(Urgency least) override { return inner_->arm(least); }
   Tally tally() const override { return inner_->tally(); }
+  std::uint64_t served() const override { return inner_->served(); }
 
  private:
   struct Counter {

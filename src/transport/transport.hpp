@@ -44,6 +44,8 @@ struct Caps {
   // and are indivisible also for the peer's processor. (Those of some devices are so only among
   // themselves.)
   bool atomic_with_processor = false;
+  // wait_fd() becomes readable by what arrives also while the transport is not armed
+  bool wakes_unarmed = false;
   std::size_t message_max = 0;    // bytes of header + body of one send()
   std::size_t operation_max = 0;  // bytes of one READ or WRITE
 };
@@ -194,6 +196,9 @@ class Transport {
 
   // Any thread.
   virtual Tally tally() const { return {}; }
+
+  // Of the tally, what poll() may have done when it returns nothing. Any thread.
+  virtual std::uint64_t served() const { return 0; }
 };
 
 struct Options {

@@ -1,6 +1,13 @@
 // What shared memory asks of its wire, by the counters: a read miss is one chain and no work for the
 // home's processor where the wire has RDMA, invalidations are the same messages on every wire, and a
-// crowd overruns nobody.
+// crowd overruns nobody. A node that computes answers the others, also just after it answered them while it
+// waited.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
 #include <cstdlib>
 
 #include "scenario.hpp"
@@ -130,8 +137,70 @@ void crowd() {
         std::to_string(again) + " of " + std::to_string(sent) + " datagrams were sent again");
 }
 
+// A file that all nodes write to, and see how long it is.
+class Signs {
+ public:
+  Signs() {
+    if (me() == 0) {
+      std::strcpy(name_.data(), "/tmp/dsm-signs-XXXXXX");
+      fd_ = ::mkstemp(name_.data());
+    }
+    dsm::broadcast(name_);
+    if (me() != 0) fd_ = ::open(name_.data(), O_WRONLY | O_APPEND | O_CLOEXEC);
+    check(fd_ >= 0, "a file in /tmp can be made and opened");
+    dsm::barrier();
+    if (me() == 0) ::unlink(name_.data());
+  }
+  ~Signs() { ::close(fd_); }
+  Signs(const Signs&) = delete;
+  Signs& operator=(const Signs&) = delete;
+
+  void give() const { check(::write(fd_, "+", 1) == 1, "the file takes a byte"); }
+  int given() const {
+    struct stat status {};
+    check(::fstat(fd_, &status) == 0, "the file can be looked at");
+    return static_cast<int>(status.st_size);
+  }
+
+ private:
+  std::array<char, 32> name_{};
+  int fd_ = -1;
+};
+
+// Node 0 waits often and shortly, so that nobody need stand in for it; then it computes until all others have
+// read what is at home there.
+void computing() {
+  constexpr std::uint64_t pages = 64;
+  constexpr auto limit = std::chrono::seconds(40);
+  const int last = nodes() - 1;
+  const auto far = dsm::allocate<std::uint64_t>(2 * pages * page_words, dsm::Placement::on(last));
+  const auto near = dsm::allocate<std::uint64_t>(page_words, dsm::Placement::on(0));
+  const Signs signs;
+  for (std::uint64_t round = 1; round <= 12; ++round) {
+    if (me() == 0) near[0] = round;
+    if (me() == last)
+      for (std::uint64_t page = 0; page < pages; ++page)
+        far[2 * page * page_words] = mix(round, page);
+    dsm::barrier();
+    for (std::uint64_t page = 0; me() == 0 && page < pages; ++page)
+      same_at(load(far[2 * page * page_words]), mix(round, page), "page", page);
+    if (me() != 0) {
+      same(load(near[0]), round, "the word");
+      signs.give();
+    }
+    const auto end = std::chrono::steady_clock::now() + limit;
+    while (me() == 0 && signs.given() < static_cast<int>(round) * last)
+      check(std::chrono::steady_clock::now() < end, "a node that computes answers nobody");
+    dsm::barrier();
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(argc, argv, {{"misses", misses}, {"invalidations", invalidations}, {"crowd", crowd}});
+  return run(argc, argv,
+             {{"misses", misses},
+              {"invalidations", invalidations},
+              {"crowd", crowd},
+              {"computing", computing}});
 }
