@@ -20,6 +20,24 @@ namespace {
 constinit thread_local PageId last_sequential __attribute__((tls_model("initial-exec"))) =
     core::no_page;
 
+// Pages on their way come while others are mapped. They are never the same ones: none is fetched that is here.
+void fetch_before_mapping(core::Effects& effects) {
+  const auto maps = [](const core::Effect& effect) {
+    const auto* const change = std::get_if<core::Change>(&effect);
+    return change != nullptr && change->from == Access::none;
+  };
+  const auto fetches = [](const core::Effect& effect) {
+    return std::holds_alternative<core::Fetch>(effect);
+  };
+  for (auto at = effects.begin(); at != effects.end();) {
+    at = std::find_if(at, effects.end(), maps);
+    const auto first = std::find_if_not(at, effects.end(), maps);
+    const auto behind = std::find_if_not(first, effects.end(), fetches);
+    std::rotate(at, first, behind);
+    at = behind;
+  }
+}
+
 }  // namespace
 
 Driver::Driver(const core::Config& config, Parts parts)
@@ -99,10 +117,11 @@ void Driver::retry(PageId page, PageId behind) {
   give_work(work);
 }
 
-// Effects of a step in their order; then their completions are steps, and so on until nothing is
+// Effects of a step in their order, but for fetch_before_mapping(); then their completions are steps, and so on until nothing is
 // left to do at once.
 void Driver::act(Work& work) {
   for (;;) {
+    fetch_before_mapping(work.effects);
     const auto end = work.effects.end();
     for (auto effect = work.effects.begin(); effect != end;) {
       const auto behind = std::find_if(effect, end, [this](const core::Effect& each) {
