@@ -3,6 +3,8 @@
 #pragma once
 
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -17,18 +19,39 @@ namespace dsm {
 // waited for may share the waiter's core, with more nodes than cores or where a scheduler will have it so: then
 // nothing comes before the waiter yields, and soon after. Not so with a stranger on that core, who keeps it for long.
 //
+// Where a system call takes as long as a switch to another process, nothing can be learnt from the time that a yield took, and it
+// is too dear to be frequent.
+//
 // Threads: any.
 class Yielding {
  public:
+  explicit Yielding(bool learns = yields_are_cheap()) : learns_(learns) {}
+
   std::uint32_t spins() const { return spins_.load(std::memory_order_relaxed); }
   void was_spun_for() { set(std::min(2 * spins(), spins_max)); }
-  void was_yielded_for() { set(std::max(spins() / 2, 1u)); }
+  void was_yielded_for() {
+    if (learns_) set(std::max(spins() / 2, 1u));
+  }
+
+  // A yield that took less gave the processor to nobody; one that took more, to somebody who computes.
+  static constexpr std::chrono::microseconds hand_over_min{1}, hand_over_max{300};
 
  private:
+  static bool yields_are_cheap() {
+    constexpr int tries = 16;
+    for (int i = 0; i < tries; ++i) {
+      const MonotonicTime before = quick_now();
+      ::syscall(SYS_getppid);
+      if (quick_now() - before < hand_over_min) return true;
+    }
+    return false;
+  }
+
   static constexpr std::uint32_t spins_max = 256;
   void set(std::uint32_t spins) {
     if (spins != this->spins()) spins_.store(spins, std::memory_order_relaxed);
   }
+  const bool learns_;
   std::atomic<std::uint32_t> spins_{spins_max};
 };
 
@@ -72,14 +95,12 @@ class Patience {
  private:
   static constexpr std::uint32_t spins_between_looks = 1024;
   static constexpr std::uint32_t yields_between_looks = 32;
-  // A yield that took less gave the processor to nobody; one that took more, to somebody who computes.
-  static constexpr std::chrono::microseconds hand_over_min{1}, hand_over_max{300};
 
   void yield() {
     const MonotonicTime before = quick_now();
     ::sched_yield();
     const auto took = quick_now() - before;
-    handed_over_ = took >= hand_over_min && took <= hand_over_max;
+    handed_over_ = took >= Yielding::hand_over_min && took <= Yielding::hand_over_max;
   }
 
   void learn() { handed_over_ ? yielding_.was_yielded_for() : yielding_.was_spun_for(); }

@@ -54,8 +54,15 @@ TEST(YieldingTest, SpinsWhileThatIsWhatHelps) {
   EXPECT_EQ(yielding.spins(), most);
 }
 
+TEST(YieldingTest, LearnsNothingWhereItMayNot) {
+  Yielding yielding(false);
+  const std::uint32_t most = yielding.spins();
+  yielding.was_yielded_for();
+  EXPECT_EQ(yielding.spins(), most);
+}
+
 TEST(YieldingTest, YieldsAtOnceBesideWhoSharesItsCoreAndSpinsAgainBehindIt) {
-  Yielding yielding;
+  Yielding yielding(true);
   const std::uint32_t most = yielding.spins();
   int times = 0;
   for (; yielding.spins() != 1 && times < 100; ++times) yielding.was_yielded_for();
