@@ -3,12 +3,16 @@
 #   no_space     no room for the packages, for the virtual kernel, and none left while that is built
 #   interrupted  by INT, TERM and HUP while the virtual kernel is built; the next run goes on from there
 # It prepares a directory of its own, on a file system of its own, with no network and no compiler of the kernel's: apt and make
-# are of this script, and what comes before the step in question is there already. Where there are no namespaces, which vcluster
-# would refuse first, it is not run (77).
+# are of this script, and what comes before the step in question is there already. Where there are no namespaces, or no x86-64,
+# which vcluster would refuse first, it is not run (77).
 set -uo pipefail
 
 vcluster=$1 name=$2
 parts=$(dirname "$(readlink -f "$vcluster")")/vcluster.d
+if [[ $(uname -m) != x86_64 ]]; then
+  echo "not run: uml nodes are for x86-64"
+  exit 77
+fi
 if [[ -z ${room:-} ]]; then
   room=$(mktemp -d)
   trap 'rmdir "$room"' EXIT
