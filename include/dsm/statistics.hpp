@@ -16,6 +16,10 @@ struct Statistics {
   // of these, ahead of who goes through memory in order; and of these, those that went unread
   std::uint64_t pages_fetched_ahead = 0;
   std::uint64_t pages_fetched_ahead_unread = 0;
+  // by barriers: pages of this node times readers that something was sent to, and copies that what others
+  // sent kept valid here
+  std::uint64_t pages_pushed = 0;
+  std::uint64_t pages_kept_up = 0;
   std::uint64_t pages_invalidated = 0;
   std::uint64_t pages_sent_home = 0;  // diffs
   std::uint64_t chunks_evicted = 0;

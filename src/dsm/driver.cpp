@@ -41,7 +41,7 @@ void fetch_before_mapping(core::Effects& effects) {
 }  // namespace
 
 Driver::Driver(const core::Config& config, Parts parts)
-    : parts_(std::move(parts)), engine_(config), outbox_(parts_.wire) {
+    : parts_(std::move(parts)), nodes_(config.nodes), engine_(config), outbox_(parts_.wire) {
   MutexLock hold(engine_mutex_);
   for (std::size_t i = 0; i < works_usual; ++i) {
     works_.push_back(std::make_unique<Work>());
@@ -81,13 +81,13 @@ void Driver::give_work(Work* work) {
   idle_works_.push_back(work);
 }
 
-// Bytes that are bound to locks are copied here: whoever gets a lock next steps the engine after this.
+// Some effects come before any later step: what they copy may be another's behind it.
 void Driver::step(const core::Event& event, core::Effects& effects) {
   const std::size_t before = effects.list().size();
   engine_.step(event, effects);
   for (auto effect = effects.begin() + static_cast<std::ptrdiff_t>(before); effect != effects.end();
        ++effect)
-    copy_bound(*effect);
+    do_at_once(*effect);
 }
 
 void Driver::tell(const core::Event& event) {

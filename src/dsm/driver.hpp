@@ -140,13 +140,22 @@ class Driver {
   Traffic traffic() const;
 
  private:
+  struct PushBeingMade {  // to one node
+    std::vector<PageRun> runs;
+    std::uint64_t pages = 0;
+    Bytes body;
+    Bytes head;  // of the message, and then all of it
+    std::uint32_t sent = 0;
+  };
   // What carrying out one step needs; reused, so that in the steady state nothing is allocated.
   struct Work {
     core::Effects effects;
     std::vector<core::Event> events;  // completions, to be stepped when the effects are done
     Bytes message;                    // or several, one behind another
     std::vector<transport::Letter> letters;
-    std::vector<std::size_t> ends;  // of each in `message`
+    std::vector<std::size_t> ends;      // of each in `message`
+    Bytes snapshot;                     // of a page
+    std::vector<PushBeingMade> pushes;  // by node
   };
 
   void step(const core::Event& event, core::Effects& effects) DSM_REQUIRES(engine_mutex_);
@@ -200,7 +209,13 @@ class Driver {
   void carry_out(core::FillBound& e, Work& work);
   void carry_out(core::ReadBound& e, Work& work);
   void carry_out(core::SendBoundDiff& e, Work& work);
-  void copy_bound(core::Effect& effect) DSM_REQUIRES(engine_mutex_);
+  void carry_out(core::TakeBase& e, Work& work);
+  void carry_out(core::DropBase& e, Work& work);
+  void carry_out(core::PushPages& e, Work& work);
+  void carry_out(core::ApplyPush& e, Work& work);
+  void do_at_once(core::Effect& effect) DSM_REQUIRES(engine_mutex_);
+  void send_push(NodeId to, Epoch epoch, PushBeingMade& push);
+  void apply(const core::ApplyPush& push);
   std::byte* frame_of(const core::Span& span) const;
   void report_unlocked(const core::Forbidden& forbidden, const core::Origin& origin,
                        ByteView twin) const;
@@ -237,6 +252,7 @@ class Driver {
   static constexpr std::chrono::seconds silent_max{5};
 
   Parts parts_;
+  const std::uint32_t nodes_;
   mutable Mutex engine_mutex_;
   core::Engine engine_ DSM_GUARDED_BY(engine_mutex_);
   std::vector<std::unique_ptr<Work>> works_ DSM_GUARDED_BY(engine_mutex_);
@@ -245,6 +261,9 @@ class Driver {
   Mutex poll_mutex_;
   std::optional<NodeId> lost_ DSM_GUARDED_BY(poll_mutex_);  // the first peer that was
   std::uint64_t served_ DSM_GUARDED_BY(poll_mutex_) = 0;    // by the wire, for peers
+  // Taken behind engine_mutex_: a page's frame and its twin, or its base, by whoever changes or compares
+  // both.
+  Mutex twin_mutex_;
   Mutex drain_mutex_;  // taken before engine_mutex_: entries of a ring are told in their order
   Outbox outbox_;
   Departures departures_;

@@ -6,10 +6,22 @@
 
 #include "base/check.hpp"
 #include "dsm/core/diff.hpp"
+#include "dsm/core/push.hpp"
 #include "dsm/driver.hpp"
 #include "dsm/frames.hpp"
 
 namespace dsm {
+namespace {
+
+void extend(std::vector<PageRun>& runs, PageId page) {
+  if (!runs.empty() && runs.back().end() == page) {
+    ++runs.back().count;
+  } else {
+    runs.push_back({page, 1});
+  }
+}
+
+}  // namespace
 
 void Driver::carry_out(core::Send& e, Work& work) {
   if (e.to == parts_.self) {
@@ -86,8 +98,10 @@ void Driver::carry_out(core::Change& e, Work& work) {
 }
 
 void Driver::carry_out(core::Twin& e, Work&) {
-  for (PageId page = e.run.first; page < e.run.end(); ++page)
+  for (PageId page = e.run.first; page < e.run.end(); ++page) {
+    MutexLock hold(twin_mutex_);
     parts_.twins.take(page, parts_.space.runtime(page));
+  }
 }
 
 void Driver::carry_out(core::SendDiff& e, Work& work) {
@@ -99,9 +113,18 @@ void Driver::carry_out(core::SendDiff& e, Work& work) {
     const std::size_t empty = work.message.size();
     for (std::uint64_t i = 0; i < part.count; ++i) {
       const PageId page = part.first + i;
-      core::append_diff({parts_.space.runtime(page), page_bytes}, parts_.twins.of(page),
-                        static_cast<std::uint16_t>(i), work.message);
-      parts_.twins.give(page);
+      const std::byte* const frame = parts_.space.runtime(page);
+      const auto index = static_cast<std::uint16_t>(i);
+      MutexLock hold(twin_mutex_);
+      const std::span<std::byte> twin = parts_.twins.of(page);
+      if (e.stay) {
+        work.snapshot.assign(frame, frame + page_bytes);
+        if (core::append_diff(work.snapshot, twin, index, work.message) > 0)
+          std::memcpy(twin.data(), work.snapshot.data(), page_bytes);
+      } else {
+        core::append_diff({frame, page_bytes}, twin, index, work.message);
+        parts_.twins.give(page);
+      }
     }
     if (work.message.size() == empty) {
       work.events.push_back(core::DiffHome{part});
@@ -113,10 +136,88 @@ void Driver::carry_out(core::SendDiff& e, Work& work) {
 }
 
 void Driver::carry_out(core::ApplyDiff& e, Work&) {
-  const bool good = core::apply_diff(
-      e.body, memory::AddressSpace::page_size(), e.run.count,
-      [&](std::uint64_t index) { return parts_.space.runtime(e.run.first + index); });
+  const std::size_t page_bytes = memory::AddressSpace::page_size();
+  MutexLock hold(twin_mutex_);
+  const auto frame = [&](std::uint64_t index) { return parts_.space.runtime(e.run.first + index); };
+  bool good = core::apply_diff(e.body, page_bytes, e.run.count, frame);
+  if (parts_.twins.any_of(e.run)) {
+    Bytes nowhere(page_bytes);
+    good = good && core::apply_diff(e.body, page_bytes, e.run.count, [&](std::uint64_t index) {
+             const PageId page = e.run.first + index;
+             return parts_.twins.has(page) ? parts_.twins.of(page).data() : nowhere.data();
+           });
+  }
   DSM_CHECK_WITH(good, "a diff names bytes of its pages", {"page", e.run.first.value});
+}
+
+// ---- pushes ----
+
+void Driver::carry_out(core::TakeBase&, Work&) {
+  // done in step()
+}
+
+void Driver::carry_out(core::DropBase&, Work&) {
+  // done in step()
+}
+
+void Driver::carry_out(core::ApplyPush&, Work&) {
+  // done in step()
+}
+
+// A page is compared once, whoever reads it.
+void Driver::carry_out(core::PushPages& e, Work& work) {
+  const std::size_t page_bytes = memory::AddressSpace::page_size();
+  work.pushes.resize(nodes_);
+  core::Pushed done;
+  for (const core::PushPart& part : e.parts) {
+    for (PageId page = part.run.first; page < part.run.end(); ++page) {
+      work.message.clear();
+      {
+        MutexLock hold(twin_mutex_);
+        if (core::append_push({parts_.space.runtime(page), page_bytes}, parts_.twins.of(page), 0,
+                              work.message) == 0)
+          continue;
+      }
+      extend(done.changed, page);
+      for (const NodeId to : part.to) {
+        PushBeingMade& push = work.pushes[to.value];
+        core::set_push_index(work.message, push.pages++);
+        extend(push.runs, page);
+        push.body.insert(push.body.end(), work.message.begin(), work.message.end());
+        if (push.body.size() >= core::push_bytes_usual) send_push(to, e.epoch, push);
+      }
+    }
+  }
+  for (std::uint32_t n = 0; n < nodes_; ++n) {
+    PushBeingMade& push = work.pushes[n];
+    if (push.pages > 0) send_push(NodeId(n), e.epoch, push);
+    if (push.sent > 0) done.to.push_back({NodeId(n), push.sent});
+    push.sent = 0;
+  }
+  work.events.push_back(std::move(done));
+}
+
+void Driver::send_push(NodeId to, Epoch epoch, PushBeingMade& push) {
+  push.head.clear();
+  core::encode(core::Push{epoch, std::exchange(push.runs, {}), {}}, push.head);
+  push.head.insert(push.head.end(), push.body.begin(), push.body.end());
+  outbox_.send(to, push.head, transport::Urgency::patient);
+  push.body.clear();
+  push.pages = 0;
+  ++push.sent;
+}
+
+void Driver::apply(const core::ApplyPush& push) {
+  MutexLock hold(twin_mutex_);
+  const auto target = [&](std::size_t index) -> core::PushTarget {
+    const core::ApplyPush::Page& page = push.pages[index];
+    if (page.taken == core::Taken::nothing) return {};
+    return {page.taken, parts_.space.runtime(page.page),
+            parts_.twins.has(page.page) ? parts_.twins.of(page.page).data() : nullptr};
+  };
+  const bool good = core::apply_push(push.kept.empty() ? push.body : ByteView(push.kept),
+                                     memory::AddressSpace::page_size(), push.pages.size(), target);
+  DSM_CHECK_WITH(good, "a push names bytes of its pages", {"pages", push.pages.size()});
 }
 
 void Driver::carry_out(core::Punch& e, Work& work) {
@@ -157,7 +258,7 @@ void Driver::carry_out(core::Hasten&, Work& work) {
 }
 
 // Under the engine's lock.
-void Driver::copy_bound(core::Effect& effect) {
+void Driver::do_at_once(core::Effect& effect) {
   if (auto* sent = std::get_if<core::SendBound>(&effect)) {
     for (const core::Aboard& aboard : sent->grant.aboard) {
       if (aboard.where != core::Where::aboard) continue;
@@ -168,6 +269,17 @@ void Driver::copy_bound(core::Effect& effect) {
       std::memcpy(parts_.twins.of(span.page).data() + span.offset, frame_of(span), span.length);
   } else if (const auto* fill = std::get_if<core::FillBound>(&effect)) {
     std::memcpy(frame_of(fill->span), fill->bytes.data(), fill->bytes.size());
+  } else if (const auto* push = std::get_if<core::ApplyPush>(&effect)) {
+    apply(*push);
+  } else if (const auto* take = std::get_if<core::TakeBase>(&effect)) {
+    MutexLock hold(twin_mutex_);
+    for (PageId page = take->run.first; page < take->run.end(); ++page) {
+      if (parts_.twins.has(page)) parts_.twins.give(page);
+      parts_.twins.take(page, parts_.space.runtime(page));
+    }
+  } else if (const auto* drop = std::get_if<core::DropBase>(&effect)) {
+    MutexLock hold(twin_mutex_);
+    for (PageId page = drop->run.first; page < drop->run.end(); ++page) parts_.twins.give(page);
   }
 }
 

@@ -22,6 +22,8 @@ constexpr std::uint64_t chunk_bytes = 2u << 20;
 constexpr std::uint32_t chunks_least = 16;
 constexpr std::uint32_t ring_slots = 512;
 constexpr std::uint32_t fetch_window_pages = 16;
+constexpr std::uint32_t pushed_pages_max =
+    4096;  // a base is a page long, and is made when it is wanted
 constexpr std::chrono::milliseconds exchange_limit{30000};
 constexpr std::chrono::milliseconds reason_limit{200};  // between two signs of one loss
 constexpr std::chrono::milliseconds reason_step{5};
@@ -151,8 +153,9 @@ Status Node::map_space() {
   if (!rings) return rings.status();
   rings_ = std::move(rings).value();
   const std::uint64_t cached_pages = settings_.cache_bytes / chunk_bytes * chunk_pages_;
-  auto twins = Twins::create(space_->pages(), static_cast<std::uint32_t>(cached_pages),
-                             memory::AddressSpace::page_size());
+  auto twins =
+      Twins::create(space_->pages(), static_cast<std::uint32_t>(cached_pages + pushed_pages_max),
+                    memory::AddressSpace::page_size());
   if (!twins) return twins.status();
   twins_ = std::move(twins).value();
   return {};
@@ -228,6 +231,8 @@ Status Node::start_engine() {
   config.marks_by_message = !caps.ordered;
   config.fetch_window = fetch_window_pages;
   config.read_ahead = settings_.read_ahead_pages;
+  config.push_after = settings_.push_after;
+  config.pushed_pages = pushed_pages_max;
   config.find_races = settings_.debug;
   config.page_bytes = static_cast<std::uint32_t>(memory::AddressSpace::page_size());
   // A home sees what it is told of.

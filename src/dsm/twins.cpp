@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -46,6 +47,17 @@ std::span<std::byte> Twins::of(PageId page) const {
   MutexLock hold(mutex_);
   DSM_CHECK_WITH(directory_[page.value] != 0, "a dirty page has a twin", {"page", page.value});
   return {pool_.bytes(memory::TwinId(directory_[page.value] - 1)), page_bytes_};
+}
+
+bool Twins::has(PageId page) const {
+  MutexLock hold(mutex_);
+  return directory_[page.value] != 0;
+}
+
+bool Twins::any_of(PageRun run) const {
+  MutexLock hold(mutex_);
+  const std::uint32_t* const first = directory_ + run.first.value;
+  return std::any_of(first, first + run.count, [](std::uint32_t twin) { return twin != 0; });
 }
 
 void Twins::give(PageId page) {

@@ -1,4 +1,4 @@
-// Which page has which twin. The directory is one sparse array over the space, so that neither
+// Which page has which twin, or base. The directory is one sparse array over the space, so that neither
 // looking up nor taking allocates.
 #pragma once
 
@@ -25,6 +25,8 @@ class Twins {
   // Any thread. A page's own calls do not overlap (the engine keeps it busy).
   void take(PageId page, const std::byte* bytes);  // REQUIRES: it has none
   std::span<std::byte> of(PageId page) const;      // REQUIRES: it has one
+  bool has(PageId page) const;
+  bool any_of(PageRun run) const;
   void give(PageId page);
 
  private:

@@ -51,6 +51,8 @@ class Barrier {
   // Everyone has arrived. Then leave() yields the contributions by rank and opens the next barrier.
   bool complete() const { return arrived_ && round_ == rounds_; }
   std::vector<Bytes> leave();
+  // What a node contributed to it. REQUIRES: complete()
+  ByteView contribution(NodeId rank) const { return *known_[rank.value]; }
 
   bool arrived() const { return arrived_; }
   Epoch epoch() const { return epoch_; }  // barriers left so far

@@ -552,6 +552,7 @@ const std::vector<Scenario>& scenarios() {
   static const std::vector<Scenario> list = [] {
     std::vector<Scenario> every = all();
     for (Scenario& scenario : bound_scenarios()) every.push_back(std::move(scenario));
+    for (Scenario& scenario : push_scenarios()) every.push_back(std::move(scenario));
     return every;
   }();
   return list;

@@ -18,5 +18,6 @@ struct Scenario {
 
 const std::vector<Scenario>& scenarios();
 std::vector<Scenario> bound_scenarios();  // part of them
+std::vector<Scenario> push_scenarios();
 
 }  // namespace dsm::sim

@@ -26,6 +26,7 @@ class Generator {
         bound_random_(seed ^ 0x626f756e64),
         pull_random_(seed ^ 0x70756c6c),
         ahead_random_(seed ^ 0x6168656164),
+        push_random_(seed ^ 0x70757368),
         shape_(shape) {}
 
   Program make();
@@ -65,6 +66,7 @@ class Generator {
   Random bound_random_;
   Random pull_random_;
   Random ahead_random_;  // programs whose nodes do not read ahead stay as they are
+  Random push_random_;   // the same of those that push nothing
   Shape shape_;
   Program program_;
   Owners owners_ = Owners::rotating;
@@ -73,6 +75,7 @@ class Generator {
   std::uint32_t lasting_ = 0;  // regions that are there from the first barrier to the end
   bool all_join_ =
       true;  // barriers are for all threads of a node; otherwise thread 0 arrives alone
+  bool exchanges_ = false;  // hardly any scopes, so that what a barrier brings lives
   bool lone_lock_ = false;  // the last lock may be held across a barrier
   std::uint32_t write_percent_ = 50;
   std::uint32_t sequential_ = 0;     // the sequential region; 0: none

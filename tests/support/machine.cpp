@@ -111,6 +111,13 @@ std::string Machine::make_twins(PageRun run) {
   return {};
 }
 
+void Machine::take_bases(PageRun run) {
+  for (std::uint64_t p = run.first.value; p < run.end().value; ++p) {
+    has_twin_[p] = 1;
+    std::memcpy(twin(p), frame(p), page_bytes_);
+  }
+}
+
 void Machine::punch(PageRun run) {
   fence_all();  // the mappings go first, as in change()
   std::fill_n(frame(run.first.value), run.count * page_bytes_, std::byte{0});

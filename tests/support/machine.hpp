@@ -72,6 +72,8 @@ class Machine {
   std::string change(PageRun run, Access to);
   std::string make_twins(PageRun run);
   void drop_twin(std::uint64_t page) { has_twin_[page] = 0; }
+  std::byte* twin(std::uint64_t page) { return twins_.data() + page * page_bytes_; }
+  void take_bases(PageRun run);
   void renew_twin(std::uint64_t page, std::size_t offset, std::size_t length) {
     const std::size_t at = page * page_bytes_ + offset;
     std::copy_n(frames_.begin() + static_cast<std::ptrdiff_t>(at), length,

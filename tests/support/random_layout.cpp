@@ -23,9 +23,16 @@ void Generator::choose_config() {
   if (r.one_in(4)) c.disseminate = 1;
   c.fetch_window = r.pick(0u, 1u, 4u, 16u);
   c.read_ahead = ahead_random_.pick(0u, 2u, 4u, 16u);
+  c.push_after = push_random_.pick(0u, 1u, 1u, 2u);
+  c.pushed_pages = push_random_.one_in(4) ? 1 : 64;
+  c.push_samples = push_random_.pick(1u, 2u, 5u, 1000u);
   for (std::uint32_t i = 0; i < locks; ++i) program_.locks.push_back(LockId(i * 7 + r.below(7)));
   threads_ = r.pick(1u, 1u, 2u, 3u);
   phases_ = r.between(1, 5);
+  if (c.push_after > 0 && push_random_.one_in(2)) {
+    phases_ = push_random_.between(4, 12);
+    exchanges_ = push_random_.one_in(2);
+  }
   all_join_ = threads_ == 1 || !r.one_in(3);
   owners_ = r.pick(Owners::rotating, Owners::stable, Owners::home);
   hot_fields_ = r.pick(2u, 8u, ~0u);

@@ -214,6 +214,7 @@ void Generator::write_thread_phase(std::uint32_t node, std::uint32_t thread, std
   team_round_ = 0;
   const std::uint32_t rounds = team_ == no_team ? 0 : teams_[team_].rounds;
   const std::size_t begin = ops_->size(), end = begin + budget;
+  std::uint32_t exchanged = 0;
   while (ops_->size() < end) {
     if (sequential_ != 0 && races_.below(100) < races_percent_) {
       racy_access();
@@ -226,6 +227,11 @@ void Generator::write_thread_phase(std::uint32_t node, std::uint32_t thread, std
         team_access();
         continue;
       }
+    }
+    if (exchanges_ && !push_random_.one_in(20)) {
+      phase_access();
+      if (!in_phase_ || phase_fields_.empty() || ++exchanged > budget) break;
+      continue;
     }
     switch (random_.below(12)) {
       case 0:

@@ -103,6 +103,7 @@ Simulator::Simulator(const Program& program, const Physics& physics, std::uint64
                  static_cast<std::uint32_t>(program.config.space_pages),
                  static_cast<std::uint32_t>(program.locks.size()));
   channels_.resize(std::size_t{n} * n);
+  pushed_.resize(n);
   reading_.resize(n * program.config.space_pages);
   flying_.resize(program.locks.size());
   loans_.resize(n * program.locks.size());
@@ -213,6 +214,8 @@ void Simulator::carry_on(const Action& action) {
       return read_bound(action.node, action.index);
     case ActionKind::bound_done:
       return bound_done(action.node, action.index);
+    case ActionKind::pushed:
+      return pushed(action.node);
     case ActionKind::cancel:
       return give_up(action.node, action.index, action.run.first.value);
     case ActionKind::held:
@@ -280,6 +283,10 @@ void Simulator::note_step(std::uint32_t node, const core::Event& event,
   const auto* round =
       received == nullptr ? nullptr : std::get_if<core::BarrierRound>(&received->message);
   if (round != nullptr) writes(Part::early, node, Parts::early(round->epoch.value, round->round));
+  // Who has heard of everybody waits for pushes.
+  if (round != nullptr && after.round == engines_[node].barrier_rounds()) reads(Part::engine, node);
+  if (received != nullptr && std::holds_alternative<core::Push>(received->message))
+    reads(Part::barrier, node);
   // A step that gets on in the barrier takes messages that came early, up to one that is missing.
   if (!(after == before)) {
     writes(Part::barrier, node);

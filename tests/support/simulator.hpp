@@ -139,6 +139,7 @@ class Simulator {
     atomic_done,  // and is known, at the node that asked the wire for it
     bound_read,   // the next span of a READ of bound bytes is read, at their owner
     bound_done,
+    pushed,
     cancel  // a thread has waited long enough
   };
   struct Action {
@@ -350,6 +351,9 @@ class Simulator {
   void drain_marks(std::uint32_t node, std::uint64_t id);
   void send_diff(std::uint32_t node, const core::SendDiff& diff);
   bool apply_diff(Executor& executor, const core::ApplyDiff& diff);
+  void push_pages(std::uint32_t node, const core::PushPages& push);
+  void pushed(std::uint32_t node);
+  void apply_push(std::uint32_t node, const core::ApplyPush& push);
   void wake(std::uint32_t node, const core::Wake& wake);
   void arrive(std::uint32_t message);
   void overtake(Channel& channel);
@@ -423,7 +427,8 @@ class Simulator {
   std::deque<Reading> readings_;
   std::vector<std::uint32_t> free_readings_;
   std::vector<std::uint32_t>
-      reading_;  // by node * pages + page: transfers under way into that frame
+      reading_;                       // by node * pages + page: transfers under way into that frame
+  std::vector<core::Pushed> pushed_;  // by node: what it is to be told
   std::vector<std::uint32_t> flying_;       // by lock: grants under way
   std::vector<Loan> loans_;                 // by node and lock
   std::vector<std::uint32_t> waits_begun_;  // by condition

@@ -1,4 +1,4 @@
-// Memory bound to locks, at the simulator's edge: copies that are made before any later step.
+// Memory bound to locks, at the simulator's edge; and what is copied before any later step.
 #include <cstring>
 #include <utility>
 
@@ -23,6 +23,16 @@ void Simulator::copy_bound(std::uint32_t node, core::Effects& effects) {
           return fail("page " + std::to_string(span.page.value) + " is watched without a twin");
         machines_.change(node).renew_twin(span.page.value, span.offset, span.length);
       }
+    } else if (const auto* push = std::get_if<core::ApplyPush>(&effect)) {
+      apply_push(node, *push);
+    } else if (const auto* take = std::get_if<core::TakeBase>(&effect)) {
+      reads(Part::frame, node, take->run);
+      writes(Part::twin, node, take->run);
+      machines_.change(node).take_bases(take->run);
+    } else if (const auto* drop = std::get_if<core::DropBase>(&effect)) {
+      writes(Part::twin, node, drop->run);
+      for (PageId p = drop->run.first; p < drop->run.end(); ++p)
+        machines_.change(node).drop_twin(p.value);
     } else if (const auto* fill = std::get_if<core::FillBound>(&effect)) {
       writes(Part::frame, node, {fill->span.page, 1});
       std::memcpy(machines_.change(node).frame(fill->span.page.value) + fill->span.offset,

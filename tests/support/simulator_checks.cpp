@@ -33,8 +33,10 @@ bool view_fits(PageState state, Access view) {
     case PageState::own_opening:
       return true;
     case PageState::dirty:
+    case PageState::settling:
     case PageState::own_private:
     case PageState::own_written:
+    case PageState::own_comparing:
       return view == Access::write;
     case PageState::protecting:
     case PageState::own_protecting:
@@ -191,7 +193,9 @@ void Simulator::check_page(std::uint32_t node, PageId page) {
 // this reader is about to drop.
 void Simulator::check_mark(std::uint32_t reader, std::uint32_t home, PageId page) {
   const PageState state = engines_[reader].state_of(page);
-  if (state != PageState::fetched && state != PageState::clean && state != PageState::dirty) return;
+  if (state != PageState::fetched && state != PageState::clean && state != PageState::dirty &&
+      state != PageState::settling)
+    return;
   const core::Engine& keeper = engines_[home];
   if (engines_[reader].epoch() < keeper.epoch()) return;
   if (keeper.layout().region_of(page) == nullptr) return;

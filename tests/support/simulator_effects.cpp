@@ -8,6 +8,7 @@
 
 #include "dsm/core/diff.hpp"
 #include "dsm/core/mark.hpp"
+#include "dsm/core/push.hpp"
 #include "support/simulator.hpp"
 
 namespace dsm::sim {
@@ -128,6 +129,12 @@ bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
           reads(Part::frame, node, e.run);
           writes(Part::twin, node, e.run);
           must(machine.make_twins(e.run));
+        } else if constexpr (std::is_same_v<E, core::PushPages>) {
+          push_pages(node, e);
+        } else if constexpr (std::is_same_v<E, core::TakeBase> ||
+                             std::is_same_v<E, core::DropBase> ||
+                             std::is_same_v<E, core::ApplyPush>) {
+          // done with its step
         } else if constexpr (std::is_same_v<E, core::SendDiff>) {
           send_diff(node, e);
         } else if constexpr (std::is_same_v<E, core::ApplyDiff>) {
@@ -334,13 +341,17 @@ void Simulator::send_diff(std::uint32_t node, const core::SendDiff& diff) {
   for (PageId p = diff.run.first; p < diff.run.end(); ++p) {
     if (!machine.has_twin(p.value))
       return fail("a diff is wanted of page " + std::to_string(p.value) + " without a twin");
-    if (machine.view(p.value) == Access::write)
+    if (machine.view(p.value) == Access::write && !diff.stay)
       return fail("a diff is taken of page " + std::to_string(p.value) +
                   " while the program may write it");
     const auto index = static_cast<std::uint16_t>(changed.count);
     const bool any = core::append_diff({machine.frame(p.value), size},
                                        {machine.twin(p.value), size}, index, body) > 0;
-    machine.drop_twin(p.value);
+    if (!diff.stay) {
+      machine.drop_twin(p.value);
+    } else if (bug_ != core::Bug::byte_sent_twice) {
+      machine.renew_twin(p.value, 0, size);
+    }
     if (any) {
       ++changed.count;
       report(p + 1);
@@ -359,10 +370,18 @@ bool Simulator::apply_diff(Executor& executor, const core::ApplyDiff& diff) {
   Machine& machine = machines_.change(executor.node);
   const std::size_t size = machine.page_bytes();
   writes(Part::frame, executor.node, diff.run);
+  writes(Part::twin, executor.node, diff.run);
   const auto wrong = [&] { fail("the body of a diff is malformed"); };
   if (bug_ != core::Bug::diff_by_blend) {
     const auto frame = [&](std::uint64_t i) { return machine.frame(diff.run.first.value + i); };
     if (!core::apply_diff(diff.body, size, diff.run.count, frame)) wrong();
+    std::vector<std::byte> nowhere(size);
+    const auto base = [&](std::uint64_t i) {
+      const std::uint64_t page = diff.run.first.value + i;
+      return machine.has_twin(page) ? machine.twin(page) : nowhere.data();
+    };
+    if (bug_ != core::Bug::diff_not_in_base)
+      core::apply_diff(diff.body, size, diff.run.count, base);
     return true;
   }
   // Which bytes a diff sets shows in two images that differ everywhere before.
@@ -386,6 +405,76 @@ bool Simulator::apply_diff(Executor& executor, const core::ApplyDiff& diff) {
   }
   images.clear();
   return true;
+}
+
+// ---- pushes ----
+
+void Simulator::push_pages(std::uint32_t node, const core::PushPages& push) {
+  Machine& machine = machines_.change(node);
+  const std::size_t size = machine.page_bytes();
+  // Pushes are small, so that most are several.
+  constexpr std::size_t pages_max = 2;
+  struct Letter {
+    std::vector<PageRun> runs;
+    Bytes body;
+    std::uint32_t sent = 0;
+  };
+  std::map<NodeId, Letter> letters;
+  core::Pushed done;
+  const auto flush = [&](NodeId to, Letter& letter) {
+    if (letter.runs.empty()) return;
+    send(node, to, core::Push{push.epoch, letter.runs, letter.body});
+    letter = {{}, {}, letter.sent + 1};
+  };
+  for (const core::PushPart& part : push.parts) {
+    reads(Part::frame, node, part.run);
+    writes(Part::twin, node, part.run);
+    for (PageId p = part.run.first; p < part.run.end(); ++p) {
+      if (!machine.has_twin(p.value))
+        return fail("page " + std::to_string(p.value) + " is compared with no base");
+      std::vector<std::byte> base(machine.twin(p.value), machine.twin(p.value) + size);
+      Bytes news;
+      if (core::append_push({machine.frame(p.value), size}, base, 0, news) == 0) continue;
+      if (bug_ != core::Bug::byte_sent_twice)
+        std::copy(base.begin(), base.end(), machine.twin(p.value));
+      done.changed.push_back({p, 1});
+      for (const NodeId to : part.to) {
+        Letter& letter = letters[to];
+        core::set_push_index(news, letter.runs.size());
+        letter.body.insert(letter.body.end(), news.begin(), news.end());
+        letter.runs.push_back({p, 1});
+        if (letter.runs.size() == pages_max) flush(to, letter);
+      }
+    }
+  }
+  for (auto& [to, letter] : letters) {
+    flush(to, letter);
+    done.to.push_back({to, letter.sent});
+  }
+  pushed_[node] = std::move(done);
+  schedule(ActionKind::pushed, node, 0, local_delay());
+}
+
+void Simulator::pushed(std::uint32_t node) {
+  step(node, std::exchange(pushed_[node], {}));
+}
+
+void Simulator::apply_push(std::uint32_t node, const core::ApplyPush& push) {
+  Machine& machine = machines_.change(node);
+  for (const core::ApplyPush::Page& page : push.pages) {
+    if (page.taken == core::Taken::nothing) continue;
+    writes(Part::frame, node, page.page.value);
+    writes(Part::twin, node, page.page.value);
+  }
+  const auto target = [&](std::size_t index) -> core::PushTarget {
+    const core::ApplyPush::Page& page = push.pages[index];
+    const bool both = machine.has_twin(page.page.value) && bug_ != core::Bug::pushed_not_in_twin;
+    return {page.taken, machine.frame(page.page.value),
+            both ? machine.twin(page.page.value) : nullptr};
+  };
+  const ByteView body = push.kept.empty() ? push.body : ByteView(push.kept);
+  if (!core::apply_push(body, machine.page_bytes(), push.pages.size(), target))
+    fail("the body of a push is malformed");
 }
 
 // ---- the one-sided channel ----

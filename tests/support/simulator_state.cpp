@@ -89,6 +89,10 @@ std::uint64_t Simulator::identity_of(const Action& a) const {
       h.add(remaining(executors_[a.index]));
       break;
     }
+    case ActionKind::pushed:
+      for (const PageRun& run : pushed_[a.node].changed) h.add(run);
+      for (const core::PushCount& p : pushed_[a.node].to) h.add(p.node.value), h.add(p.count);
+      break;
     case ActionKind::operate:
     case ActionKind::drain:
     case ActionKind::channel:
@@ -219,6 +223,8 @@ std::string Simulator::describe(std::size_t choice) const {
       return node + "reads bytes that are bound to a lock at their owner";
     case ActionKind::bound_done:
       return node + "has read the bytes that are bound to a lock";
+    case ActionKind::pushed:
+      return node + "its pushes have left";
     case ActionKind::cancel:
       return node + "thread " + std::to_string(a.index) + " has waited long enough";
   }

@@ -29,6 +29,10 @@ std::string words(const core::PageSet& set) {
   return text + "}";
 }
 
+std::string words(const std::vector<PageRun>& runs) {
+  return words(core::PageSet{runs, false});
+}
+
 std::string words(const core::WordOperation& o) {
   const bool add = o.kind == core::WordOperation::Kind::fetch_add;
   return (add ? " adds " : " swaps in ") + number(o.operand) +
@@ -59,6 +63,10 @@ struct MessageText {
     return " pages " + to_string(m.run) + " of " + number(m.body.size()) + " bytes";
   }
   std::string operator()(const core::DiffAck& m) const { return " pages " + to_string(m.run); }
+  std::string operator()(const core::Push& m) const {
+    return " epoch " + number(m.epoch) + " pages " + words(m.runs) + ", " + number(m.body.size()) +
+           " bytes";
+  }
   std::string operator()(const core::BarrierRound& m) const {
     return " epoch " + number(m.epoch) + " round " + number(m.round) + " knows " +
            number(m.known.size());
@@ -213,6 +221,9 @@ struct EventText {
   std::string operator()(const core::AddTeam& e) const { return " team " + number(e.team); }
   std::string operator()(const core::Bind& e) const { return " lock " + number(e.lock); }
   std::string operator()(const core::Lost& e) const { return " node " + number(e.node); }
+  std::string operator()(const core::Pushed& e) const {
+    return " pages " + words(e.changed) + " to " + number(e.to.size()) + " nodes";
+  }
   std::string operator()(const core::BoundRead& e) const { return words(e.source); }
   std::string operator()(const core::ArriveTeam& e) const {
     return " thread " + number(e.who) + " team " + number(e.team);
@@ -274,7 +285,24 @@ struct EffectText {
   }
   std::string operator()(const core::Twin& e) const { return " pages " + to_string(e.run); }
   std::string operator()(const core::SendDiff& e) const {
-    return " pages " + to_string(e.run) + " to " + number(e.home);
+    return " pages " + to_string(e.run) + " to " + number(e.home) + (e.stay ? " in place" : "");
+  }
+  std::string operator()(const core::TakeBase& e) const { return " pages " + to_string(e.run); }
+  std::string operator()(const core::DropBase& e) const { return " pages " + to_string(e.run); }
+  std::string operator()(const core::PushPages& e) const {
+    std::string text = " epoch " + number(e.epoch);
+    for (const core::PushPart& part : e.parts)
+      text += " pages " + to_string(part.run) + " to " + number(part.to.size()) + " nodes";
+    return text;
+  }
+  std::string operator()(const core::ApplyPush& e) const {
+    std::string text;
+    for (const core::ApplyPush::Page& p : e.pages)
+      text += " page " + number(p.page) +
+              (p.taken == core::Taken::nothing       ? " not"
+               : p.taken == core::Taken::whole_lines ? " whole lines"
+                                                     : " changed bytes");
+    return text;
   }
   std::string operator()(const core::ApplyDiff& e) const { return " pages " + to_string(e.run); }
   std::string operator()(const core::Punch& e) const { return " pages " + to_string(e.run); }

@@ -8,6 +8,7 @@
 #include "dsm/core/effect.hpp"
 #include "dsm/core/mark.hpp"
 #include "dsm/core/message.hpp"
+#include "dsm/core/push.hpp"
 
 namespace dsm::core {
 namespace {
@@ -59,7 +60,15 @@ void expect_round_trip(const Bytes& twin, const Bytes& page) {
     ASSERT_TRUE(body.empty());
     return;
   }
-  ASSERT_LE(body.size(), 3 + (page.size() + 7) / 8 + changed) << "never longer than the bitmap";
+  std::size_t runs = 0, lines = 0;
+  for (std::size_t line = 0; line < page.size(); line += 64) {
+    const std::size_t before = runs;
+    for (std::size_t i = line; i < std::min(line + 64, page.size()); ++i)
+      runs += page[i] != twin[i] && (i == line || page[i - 1] == twin[i - 1]) ? 1 : 0;
+    lines += runs != before ? 1 : 0;
+  }
+  const bool by_lines = page.size() % 64 == 0 && 4 * runs + changed > 74 * lines / 2;
+  ASSERT_EQ(body.size(), 5 + (by_lines ? 74 * lines : 4 * runs + changed));
   // Where the writer changed nothing, the home has its own bytes by now, and keeps them.
   Bytes home = twin;
   for (std::byte& b : home) b = ~b;
@@ -99,7 +108,7 @@ TEST(Diff, AnyDensityAndAnySize) {
   }
 }
 
-TEST(Diff, FewRunsAreRunsAndManyAreABitmap) {
+TEST(Diff, FewRunsAreRunsAndManyAreLines) {
   const Bytes twin(4096);
   Bytes few = twin, many = twin, body;
   few[100] = std::byte{1};
@@ -108,7 +117,58 @@ TEST(Diff, FewRunsAreRunsAndManyAreABitmap) {
   for (std::size_t i = 0; i < many.size(); i += 2) many[i] = std::byte{1};
   body.clear();
   append_diff(many, twin, 0, body);
-  EXPECT_EQ(body.size(), 3u + 512 + 2048);
+  EXPECT_EQ(body.size(), 3u + 2 + 64 * 74);
+}
+
+// ---- pushes ----
+
+// A reader with bytes of its own takes what has changed, one with nothing newer takes the lines.
+TEST(Push, BringsWhatChangedSinceTheBase) {
+  std::mt19937 random(7);
+  for (const unsigned percent : {0u, 1u, 10u, 60u, 100u}) {
+    SCOPED_TRACE(percent);
+    const Bytes base = random_page(random, 4096);
+    Bytes page = base, kept = base, body;
+    for (std::byte& b : page)
+      if (random() % 100 < percent) b ^= std::byte{0x21};
+    const std::size_t lines = append_push(page, kept, 5, body);
+    EXPECT_EQ(body.size(), lines == 0 ? 0 : 4 + lines * 74);
+    EXPECT_EQ(kept, page) << "the base is what was compared";
+    Bytes frame = base, twin = base, whole = base;
+    for (std::byte& b : frame) b = ~b;
+    for (std::byte& b : twin) b = ~b;
+    const auto apply = [&](PushTarget target) {
+      return apply_push(body, 4096, 6, [&](std::size_t index) {
+        EXPECT_EQ(index, 5u);
+        return target;
+      });
+    };
+    ASSERT_TRUE(apply({Taken::changed_bytes, frame.data(), twin.data()}));
+    ASSERT_TRUE(apply({Taken::whole_lines, whole.data(), nullptr}));
+    ASSERT_TRUE(apply({Taken::nothing, nullptr, nullptr}));
+    for (std::size_t i = 0; i < page.size(); ++i)
+      ASSERT_EQ(frame[i], page[i] != base[i] ? page[i] : ~base[i]) << i;
+    EXPECT_EQ(twin, frame);
+    EXPECT_EQ(whole, page);
+  }
+}
+
+TEST(Push, AnyBytesAreRefusedOrStayInThePage) {
+  std::mt19937 random(8);
+  unsigned refused = 0;
+  for (int round = 0; round < 3000; ++round) {
+    Bytes base = random_page(random, 256), body;
+    append_push(random_page(random, 256), base, static_cast<std::uint16_t>(random() % 3), body);
+    for (unsigned flips = random() % 4; flips > 0; --flips)
+      body[random() % body.size()] ^= static_cast<std::byte>(1u << random() % 8);
+    body.resize(random() % 2 == 0 ? body.size() : random() % body.size());
+    Bytes frame(256 + 64);  // a store behind the page would show
+    refused += !apply_push(body, 256, 2, [&](std::size_t) {
+      return PushTarget{Taken::changed_bytes, frame.data(), nullptr};
+    });
+    EXPECT_EQ(Bytes(frame.begin() + 256, frame.end()), Bytes(64));
+  }
+  EXPECT_GT(refused, 1000u);
 }
 
 TEST(Diff, SeveralPagesInOneBody) {

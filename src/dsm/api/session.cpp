@@ -59,10 +59,11 @@ void answer_for_errors() {
 
 void log_statistics(const Statistics& s) {
   log_line(
-      "faults: %lu read, %lu write; pages: %lu fetched (%lu ahead, %lu of them unread), %lu "
-      "invalidated, %lu sent home; %lu chunks evicted",
+      "faults: %lu read, %lu write; pages: %lu fetched (%lu ahead, %lu of them unread), %lu pushed, %lu "
+      "kept up, %lu invalidated, %lu sent home; %lu chunks evicted",
       s.read_faults, s.write_faults, s.pages_fetched, s.pages_fetched_ahead,
-      s.pages_fetched_ahead_unread, s.pages_invalidated, s.pages_sent_home, s.chunks_evicted);
+      s.pages_fetched_ahead_unread, s.pages_pushed, s.pages_kept_up, s.pages_invalidated,
+      s.pages_sent_home, s.chunks_evicted);
   log_line(
       "%lu messages of %lu bytes sent, %lu bytes read; locks: %lu taken, %lu of them here; %lu "
       "barriers",
@@ -158,6 +159,8 @@ Statistics statistics() {
     s.pages_fetched = c.fetches;
     s.pages_fetched_ahead = c.fetched_ahead;
     s.pages_fetched_ahead_unread = c.fetched_ahead_unread;
+    s.pages_pushed = c.pushed;
+    s.pages_kept_up = c.kept_up;
     s.pages_invalidated = c.invalidations;
     s.pages_sent_home = c.diffs;
     s.chunks_evicted = c.evictions;

@@ -2,6 +2,7 @@
 // effect in the home's frame: by the wire's own atomics, or by the home's processor. Pure values.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -31,6 +32,11 @@ struct Atomics {
   std::map<Ticket, PageId> under_way;
   std::set<PageId> since_barrier;
   std::set<PageId> told;  // in this node's part of the barrier under way
+  bool names(PageId page) const {
+    return since_barrier.contains(page) || told.contains(page) ||
+           std::any_of(under_way.begin(), under_way.end(),
+                       [page](const auto& one) { return one.second == page; });
+  }
   bool operator==(const Atomics&) const = default;
 };
 

@@ -1,50 +1,57 @@
 #include "dsm/core/diff.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 
 #include "base/check.hpp"
+#include "dsm/core/lines.hpp"
 
 namespace dsm::core {
 namespace {
 
-enum class Form : std::uint8_t { runs, bitmap };
+enum class Form : std::uint8_t { runs, lines };
 constexpr std::size_t page_bytes_max = 32 * 1024;
+constexpr std::size_t lines_max = page_bytes_max / line_bytes;
 constexpr std::size_t run_header_bytes = 4;
 
-std::uint64_t word_at(const std::byte* p) {
-  std::uint64_t word;
-  std::memcpy(&word, p, sizeof word);
-  return word;
+std::uint64_t mask_of_rest(std::span<const std::byte> page, std::span<const std::byte> twin) {
+  std::array<std::byte, line_bytes> line{}, other{};
+  std::copy(page.begin(), page.end(), line.begin());
+  std::copy(twin.begin(), twin.end(), other.begin());
+  return mask_of(line.data(), other.data());
 }
 
-// Calls found(offset, length) for each maximal run of bytes that differ, in order.
-template <typename Found>
-void for_each_changed_run(std::span<const std::byte> page, std::span<const std::byte> twin,
-                          Found found) {
-  const std::size_t size = page.size();
-  std::size_t start = 0;
-  bool open = false;
-  const auto see = [&](std::size_t at, bool changed) {
-    if (changed == open) return;
-    if (open) found(start, at - start);
-    start = at;
-    open = changed;
-  };
-  std::size_t at = 0;
-  for (; at + 8 <= size; at += 8) {
-    const std::uint64_t difference = word_at(page.data() + at) ^ word_at(twin.data() + at);
-    if (difference == 0) {
-      see(at, false);
-      continue;
+// The masks of a page's lines, and what they come to. Of runs that go on over the end of a line each part
+// counts.
+struct Changes {
+  std::array<std::uint64_t, lines_max> masks;
+  std::size_t lines = 0, runs = 0, bytes = 0;
+
+  Changes(std::span<const std::byte> page, std::span<const std::byte> twin) {
+    for (std::size_t at = 0; at < page.size(); at += line_bytes) {
+      const std::uint64_t mask = at + line_bytes <= page.size()
+                                     ? mask_of(page.data() + at, twin.data() + at)
+                                     : mask_of_rest(page.subspan(at), twin.subspan(at));
+      masks[at / line_bytes] = mask;
+      lines += mask != 0 ? 1 : 0;
+      runs += static_cast<std::size_t>(std::popcount(mask & ~(mask << 1)));
+      bytes += static_cast<std::size_t>(std::popcount(mask));
     }
-    for (std::size_t b = 0; b < 8; ++b) see(at + b, (difference >> (8 * b) & 0xff) != 0);
   }
-  for (; at < size; ++at) see(at, page[at] != twin[at]);
-  if (open) found(start, size - start);
+};
+
+// Calls found(offset, length) for the runs of a line's changed bytes.
+template <typename Found>
+void for_each_run(std::size_t at, std::uint64_t mask, Found found) {
+  while (mask != 0) {
+    const auto first = static_cast<std::size_t>(std::countr_zero(mask));
+    const auto length = static_cast<std::size_t>(std::countr_one(mask >> first));
+    found(at + first, length);
+    mask = first + length == line_bytes ? 0 : mask >> (first + length) << (first + length);
+  }
 }
-static_assert(std::endian::native == std::endian::little, "byte b of a word is bits 8b to 8b+7");
 
 }  // namespace
 
@@ -52,35 +59,38 @@ std::size_t append_diff(std::span<const std::byte> page, std::span<const std::by
                         std::uint16_t index, Bytes& out) {
   DSM_CHECK_WITH(page.size() == twin.size() && page.size() <= page_bytes_max,
                  "a twin is as long as its page", {"bytes", page.size()});
-  if (std::memcmp(page.data(), twin.data(), page.size()) == 0) return 0;
-  std::size_t runs = 0, bytes = 0;
-  for_each_changed_run(page, twin, [&](std::size_t, std::size_t length) {
-    ++runs;
-    bytes += length;
-  });
+  const Changes changes(page, twin);
+  if (changes.bytes == 0) return 0;
+  const std::size_t lines = (page.size() + line_bytes - 1) / line_bytes;
+  const std::size_t bytes_of_runs = changes.runs * run_header_bytes + changes.bytes;
+  const std::size_t bytes_of_lines = changes.lines * line_record_bytes;
   Writer writer(out);
   writer.put(index);
-  const std::size_t bitmap_bytes = (page.size() + 7) / 8;
-  if (runs * run_header_bytes + 2 <= bitmap_bytes) {
+  if (bytes_of_runs <= bytes_of_lines / 2 || page.size() % line_bytes != 0) {
     writer.put(Form::runs);
-    writer.put(static_cast<std::uint16_t>(runs));
-    for_each_changed_run(page, twin, [&](std::size_t offset, std::size_t length) {
-      writer.put(static_cast<std::uint16_t>(offset));
-      writer.put(static_cast<std::uint16_t>(length));
-    });
+    writer.put(static_cast<std::uint16_t>(changes.runs));
+    for (std::size_t line = 0; line < lines; ++line)
+      for_each_run(line * line_bytes, changes.masks[line],
+                   [&](std::size_t offset, std::size_t length) {
+                     writer.put(static_cast<std::uint16_t>(offset));
+                     writer.put(static_cast<std::uint16_t>(length));
+                   });
+    for (std::size_t line = 0; line < lines; ++line)
+      for_each_run(line * line_bytes, changes.masks[line],
+                   [&](std::size_t offset, std::size_t length) {
+                     writer.put_bytes(page.subspan(offset, length));
+                   });
   } else {
-    writer.put(Form::bitmap);
-    const std::size_t at = out.size();
-    out.resize(at + bitmap_bytes);
-    for_each_changed_run(page, twin, [&](std::size_t offset, std::size_t length) {
-      for (std::size_t i = offset; i < offset + length; ++i)
-        out[at + i / 8] |= std::byte{1} << (i % 8);
-    });
+    writer.put(Form::lines);
+    writer.put(static_cast<std::uint16_t>(changes.lines));
+    const std::size_t begin = out.size();
+    out.resize(begin + bytes_of_lines);
+    std::byte* end = out.data() + begin;
+    for (std::size_t line = 0; line < lines; ++line)
+      if (changes.masks[line] != 0)
+        end = put_line(end, line, changes.masks[line], page.data() + line * line_bytes);
   }
-  for_each_changed_run(page, twin, [&](std::size_t offset, std::size_t length) {
-    writer.put_bytes(page.subspan(offset, length));
-  });
-  return bytes;
+  return changes.bytes;
 }
 
 namespace detail {
@@ -99,20 +109,13 @@ bool apply_runs(Reader& in, std::byte* page, std::size_t page_bytes) {
   return in.ok();
 }
 
-bool apply_bitmap(Reader& in, std::byte* page, std::size_t page_bytes) {
-  const ByteView bitmap = in.get_bytes((page_bytes + 7) / 8);
-  if (!in.ok()) return false;
-  for (std::size_t i = 0; i < bitmap.size(); ++i) {
-    auto bits = std::to_integer<unsigned>(bitmap[i]);
-    const ByteView bytes = in.get_bytes(static_cast<std::size_t>(std::popcount(bits)));
-    if (!in.ok()) return false;
-    for (std::size_t next = 0; bits != 0; bits &= bits - 1) {
-      const std::size_t offset = i * 8 + static_cast<std::size_t>(std::countr_zero(bits));
-      if (offset >= page_bytes) return false;
-      page[offset] = bytes[next++];
-    }
+bool apply_lines(Reader& in, std::byte* page, std::size_t page_bytes) {
+  const auto count = in.get<std::uint16_t>();
+  for (std::uint16_t i = 0; i < count && in.ok(); ++i) {
+    const LineRecord line = get_line(in, page_bytes);
+    if (in.ok()) store_line(page + line.at, line.bytes, line.mask);
   }
-  return true;
+  return in.ok();
 }
 
 }  // namespace
@@ -135,11 +138,13 @@ bool changed_runs(Reader& in, std::uint8_t form, std::size_t page_bytes,
       const std::size_t offset = in.get<std::uint16_t>();
       if (!add(offset, in.get<std::uint16_t>())) return false;
     }
-  } else if (static_cast<Form>(form) == Form::bitmap) {
-    const ByteView bitmap = in.get_bytes((page_bytes + 7) / 8);
-    for (std::size_t i = 0; i < bitmap.size(); ++i)
-      for (auto bits = std::to_integer<unsigned>(bitmap[i]); bits != 0; bits &= bits - 1)
-        if (!add(i * 8 + static_cast<std::size_t>(std::countr_zero(bits)), 1)) return false;
+  } else if (static_cast<Form>(form) == Form::lines) {
+    const auto count = in.get<std::uint16_t>();
+    for (std::uint16_t i = 0; i < count && in.ok(); ++i) {
+      const LineRecord line = get_line(in, page_bytes);
+      if (in.ok()) for_each_run(line.at, line.mask, add);
+    }
+    return in.ok();
   } else {
     return false;
   }
@@ -157,13 +162,14 @@ bool apply_page(Reader& in, std::uint8_t form, std::byte* page, std::size_t page
   switch (static_cast<Form>(form)) {
     case Form::runs:
       return apply_runs(in, page, page_bytes);
-    case Form::bitmap:
-      return apply_bitmap(in, page, page_bytes);
+    case Form::lines:
+      return apply_lines(in, page, page_bytes);
   }
   return false;
 }
 
 }  // namespace detail
+
 std::optional<std::pair<std::size_t, std::size_t>> difference(ByteView one, ByteView other) {
   const auto first = std::mismatch(one.begin(), one.end(), other.begin()).first;
   if (first == one.end()) return std::nullopt;

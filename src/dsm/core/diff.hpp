@@ -1,9 +1,10 @@
 // Twins and diffs: which bytes of a page changed, exactly. Pure functions on bytes. PROTOCOL.md A3.
 //
-// A diff body is, for each changed page: u16 index in the run, u8 form, then either
-//   runs:    u16 count, count x (u16 offset, u16 length), the bytes of all runs;
-//   bitmap:  one bit a byte of the page, the bytes whose bit is set;
-// whichever is shorter. Offsets and lengths are in bytes; pages have at most 32 KiB.
+// A diff body is, for each changed page: u16 index in the run, u8 form, u16 count, then either
+//   runs:   count x (u16 offset, u16 length), the bytes of all runs;
+//   lines:  count line records (lines.hpp).
+// Runs are short where little has changed, and slow to take apart where much has: they are taken up to half
+// of the bytes of lines. Offsets and lengths are in bytes; pages have at most 32 KiB. A page that ends within a line goes by runs.
 #pragma once
 
 #include <cstddef>

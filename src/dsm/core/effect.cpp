@@ -22,9 +22,22 @@ void Effects::twin(PageId page) {
   if (!extend<Twin>(page, [](const Twin&) { return true; })) list_.push_back(Twin{{page, 1}});
 }
 
-void Effects::send_diff(PageId page, NodeId home, Stamp stamp) {
-  const auto same = [&](const SendDiff& d) { return d.home == home && d.stamp == stamp; };
-  if (!extend<SendDiff>(page, same)) list_.push_back(SendDiff{home, {page, 1}, std::move(stamp)});
+void Effects::send_diff(PageId page, NodeId home, Stamp stamp, bool stays) {
+  const auto same = [&](const SendDiff& d) {
+    return d.home == home && d.stamp == stamp && d.stay == stays;
+  };
+  if (!extend<SendDiff>(page, same))
+    list_.push_back(SendDiff{home, {page, 1}, std::move(stamp), stays});
+}
+
+void Effects::take_base(PageId page) {
+  if (!extend<TakeBase>(page, [](const TakeBase&) { return true; }))
+    list_.push_back(TakeBase{{page, 1}});
+}
+
+void Effects::drop_base(PageId page) {
+  if (!extend<DropBase>(page, [](const DropBase&) { return true; }))
+    list_.push_back(DropBase{{page, 1}});
 }
 
 }  // namespace dsm::core

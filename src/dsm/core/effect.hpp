@@ -10,6 +10,7 @@
 #include "base/types.hpp"
 #include "base/wire.hpp"
 #include "dsm/core/message.hpp"
+#include "dsm/core/push.hpp"
 #include "dsm/core/races.hpp"
 
 namespace dsm::core {
@@ -58,15 +59,49 @@ struct Twin {  // copy each page to a twin. Done before the next effect
 // Diff messages of at most diff_run_max pages, give the twins back. Pages without a change:
 // DiffHome{run} instead. (One page is in one SendDiff at a time. A Diff message whose body would be
 // empty is not sent.)
+// Of pages that `stay` the program view allows writing, and the twins are kept: what was compared, read
+// once, becomes the twin.
 struct SendDiff {
   NodeId home{};
   PageRun run;
   Stamp stamp;
+  bool stay = false;
 };
-// store exactly the changed bytes into this node's frames. Done before the next effect
+// store exactly the changed bytes into this node's frames, and into bases where there are. Done before
+// the next effect
 struct ApplyDiff {
   PageRun run;
   ByteView body;  // of the message being handled
+};
+// ---- pushed pages. The program may write to them meanwhile. Nothing else reads or changes a base or a
+// twin, together with its frame, while one of these effects or a diff's does ----
+// the base of each page becomes what its frame is; and no page has one any more. Before any later step
+struct TakeBase {
+  PageRun run;
+};
+struct DropBase {
+  PageRun run;
+};
+// Compare each page of the parts with its base, and make the base equal; send what differs to each node of its
+// part, in as many pushes as it takes. Then Pushed.
+struct PushPart {
+  PageRun run;
+  std::vector<NodeId> to;
+  bool operator==(const PushPart&) const = default;
+};
+struct PushPages {
+  Epoch epoch{};
+  std::vector<PushPart> parts;
+};
+// What came for these pages, into their frames, and their twins if they have one. Before any later step.
+struct ApplyPush {
+  struct Page {
+    PageId page{};
+    Taken taken = Taken::nothing;
+  };
+  std::vector<Page> pages;
+  ByteView body;  // of the message being handled; or, if it waited,
+  Bytes kept;
 };
 // the program view allows nothing (if it still does), then the frames go back to the system. Then
 // Punched{run}
@@ -162,10 +197,10 @@ struct Passed {
   std::vector<Bytes> payloads;
 };
 
-using Effect =
-    std::variant<Send, Fetch, Unmark, DrainMarks, Change, Twin, SendDiff, ApplyDiff, Punch, Wake,
-                 PerformAtomic, Found, Report, Passed, Lend, Recall, SendPage, FillPage, Hold,
-                 Hasten, SendBound, FillBound, SendBoundDiff, ReadBound>;
+using Effect = std::variant<Send, Fetch, Unmark, DrainMarks, Change, Twin, SendDiff, ApplyDiff,
+                            Punch, Wake, PerformAtomic, Found, Report, Passed, Lend, Recall,
+                            SendPage, FillPage, Hold, Hasten, SendBound, FillBound, SendBoundDiff,
+                            ReadBound, TakeBase, DropBase, PushPages, ApplyPush>;
 
 const char* name_of(const Effect& effect);
 
@@ -178,7 +213,9 @@ class Effects {
  public:
   void change(PageId page, Access from, Access to);
   void twin(PageId page);
-  void send_diff(PageId page, NodeId home, Stamp stamp = {});
+  void send_diff(PageId page, NodeId home, Stamp stamp = {}, bool stays = false);
+  void take_base(PageId page);
+  void drop_base(PageId page);
   void punch(PageRun run) { list_.push_back(Punch{run}); }
   template <typename E>
   void push(E effect) {

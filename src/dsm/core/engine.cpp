@@ -17,6 +17,7 @@ bool is_busy(PageState state) {
     case PageState::fetching:
     case PageState::mapping:
     case PageState::opening:
+    case PageState::settling:
     case PageState::protecting:
     case PageState::diffing:
     case PageState::unmapping:
@@ -128,6 +129,7 @@ void Engine::set_state(Page& page, PageId id, PageState next) {
 
 void Engine::set_state(Chunk& chunk, Page& page, PageState next) {
   note_transition(page.state, next);
+  if (next == PageState::absent || next == PageState::unmapping) page.covered = page.steady = false;
   chunk.busy = chunk.busy + (is_busy(next) ? 1 : 0) - (is_busy(page.state) ? 1 : 0);
   chunk.present = chunk.present + (next != PageState::absent ? 1 : 0) -
                   (page.state != PageState::absent ? 1 : 0);
@@ -145,6 +147,8 @@ bool Engine::counts_as_dirty(const Page& page) {
     case PageState::own_written:
       return true;
     case PageState::opening:
+    case PageState::settling:
+    case PageState::own_comparing:
       return !page.flush;
     case PageState::own_opening:
       return !page.flush && !page.private_next;

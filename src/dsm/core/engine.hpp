@@ -17,6 +17,7 @@
 //   on_condition.cpp  who waits, and who is woken
 //   on_atomic.cpp   atomic operations on words
 //   on_race.cpp     what finds races (for debugging)
+//   on_push.cpp     pages that a barrier brings to their readers
 //   on_team.cpp     barriers of subsets of the nodes
 //   on_home.cpp     diffs and marks from others
 //   on_bound.cpp    memory that travels with a lock
@@ -47,6 +48,7 @@
 #include "dsm/core/page.hpp"
 #include "dsm/core/pending.hpp"
 #include "dsm/core/planted.hpp"
+#include "dsm/core/pushes.hpp"
 #include "dsm/core/races.hpp"
 #include "dsm/core/read_ahead.hpp"
 #include "dsm/core/semaphores.hpp"
@@ -72,6 +74,12 @@ struct Config {
   std::uint32_t fetch_window = 16;
   // at most so many pages are fetched ahead of who goes through memory page after page; 0: none
   std::uint32_t read_ahead = 0;
+  // A page is pushed to its readers, and sent home without being protected first, when that would have been
+  // worth its while at so many barriers on end; 0: never. So many pages at most have a base here.
+  std::uint32_t push_after = 0;
+  std::uint32_t pushed_pages = 4096;
+  // Barriers at which a copy is kept up before it is looked whether anybody still reads it (C15).
+  std::uint32_t push_samples = 1000;
   // more nodes than that meet by a tree (sync/barrier.hpp)
   std::uint32_t disseminate = sync::dissemination_nodes_max;
   // Atomic operations are messages to the home's engine: where the wire has none of its own, or they
@@ -91,6 +99,8 @@ struct Counters {
                 evictions = 0;
   // of the fetches, those that nobody asked for; and of these, the pages that went unused
   std::uint64_t fetched_ahead = 0, fetched_ahead_unread = 0;
+  // pages sent to a reader by pushes; pages that pushes kept valid here
+  std::uint64_t pushed = 0, kept_up = 0;
   std::uint64_t locks_taken = 0, locks_taken_here = 0, barriers = 0;
   bool operator==(const Counters&) const = default;
 };
@@ -242,7 +252,7 @@ class Engine {
   void enter(LockId id, LockHere& lock, Effects& out);
   void finish_entering(Effects& out);
   void obey(LockId id, const sync::LockStep& step, Effects& out);
-  void invalidate(const PageSet& pages, Effects& out);
+  void invalidate(const PageSet& pages, Effects& out, NodeId barrier_part_of = no_node);
   void invalidate(Page& page, PageId id, Effects& out);
   void start_unmap(Page& page, PageId id, Effects& out);
   LockHere& lock_here(LockId id);
@@ -329,7 +339,7 @@ class Engine {
   void start_flush(Page& page, PageId id, Effects& out);
   void protect(Page& page, PageId id, Effects& out);
   void protected_now(Page& page, PageId id, Effects& out);
-  void flushed(PageRun run, Effects& out);
+  void flushed(PageRun run, bool changed, Effects& out);
   bool finish_publications(Effects& out);
   void tell(Token& token, Seq stamp, bool bound_too = false);
   void add_turn(Token& kept, Token& told) const;
@@ -346,10 +356,28 @@ class Engine {
   void on(const BarrierRound& m, NodeId from, Effects& out);
   void contribute(Effects& out);
   void log_unsent();
+  void exit_if_all_is_here(Effects& out);
   void exit_barrier(Effects& out);
   void finish_exit(Effects& out);
   void clear_marks(const PageSet& named, NodeId writer, Epoch last);
   static bool worth_watching(HomePage& page);
+
+  // on_push.cpp
+  bool may_be_pushed(PageId id) const;
+  void came_back(HomePage& home) const;
+  void start_pushes(Publication& barrier, Effects& out);
+  void start_pushing(PageId id, Effects& out);
+  void stop_pushing(PageId id, Effects& out);
+  void forget_bases(const PageSet& operated_on, Effects& out);
+  void on(const Pushed& e, Effects& out);
+  void on(const Push& m, NodeId from, Effects& out);
+  void take_push(NodeId from, const std::vector<PageRun>& runs, ApplyPush& apply, Effects& out);
+  void decline(PageRun run, NodeId home, Effects& out);
+  bool pushes_are_here() const;
+  bool is_kept_up(Page& page, PageId id, NodeId writer);
+  void finish_pushes(Effects& out);
+  bool goes_in_place(Page& page, PageId id);
+  void settled(Page& page, PageId id, bool changed, Effects& out);
 
   // on_atomic.cpp
   void on(const Atomic& e, Effects& out);
@@ -507,6 +535,7 @@ class Engine {
   bool contributed_ = false;
   // what the nodes carried through the barrier that is being left
   std::vector<Bytes> passed_;
+  Pushes pushes_;
   Atomics atomics_;
   // where races are looked for
   Clock clock_;

@@ -174,6 +174,11 @@ struct Changed {  // a Change has taken hold for every thread of the node
 struct DiffHome {
   PageRun run;
 };
+// a PushPages is done: of its pages, those that had changed; and how many pushes were sent to whom
+struct Pushed {
+  std::vector<PageRun> changed;
+  std::vector<PushCount> to;
+};
 struct BoundRead {  // a ReadBound is done: the spans' bytes, one after the other
   BoundSource source;
   Bytes bytes;
@@ -228,7 +233,7 @@ using Event =
                  Received, Retry, PageSent, Filled, Held, AddTeam, ArriveTeam, Atomic, AtomicDone,
                  Register, Unregister, Notify, AcquireShared, TryAcquireShared, CancelShared,
                  ReleaseShared, AcquireSemaphore, TryAcquireSemaphore, CancelSemaphore,
-                 ReleaseSemaphore, LeaveTeams, Bind, BoundRead, Lost>;
+                 ReleaseSemaphore, LeaveTeams, Bind, BoundRead, Lost, Pushed>;
 
 const char* name_of(const Event& event);
 

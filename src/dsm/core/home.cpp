@@ -48,12 +48,21 @@ void Homeland::remove_mark(HomePage& home, PageId page, NodeId reader) {
   if (it->second.empty()) marks_.erase(it);
 }
 
-void Homeland::clear_marks(HomePage& home, PageId page, Epoch last, NodeId but) {
+void Homeland::clear_marks(HomePage& home, PageId page, Epoch last, std::span<const NodeId> but) {
   const auto it = marks_.find(page);
   if (it == marks_.end()) return;
-  home.sharers -= static_cast<std::uint32_t>(
-      std::erase_if(it->second, [&](const Mark& m) { return m.reader != but && m.epoch <= last; }));
+  home.sharers -= static_cast<std::uint32_t>(std::erase_if(it->second, [&](const Mark& m) {
+    return m.epoch <= last && std::find(but.begin(), but.end(), m.reader) == but.end();
+  }));
   if (it->second.empty()) marks_.erase(it);
+}
+
+std::vector<NodeId> Homeland::readers_of(PageId page) const {
+  std::vector<NodeId> readers;
+  if (const auto it = marks_.find(page); it != marks_.end())
+    for (const Mark& m : it->second) readers.push_back(m.reader);
+  std::sort(readers.begin(), readers.end());
+  return readers;
 }
 
 std::vector<PageId> Homeland::marked_in(PageRun run) const {

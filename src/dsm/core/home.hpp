@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <vector>
 
 #include "base/types.hpp"
@@ -20,6 +21,12 @@ struct HomePage {
   std::uint8_t heat = 0;
   std::uint8_t rest = 0;
   Epoch watched_since{};
+  // Whether its readers come back for it: how many times on end, and the last of them.
+  std::uint8_t returns = 0;
+  std::uint8_t quiet =
+      0;  // pushed: barriers on end at which nothing of it had changed, or nobody read it
+  bool pushed = false;  // it has a base (on_push.cpp)
+  Epoch returned_at{};
   std::uint32_t sharers = 0;  // how many entries Homeland holds for it
   bool operator==(const HomePage&) const = default;
 };
@@ -40,8 +47,9 @@ class Homeland {
   // Marks. add_mark: true when the reader had none.
   bool add_mark(HomePage& home, PageId page, Mark mark);
   void remove_mark(HomePage& home, PageId page, NodeId reader);
-  // Removes the marks of readers other than `but` (no_node: of all) that are not newer than `last`.
-  void clear_marks(HomePage& home, PageId page, Epoch last, NodeId but);
+  // Removes the marks of readers other than these that are not newer than `last`.
+  void clear_marks(HomePage& home, PageId page, Epoch last, std::span<const NodeId> but);
+  std::vector<NodeId> readers_of(PageId page) const;  // sorted
   const std::map<PageId, std::vector<Mark>>& marked() const { return marks_; }
   std::vector<PageId> marked_in(PageRun run) const;
   bool operator==(const Homeland&) const = default;

@@ -35,7 +35,10 @@ class Hash {
         std::uint64_t{p.recalled} << 15 | std::uint64_t{p.asked} << 16 |
         std::uint64_t{p.written} << 17 | std::uint64_t{p.discard} << 18 |
         static_cast<std::uint64_t>(p.keep) << 19 | static_cast<std::uint64_t>(p.next) << 21 |
-        std::uint64_t{p.ahead} << 23 | std::uint64_t{p.tenure} << 24);
+        std::uint64_t{p.ahead} << 23 | std::uint64_t{p.tenure} << 24 |
+        std::uint64_t{p.covered} << 32 | std::uint64_t{p.steady} << 33);
+    mix(p.rewritten | std::uint64_t{p.in_vain} << 8 | std::uint64_t{p.samples} << 16 |
+        std::uint64_t{p.rewritten_at} << 24 | std::uint64_t{p.unsampled} << 40);
     if (is_sequential(p.state)) mix(p.flush_number), mix(p.departure_number);
   }
   void mix(ByteView bytes) {
@@ -62,10 +65,11 @@ std::string Engine::broken_invariant() const {
   for (const PageId id : dirty_)
     if (!counts_as_dirty(id)) return at_page("listed as dirty", id, state_of(id));
 
-  std::size_t flushing = 0, departing = 0;
+  std::size_t flushing = pushes_.comparing ? 1 : 0, departing = 0, based = 0;
   std::string broken;
   const auto look = [&](PageId id, const Page& page) {
-    if (page.flush || page.state == PageState::diffing) ++flushing;
+    if (page.flush || page.state == PageState::diffing || page.state == PageState::settling)
+      ++flushing;
     if (page.invalidate || page.state == PageState::unmapping) ++departing;
     if (counts_as_dirty(page) && !std::binary_search(dirty.begin(), dirty.end(), id))
       broken = at_page("not listed as dirty", id, page.state);
@@ -110,12 +114,18 @@ std::string Engine::broken_invariant() const {
       const auto marks = homes_.marked().find(id);
       const std::size_t count = marks == homes_.marked().end() ? 0 : marks->second.size();
       if (count != home.sharers) return at_page("miscounted sharers", id, home.page.state);
+      based += home.pushed ? 1 : 0;
+      const bool comparing = home.page.state == PageState::own_comparing;
+      if (comparing && !(home.pushed && pushes_.comparing))
+        return at_page("compared with no base", id, home.page.state);
       const bool is_private = home.page.state == PageState::own_private || home.page.private_next;
       if (is_private && count > 0 && !planted(Bug::shared_not_written))
         return at_page("shared but private", id, home.page.state);
     }
   }
   if (!broken.empty()) return broken;
+  if (based != pushes_.based.size() || !std::is_sorted(pushes_.based.begin(), pushes_.based.end()))
+    return "pages with a base are miscounted";
   for (const auto& [id, queue] : conditions_)
     if (queue.empty()) return "a condition is kept for nobody";
   for (const auto& [number, wait] : waits_)
@@ -144,7 +154,7 @@ std::uint64_t Engine::hash() const {
   const auto put_page = [&](const Page& page) {
     h.mix(page);
     if (is_sequential(page.state)) return;
-    if (page.flush || page.state == PageState::diffing)
+    if (page.flush || page.state == PageState::diffing || page.state == PageState::settling)
       for (const Publication& p : publications_)
         h.mix(waits_for(p.flushes_before, page.flush_number));
     if (page.invalidate || page.state == PageState::unmapping) {
@@ -173,6 +183,8 @@ std::uint64_t Engine::hash() const {
       put_page(home.page);
       h.mix(std::uint64_t{home.heat} << 8 | home.rest);
       h.mix(home.watched_since.value);
+      h.mix(home.returns | std::uint64_t{home.quiet} << 8 | std::uint64_t{home.pushed} << 16 |
+            std::uint64_t{home.returned_at.value} << 32);
     }
   }
   for (const auto& [page, marks] : homes_.marked())
@@ -255,6 +267,16 @@ std::uint64_t Engine::hash() const {
   for (const auto& [who, page] : atomics_.under_way) h.mix(who.value), h.mix(page.value);
   for (const PageId page : atomics_.since_barrier) h.mix(page.value);
   for (const PageId page : atomics_.told) h.mix(page.value);
+  h.mix(pushes_.comparing);
+  for (const PushPart& part : pushes_.parts) {
+    h.mix(part.run.first.value), h.mix(part.run.count);
+    for (const NodeId node : part.to) h.mix(node.value);
+  }
+  for (const PageRun& run : pushes_.changed) h.mix(run.first.value), h.mix(run.count);
+  for (const PushCount& p : pushes_.to) h.mix(p.node.value), h.mix(p.count);
+  for (const PushCount& p : pushes_.came) h.mix(p.node.value), h.mix(p.count);
+  for (const PageId page : pushes_.covered) h.mix(page.value);
+  for (const Pushes::Early& early : pushes_.early) h.mix(early.from.value), h.mix(early.body);
   for (const auto& [number, wait] : waits_)
     h.mix(number), h.mix(wait.condition.value), h.mix(wait.who.value), h.mix(wait.waiter.value),
         h.mix(wait.registered | std::uint64_t{wait.ended} << 1);

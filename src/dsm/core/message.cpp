@@ -75,6 +75,13 @@ struct Encoder {
     if (!m.stamp.empty()) encode(m.stamp, out);
     out.put_bytes(m.body);
   }
+  void operator()(const Push& m) {
+    out.put(Kind::push);
+    out.put(m.epoch);
+    out.put(static_cast<std::uint32_t>(m.runs.size()));
+    for (const PageRun& run : m.runs) put(out, run);
+    out.put_bytes(m.body);
+  }
   void operator()(const DiffAck& m) {
     out.put(Kind::diff_ack);
     put(out, m.run);
@@ -233,7 +240,8 @@ void encode(const Message& message, Bytes& out) {
 
 bool is_for_waiters(const Message& message) {
   return std::holds_alternative<BarrierRound>(message) ||
-         std::holds_alternative<TeamRound>(message) || std::holds_alternative<AtomicReply>(message);
+         std::holds_alternative<TeamRound>(message) ||
+         std::holds_alternative<AtomicReply>(message) || std::holds_alternative<Push>(message);
 }
 
 }  // namespace dsm::core

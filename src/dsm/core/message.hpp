@@ -125,6 +125,19 @@ struct ConditionAnswer {
   Kind kind{};
   bool operator==(const ConditionAnswer&) const = default;
 };
+// What has changed in these pages at their home, the sender, since it was last pushed (push.hpp): for the
+// barrier behind so many, perhaps one push of several.
+struct Push {
+  Epoch epoch{};
+  std::vector<PageRun> runs;
+  ByteView body;
+};
+// So many pushes for a barrier, to this node or from it.
+struct PushCount {
+  NodeId node{};
+  std::uint32_t count = 0;
+  bool operator==(const PushCount&) const = default;
+};
 // "Your ring for my marks is full: read it", and "I have read so many of your entries".
 struct MarkFlush {
   bool operator==(const MarkFlush&) const = default;
@@ -245,7 +258,7 @@ using Message =
                  AtomicRequest, AtomicReply, ConditionCall, ConditionAnswer, SharedRequest,
                  SharedGrant, SharedRevoke, SharedReturn, MarkNote, MarkTaken, SemaphoreCall,
                  SemaphoreRelease, SemaphoreAnswer, SharedWithdraw, SharedWithdrawn, TeamLeft,
-                 BoundDiff, BoundTaken, Holding>;
+                 BoundDiff, BoundTaken, Holding, Push>;
 
 // Appends one kind byte and the fields. Bodies come last, so that a sender may append them piece by
 // piece.
@@ -255,7 +268,7 @@ void encode(const Message& message, Bytes& out);
 std::optional<Message> decode(ByteView bytes);
 
 // Whether a receiver can do nothing with it before a thread of its own waits: a barrier's part, which
-// goes on only from those who have arrived.
+// goes on only from those who have arrived, and what is pushed for it.
 bool is_for_waiters(const Message& message);
 
 const char* name_of(const Message& message);

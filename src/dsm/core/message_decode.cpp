@@ -1,6 +1,7 @@
 // Bytes to messages: any bytes are a message or none.
 #include "dsm/core/message.hpp"
 #include "dsm/core/message_kind.hpp"
+#include "dsm/core/push.hpp"
 
 namespace dsm::core {
 namespace {
@@ -75,6 +76,22 @@ std::optional<Message> decode_bound_diff(Reader& in) {
     size += part.span.length;
   }
   if (size > in.left()) return std::nullopt;
+  m.body = in.get_bytes(in.left());
+  return m;
+}
+
+std::optional<Message> decode_push(Reader& in) {
+  Push m;
+  m.epoch = in.get<Epoch>();
+  const auto count = in.get<std::uint32_t>();
+  std::uint64_t pages = 0;
+  for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
+    const auto run = get_run(in);
+    if (!run || run->count > push_pages_max) return std::nullopt;
+    pages += run->count;
+    m.runs.push_back(*run);
+  }
+  if (pages > push_pages_max) return std::nullopt;
   m.body = in.get_bytes(in.left());
   return m;
 }
@@ -220,6 +237,8 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
       if (!run) return std::nullopt;
       return DiffAck{*run};
     }
+    case Kind::push:
+      return decode_push(in);
     case Kind::barrier_round:
       return decode_round(in);
     case Kind::mark_flush:

@@ -38,7 +38,8 @@ enum class Kind : std::uint8_t {
   team_left,
   bound_diff,
   bound_taken,
-  holding
+  holding,
+  push
 };
 
 }  // namespace dsm::core

@@ -9,14 +9,39 @@ namespace dsm::core {
 namespace {
 
 // Indexed by the variants' alternatives; the sizes are checked below.
-constexpr const char* message_names[] = {
-    "LockRequest",     "LockForward",     "LockGrant",       "Diff",          "DiffAck",
-    "BarrierRound",    "MarkFlush",       "MarkCredit",      "PageRequest",   "PageRecall",
-    "PageReturn",      "PageGrant",       "TeamRound",       "AtomicRequest", "AtomicReply",
-    "ConditionCall",   "ConditionAnswer", "SharedRequest",   "SharedGrant",   "SharedRevoke",
-    "SharedReturn",    "MarkNote",        "MarkTaken",       "SemaphoreCall", "SemaphoreRelease",
-    "SemaphoreAnswer", "SharedWithdraw",  "SharedWithdrawn", "TeamLeft",      "BoundDiff",
-    "BoundTaken",      "Holding"};
+constexpr const char* message_names[] = {"LockRequest",
+                                         "LockForward",
+                                         "LockGrant",
+                                         "Diff",
+                                         "DiffAck",
+                                         "BarrierRound",
+                                         "MarkFlush",
+                                         "MarkCredit",
+                                         "PageRequest",
+                                         "PageRecall",
+                                         "PageReturn",
+                                         "PageGrant",
+                                         "TeamRound",
+                                         "AtomicRequest",
+                                         "AtomicReply",
+                                         "ConditionCall",
+                                         "ConditionAnswer",
+                                         "SharedRequest",
+                                         "SharedGrant",
+                                         "SharedRevoke",
+                                         "SharedReturn",
+                                         "MarkNote",
+                                         "MarkTaken",
+                                         "SemaphoreCall",
+                                         "SemaphoreRelease",
+                                         "SemaphoreAnswer",
+                                         "SharedWithdraw",
+                                         "SharedWithdrawn",
+                                         "TeamLeft",
+                                         "BoundDiff",
+                                         "BoundTaken",
+                                         "Holding",
+                                         "Push"};
 constexpr const char* event_names[] = {"Fault",
                                        "Acquire",
                                        "TryAcquire",
@@ -57,12 +82,14 @@ constexpr const char* event_names[] = {"Fault",
                                        "LeaveTeams",
                                        "Bind",
                                        "BoundRead",
-                                       "Lost"};
+                                       "Lost",
+                                       "Pushed"};
 constexpr const char* effect_names[] = {
     "Send",     "Fetch",     "Unmark",    "DrainMarks", "Change",        "Twin",
     "SendDiff", "ApplyDiff", "Punch",     "Wake",       "PerformAtomic", "Found",
     "Report",   "Passed",    "Lend",      "Recall",     "SendPage",      "FillPage",
-    "Hold",     "Hasten",    "SendBound", "FillBound",  "SendBoundDiff", "ReadBound"};
+    "Hold",     "Hasten",    "SendBound", "FillBound",  "SendBoundDiff", "ReadBound",
+    "TakeBase", "DropBase",  "PushPages", "ApplyPush"};
 
 static_assert(std::size(message_names) == std::variant_size_v<Message>);
 static_assert(std::size(event_names) == std::variant_size_v<Event>);
@@ -96,6 +123,8 @@ const char* name_of(PageState state) {
       return "opening";
     case PageState::dirty:
       return "dirty";
+    case PageState::settling:
+      return "settling";
     case PageState::protecting:
       return "protecting";
     case PageState::diffing:
@@ -126,6 +155,8 @@ const char* name_of(PageState state) {
       return "own_opening";
     case PageState::own_written:
       return "own_written";
+    case PageState::own_comparing:
+      return "own_comparing";
     case PageState::own_protecting:
       return "own_protecting";
     case PageState::own_seq_none:

@@ -145,14 +145,19 @@ void Engine::finish_entering(Effects& out) {
   }
 }
 
-void Engine::invalidate(const PageSet& pages, Effects& out) {
+// What a node tells as its part of a barrier does not concern copies that its pushes keep up.
+void Engine::invalidate(const PageSet& pages, Effects& out, NodeId barrier_part_of) {
   if (pages.empty()) return;
+  const auto drop = [&](Page& page, PageId id) {
+    if (barrier_part_of != no_node && is_kept_up(page, id, barrier_part_of)) return;
+    invalidate(page, id, out);
+  };
   if (pages.everything) {
     for (Chunk& chunk : cache_.chunks()) {
       if (chunk.number == Chunk::unused) continue;
       const PageId first = cache_.first_page(chunk);
       for (PageId id = first; id < first + config_.chunk_pages; ++id)
-        invalidate(cache_.page(chunk, id), id, out);
+        drop(cache_.page(chunk, id), id);
     }
   } else {
     for (const PageRun& run : pages.runs) {
@@ -161,8 +166,7 @@ void Engine::invalidate(const PageSet& pages, Effects& out) {
         const PageId chunk_end((id.value / config_.chunk_pages + 1) * config_.chunk_pages);
         const PageId stop = std::min(run.end(), chunk_end);
         // A home page's entry in a chunk stays absent, so only other nodes' pages are touched here.
-        for (PageId p = id; chunk != nullptr && p < stop; ++p)
-          invalidate(cache_.page(*chunk, p), p, out);
+        for (PageId p = id; chunk != nullptr && p < stop; ++p) drop(cache_.page(*chunk, p), p);
         id = stop;
       }
     }
@@ -195,7 +199,8 @@ void Engine::invalidate(Page& page, PageId id, Effects& out) {
     return start_unmap(page, id, out);
   page.invalidate = true;
   page.departure_number = departures_.begin();
-  if (page.state == PageState::dirty || (page.state == PageState::opening && !page.flush)) {
+  const bool becomes_dirty = page.state == PageState::opening || page.state == PageState::settling;
+  if (page.state == PageState::dirty || (becomes_dirty && !page.flush)) {
     if (planted(Bug::dirty_invalidated_unsent) && page.state == PageState::dirty)
       return start_unmap(page, id, out);
     start_flush(page, id, out);

@@ -8,14 +8,17 @@
 namespace dsm::core {
 namespace {
 
-// What a node contributes: the pages that it wrote, its clock where races are looked for, then the
-// payload.
-Bytes encode_contribution(const PageSet& written, const Clock& clock, ByteView payload) {
+// What a node contributes: what it has pushed to whom, the pages that it wrote, those that it operated
+// on, its clock where races are looked for, then the payload.
+Bytes encode_contribution(const std::vector<PushCount>& pushed, const PageSet& written,
+                          const PageSet& operated_on, const Clock& clock, ByteView payload) {
   constexpr std::size_t small = 64;  // grown at once, not step by step
   Bytes bytes;
   bytes.reserve(small + written.runs.size() * sizeof(PageRun) + payload.size());
   Writer writer(bytes);
+  encode(pushed, writer);
   encode(written, writer);
+  encode(operated_on, writer);
   if (!clock.empty()) encode(clock, writer);
   writer.put_bytes(payload);
   return bytes;
@@ -43,13 +46,13 @@ void Engine::contribute(Effects& out) {
   contributed_ = true;
   if (!planted(Bug::barrier_tells_unsent)) log_unsent();
   std::vector<sync::BarrierMessage> messages;
-  PageSet named = written(Seq(), arrived_at_);
-  named.add(tell_atomics());
-  barrier_.arrive(encode_contribution(named, tell_clock(), barrier_wait_.payload), messages);
+  barrier_.arrive(encode_contribution(pushes_.to, written(Seq(), arrived_at_), tell_atomics(),
+                                      tell_clock(), barrier_wait_.payload),
+                  messages);
   barrier_wait_.payload.clear();
   for (sync::BarrierMessage& m : messages)
     out.push(Send{m.to, BarrierRound{m.epoch, m.round, std::move(m.known)}});
-  if (barrier_.complete()) exit_barrier(out);
+  exit_if_all_is_here(out);
 }
 
 // Another thread's diff may have begun after this node arrived: its page is in the log, and the
@@ -72,7 +75,13 @@ void Engine::on(const BarrierRound& m, NodeId from, Effects& out) {
                  {"from", from.value}, {"round", m.round});
   for (sync::BarrierMessage& next : messages)
     out.push(Send{next.to, BarrierRound{next.epoch, next.round, std::move(next.known)}});
-  if (barrier_.complete()) exit_barrier(out);
+  exit_if_all_is_here(out);
+}
+
+// A pusher's bytes have no other sign of their coming than themselves (C14).
+void Engine::exit_if_all_is_here(Effects& out) {
+  if (!barrier_.complete()) return;
+  if (pushes_are_here() || planted(Bug::barrier_left_before_push)) exit_barrier(out);
 }
 
 void Engine::exit_barrier(Effects& out) {
@@ -85,15 +94,19 @@ void Engine::exit_barrier(Effects& out) {
   for (std::uint32_t n = 0; n < config_.nodes; ++n) {
     Bytes& contribution = contributions[n];
     Reader in(contribution);
-    PageSet named;
+    PageSet named, operated_on;
     Clock clock;
-    const bool good = decode(in, named) && (!config_.find_races || decode(in, clock));
+    decode_push_counts(in);
+    const bool good =
+        decode(in, named) && decode(in, operated_on) && (!config_.find_races || decode(in, clock));
     if (!planted(Bug::clock_of_barrier_lost)) clock_.merge(clock);
     DSM_CHECK_WITH(good, "a contribution names pages", {"rank", n});
     contribution.erase(contribution.begin(),
                        contribution.end() - static_cast<std::ptrdiff_t>(in.left()));
+    forget_bases(operated_on, out);
+    named.add(operated_on);
     clear_marks(named, NodeId(n), ended);
-    if (NodeId(n) != config_.self) invalidate(named, out);
+    if (NodeId(n) != config_.self) invalidate(named, out, NodeId(n));
   }
   passed_ = std::move(contributions);  // what is left of them: the payloads
   drop_copies_of_atomics(out);
@@ -104,10 +117,11 @@ void Engine::exit_barrier(Effects& out) {
   for (const PageId id : dirty_) {
     if (!is_home(id)) continue;
     HomePage& home = home_page(id);
-    if (home.sharers == 0 && home.page.state == PageState::own_written)
+    if (home.sharers == 0 && home.page.state == PageState::own_written && !home.pushed)
       set_state(home.page, id, PageState::own_private);
   }
   forget_clean();
+  finish_pushes(out);
 
   std::vector<LockId> waiting = std::move(deferred_);
   deferred_.clear();
@@ -127,13 +141,17 @@ void Engine::exit_barrier(Effects& out) {
 }
 
 // Marks of copies that this barrier's notices take away. A page's only writer keeps its copy, and
-// so its mark; a reader that has left this barrier already and come back has a newer mark, which
-// stays (B7).
+// so its mark, and so do those that its home pushed to; a reader that has left this barrier already and
+// come back has a newer mark, which stays (B7).
 void Engine::clear_marks(const PageSet& named, NodeId writer, Epoch last) {
   if (planted(Bug::mark_cleared_by_next_epoch)) last = last + 1;
   const auto clear = [&](PageRun run) {
-    for (const PageId id : homes_.marked_in(run))
-      homes_.clear_marks(home_page(id), id, last, writer);
+    for (const PageId id : homes_.marked_in(run)) {
+      const bool own = writer == config_.self && !planted(Bug::pushed_marks_cleared);
+      const std::vector<NodeId>* readers = own ? pushes_.readers_of(id) : nullptr;
+      homes_.clear_marks(home_page(id), id, last,
+                         readers != nullptr ? std::span(*readers) : std::span(&writer, 1));
+    }
   };
   if (named.everything) clear({PageId(0), layout_.pages()});
   for (const PageRun& run : named.runs) clear(run);

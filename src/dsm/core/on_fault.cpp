@@ -58,6 +58,7 @@ void Engine::serve(PageId id, Effects& out) {
 // Counts as dirty from here on: the program may write before the engine hears of it.
 void Engine::start_writing(Page& page, PageId id, Effects& out) {
   set_state(page, id, PageState::opening);
+  page.steady = false;
   dirty_.push_back(id);
   out.twin(id);
   watch_bound(id);

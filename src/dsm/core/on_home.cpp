@@ -45,6 +45,7 @@ void Engine::add_marks(PageRun run, Homeland::Mark mark) {
     const bool opening = home.page.state == PageState::own_opening && home.page.private_next;
     if (home.page.state != PageState::own_private && !opening) continue;
     if (planted(Bug::shared_not_written)) continue;
+    came_back(home);
     if (opening) {
       home.page.private_next = false;
     } else {
@@ -154,7 +155,8 @@ void Engine::finish_drops(Effects& out) {
     for (PageId id = run.first; id < run.end(); ++id) {
       if (region->home(id) != config_.self) continue;
       HomePage& home = homes_.at(*region, id);
-      homes_.clear_marks(home, id, Epoch(~std::uint32_t{0}), no_node);
+      homes_.clear_marks(home, id, Epoch(~std::uint32_t{0}), {});
+      if (home.pushed) stop_pushing(id, out);
       if (home.page.state == PageState::own_written)
         set_state(home.page, id, PageState::own_private);
     }

@@ -45,6 +45,16 @@ void Engine::flush_everything(Publication::Kind why, Effects& out) {
       stay.push_back(id);
       continue;
     }
+    if (page.state == PageState::own_written && home_page(id).pushed) {
+      // What a lock's scope carries further is told at the next barrier, and not pushed (C12).
+      const bool scope = why != Publication::Kind::barrier;
+      if (scope && planted(Bug::push_over_lock_data)) log_.append(id);
+      if (!scope || planted(Bug::push_over_lock_data)) {
+        stay.push_back(id);
+        continue;
+      }
+      stop_pushing(id, out);
+    }
     if (page.state == PageState::own_written && home_page(id).sharers == 0) {
       set_state(page, id, PageState::own_private);
       continue;
@@ -62,6 +72,14 @@ void Engine::flush_everything(Publication::Kind why, Effects& out) {
       stay.push_back(id);
       continue;
     }
+    if (why == Publication::Kind::barrier && goes_in_place(page, id)) {
+      set_state(page, id, PageState::settling);
+      page.flush_number = flushes_.begin();
+      ++counters_.diffs;
+      out.send_diff(id, home_of(id), {}, true);
+      stay.push_back(id);
+      continue;
+    }
     start_flush(page, id, out);
   }
   dirty_ = std::move(stay);
@@ -71,16 +89,20 @@ void Engine::flush_everything(Publication::Kind why, Effects& out) {
 // thread may have written to it already. The caller takes it out of dirty_.
 void Engine::start_flush(Page& page, PageId id, Effects& out) {
   page.flush = true;
-  page.flush_number = flushes_.begin();
+  // Changes that are on their way home in place arrive first; whoever waits for them waits for the rest too.
+  if (page.state != PageState::settling) page.flush_number = flushes_.begin();
   if (config_.find_races && !is_home(id)) origins_.insert_or_assign(id, origin_);
   if (planted(Bug::log_at_flush_start)) log_.append(id);
-  if (page.state == PageState::dirty || page.state == PageState::own_written)
+  const bool overlaps = page.state == PageState::settling && planted(Bug::diffs_overlap);
+  if (page.state == PageState::dirty || page.state == PageState::own_written || overlaps)
     protect(page, id, out);
 }
 
 void Engine::protect(Page& page, PageId id, Effects& out) {
-  set_state(page, id,
-            page.state == PageState::dirty ? PageState::protecting : PageState::own_protecting);
+  if (page.state == PageState::own_written) stop_pushing(id, out);
+  set_state(
+      page, id,
+      page.state == PageState::own_written ? PageState::own_protecting : PageState::protecting);
   out.change(id, Access::write, Access::read);
 }
 
@@ -105,18 +127,22 @@ void Engine::protected_now(Page& page, PageId id, Effects& out) {
 }
 
 void Engine::on(const DiffHome& e, Effects& out) {
-  flushed(e.run, out);
+  flushed(e.run, false, out);
 }
 
 void Engine::on(const DiffAck& m, NodeId, Effects& out) {
-  flushed(m.run, out);
+  flushed(m.run, true, out);
 }
 
 // A page of the release policy is logged when it is home: what is told of it once is not told
 // again.
-void Engine::flushed(PageRun run, Effects& out) {
+void Engine::flushed(PageRun run, bool changed, Effects& out) {
   for (PageId id = run.first; id < run.end(); ++id) {
     Page* page = find_page(id);
+    if (page != nullptr && page->state == PageState::settling) {
+      settled(*page, id, changed, out);
+      continue;
+    }
     DSM_CHECK_WITH(page != nullptr && page->state == PageState::diffing,
                    "only a diff under way is acknowledged", {"page", id.value});
     if (layout_.region_of(id)->policy() == Policy::release && !planted(Bug::told_before_home))
@@ -132,8 +158,11 @@ void Engine::flushed(PageRun run, Effects& out) {
 }
 
 void Engine::on(const MarksDrained& e, Effects& out) {
-  for (Publication& p : publications_)
-    if (p.id == e.id) p.drained = true;
+  for (Publication& p : publications_) {
+    if (p.id != e.id) continue;
+    p.drained = true;
+    if (p.kind == Publication::Kind::barrier) start_pushes(p, out);
+  }
   for (std::uint32_t n = 0; n < config_.nodes; ++n) {
     MarkWindows::Peer& peer = marks_[NodeId(n)];
     if (!peer.credit_due) continue;
@@ -232,7 +261,7 @@ void Engine::grant(LockId id, Effects& out) {
   if (planted(Bug::mark_cleared_early))
     for (const PageRun& run : written(lock.stamp, log_.now()).runs)
       for (PageId p = run.first; p < run.end(); ++p)
-        if (is_home(p)) homes_.clear_marks(home_page(p), p, epoch(), no_node);
+        if (is_home(p)) homes_.clear_marks(home_page(p), p, epoch(), {});
   lock.seen = token.turn;
   lock.token = Token{};
   LockGrant grant{id, std::move(token), {}, {}};

@@ -17,7 +17,8 @@ enum class PageState : std::uint8_t {
   // [-> write] twin taken; counts as dirty, since the program may write before the engine hears of
   // it
   opening,
-  dirty,       // [write]  has a twin
+  dirty,  // [write]  has a twin
+  settling,  // [write]  has a twin, which its changes up to now went home by; dirty when they are there
   protecting,  // [write -> read] on its way home
   diffing,     // [read]   its diff is on its way home
   unmapping,   // [read -> none]
@@ -35,6 +36,7 @@ enum class PageState : std::uint8_t {
   own_mapping,     // [-> read] the kernel lost the mapping; made anew
   own_opening,     // [-> write] to own_private or own_written
   own_written,     // [write]  shared, and written or not watched: counts as written
+  own_comparing,   // [write]  the same, of a pushed page that is being compared with its base
   own_protecting,  // [write -> read]
   // At home here, in a sequential region.
   own_seq_none,     // [none]   another node may write
@@ -52,7 +54,7 @@ constexpr bool is_sequential(PageState state) {
 
 const char* name_of(PageState state);
 
-// One page on one node. Twelve bytes: there is one for every home page and for every page of a
+// One page on one node. Twenty bytes: there is one for every home page and for every page of a
 // cached chunk.
 struct Page {
   PageState state = PageState::absent;
@@ -64,6 +66,9 @@ struct Page {
   // fetching, fetched: nobody has asked for it; absent: nobody had when it went
   bool ahead : 1 = false;
   bool private_next : 1 = false;  // own_opening: to own_private
+  // A valid copy (on_push.cpp):
+  bool covered : 1 = false;  // its home's push for the coming barrier is in it
+  bool steady : 1 = false;   // clean since the last barrier, which it was covered at
   // Of a sequential region:
   bool held : 1 = false;      // its tenure has not ended
   bool timed : 1 = false;     // held, and the thread that it was granted for is back
@@ -74,12 +79,18 @@ struct Page {
   Access keep : 2 = Access::none;
   Access next : 2 = Access::none;  // opening, closing: what will be allowed
   std::uint8_t tenure = 0;         // numbers the tenures, so that a late end is not mistaken
+  // A copy that is written: on how many barriers on end; and how often one took it away although its
+  // changes had gone home in place.
+  std::uint8_t rewritten = 0, in_vain = 0;
+  std::uint8_t samples = 0;  // a covered copy: how often it turned out to be still in use
   // of flushes_, while on its way home; of a sequential page, the turn of its grant
   std::uint32_t flush_number = 0;
   // of departures_, while on its way out; of a sequential page, the turn that is recalled
   std::uint32_t departure_number = 0;
+  std::uint16_t rewritten_at = 0;  // the last of those barriers, cut to its low bits
+  std::uint16_t unsampled = 0;     // a covered copy: barriers since it was known to be in use
   bool operator==(const Page&) const = default;
 };
-static_assert(sizeof(Page) == 12);
+static_assert(sizeof(Page) == 20);
 
 }  // namespace dsm::core

@@ -162,6 +162,32 @@ const char* name_of(Bug bug) {
       return "ahead_unmarked";
     case Bug::ahead_wakes_nobody:
       return "ahead_wakes_nobody";
+    case Bug::push_over_lock_data:
+      return "push_over_lock_data";
+    case Bug::base_not_renewed:
+      return "base_not_renewed";
+    case Bug::byte_sent_twice:
+      return "byte_sent_twice";
+    case Bug::pushed_not_in_twin:
+      return "pushed_not_in_twin";
+    case Bug::diff_not_in_base:
+      return "diff_not_in_base";
+    case Bug::push_into_fetch:
+      return "push_into_fetch";
+    case Bug::barrier_left_before_push:
+      return "barrier_left_before_push";
+    case Bug::early_push_taken:
+      return "early_push_taken";
+    case Bug::whole_lines_over_newer:
+      return "whole_lines_over_newer";
+    case Bug::pushed_marks_cleared:
+      return "pushed_marks_cleared";
+    case Bug::atomics_not_in_base:
+      return "atomics_not_in_base";
+    case Bug::push_over_atomic:
+      return "push_over_atomic";
+    case Bug::diffs_overlap:
+      return "diffs_overlap";
   }
   return "?";
 }

@@ -93,8 +93,22 @@ enum class Bug : std::uint8_t {
   unread_kept,         // ... or is here, and nobody has come to it
   ahead_unmarked,      // B5: a home that can be told by message only is not
   ahead_wakes_nobody,  // somebody has come to a page that was on its way, and is forgotten
+  // pushes
+  push_over_lock_data,  // C12
+  base_not_renewed,     // C10: nobody reads a page for a while, and its base stays what it was
+  byte_sent_twice,      // C10: the base stays what it was (in the simulated machine)
+  pushed_not_in_twin,   // C11 (in the simulated machine)
+  diff_not_in_base,     // C10: others' bytes are pushed as the home's (in the simulated machine)
+  push_into_fetch,      // C13
+  barrier_left_before_push,  // C14
+  early_push_taken,          // a push for the next barrier counts for this one
+  whole_lines_over_newer,    // a copy that has newer bytes takes whole lines
+  pushed_marks_cleared,      // a home forgets readers that it has pushed to
+  atomics_not_in_base,       // what they changed before a barrier is pushed at the next
+  push_over_atomic,          // what a node stored behind its own atomic operation
+  diffs_overlap,             // two diffs of one page are on their way home at once
 };
-inline constexpr int bug_count = static_cast<int>(Bug::ahead_wakes_nobody) + 1;
+inline constexpr int bug_count = static_cast<int>(Bug::diffs_overlap) + 1;
 
 const char* name_of(Bug bug);
 

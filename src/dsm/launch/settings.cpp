@@ -69,6 +69,12 @@ bool apply_read_ahead(std::string_view value, Settings& out) {
   return pages.has_value();
 }
 
+bool apply_push(std::string_view value, Settings& out) {
+  const auto barriers = parse_unsigned(value, 0, push_after_max);
+  if (barriers) out.push_after = static_cast<std::uint32_t>(*barriers);
+  return barriers.has_value();
+}
+
 bool apply_space(std::string_view value, Settings& out) {
   const auto bytes = parse_byte_count(value, space_step, space_max);
   if (!bytes || *bytes % space_step != 0) return false;
@@ -182,6 +188,7 @@ bool apply_key_hex(std::string_view value, Settings& out) {
 }
 
 static_assert(read_ahead_pages_max == 4096, "the text of DSM_READ_AHEAD names the limit");
+static_assert(push_after_max == 100, "the text of DSM_PUSH names the limit");
 static_assert(nodes_max == 4096, "the texts of DSM_RANK and DSM_SIZE below name the limit");
 
 constexpr Setting table[] = {
@@ -197,6 +204,10 @@ constexpr Setting table[] = {
     {"DSM_READ_AHEAD", "pages", "256", "0 to 4096 pages",
      "how far ahead pages are fetched for who goes through memory in order; 0: not at all",
      apply_read_ahead},
+    {"DSM_PUSH", "barriers", "2", "0 to 100 barriers",
+     "a page that is read again behind so many barriers on end is brought by the next ones; 0: "
+     "never",
+     apply_push},
     {"DSM_SPACE", "bytes", "64G", "a multiple of 1M up to 64T, as in 64G",
      "size of the shared address range; equal on all nodes", apply_space},
     {"DSM_BASE", "address", "auto",
