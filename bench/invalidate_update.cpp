@@ -7,10 +7,13 @@
 //               which it has the lock again, behind all readers, each of which has waited for it,
 //               has taken it and so has heard. bound: from the writer's asking for the lock to its
 //               having it, with the datum, from the reader that held it last.
+//               pushed: from the writer's arrival at a barrier to its end, the datum being under way to all
+//               readers.
 //   update      The writer has written. pull: from a reader's first load to the whole datum's being
 //               here. bound: from a reader's asking for the lock to the same; it comes with the lock,
 //               so readers wait for each other. bound-pull: the same, but the lock comes with a note
-//               of where the datum is, and the reader reads it from there when it is large.
+//               of where the datum is, and the reader reads it from there when it is large. pushed: from a reader's
+//               arrival at the barrier, at which the writer arrives with news, to all of them being here.
 //
 // Every time is taken by one node's clock. Of the readers' times the least, the middle and the greatest of
 // a round are kept, and of the rounds the median. The counts are those of all nodes, less those of
@@ -46,7 +49,8 @@ double us_since(Clock::time_point start) {
 struct Options {
   int rounds = 200;
   std::vector<std::size_t> bytes = {8, 1024, 4096, 65536};
-  std::vector<std::string> policies = {"scope", "release", "bound", "bound-pull", "sequential"};
+  std::vector<std::string> policies = {"scope", "pushed",     "release",
+                                       "bound", "bound-pull", "sequential"};
   std::string json;
   bool quiet = false;
 };
@@ -102,6 +106,19 @@ Subject by_locks(std::size_t bytes, dsm::Policy policy) {
           [=] { dsm::free(datum); }};
 }
 
+// Every node loads it between any two changes, so that barriers bring it after a while.
+Subject by_barriers(std::size_t bytes) {
+  const auto datum = dsm::allocate<std::uint64_t>(bytes / 8, dsm::Placement::on(0));
+  const auto meet = [=] {
+    if (writer()) store(datum, static_cast<std::uint64_t>(Clock::now().time_since_epoch().count()));
+    const Clock::time_point start = Clock::now();
+    dsm::barrier();
+    if (!writer()) load(datum);
+    return us_since(start);
+  };
+  return {[=] { load(datum); }, meet, meet, [=] { dsm::free(datum); }};
+}
+
 // A lock is only its number: copies are the same lock.
 void load_under(dsm::Lock lock, std::span<std::uint64_t> datum) {
   const std::scoped_lock hold(lock);
@@ -154,6 +171,7 @@ Subject subject_of(const std::string& policy, std::size_t bytes) {
   if (policy == "bound") return by_binding(bytes, dsm::Refresh::push);
   if (policy == "bound-pull") return by_binding(bytes, dsm::Refresh::pull);
   if (policy == "sequential") return by_page(bytes);
+  if (policy == "pushed") return by_barriers(bytes);
   return by_locks(bytes, policy == "release" ? dsm::Policy::release : dsm::Policy::scope);
 }
 

@@ -63,6 +63,25 @@ Program a_third_node_writes_before() {
   return s.finish();
 }
 
+// Nobody writes, or reads, for long: bases go. Then both do again.
+Program a_page_is_forgotten_for_a_while() {
+  Script s = pushing(3, 2);
+  for (int i = 0; i < 3; ++i) {
+    for (int round = 0; round < 4; ++round) {
+      for (std::uint32_t page = 0; page < 2; ++page) s.node(0).write(page, 0, 8);
+      s.node(0).arrive().arrive();
+      s.node(1).arrive().read(0, 0, 8).read(1, 0, 8).arrive();
+      s.node(2).arrive().read(0, 0, 8).arrive();
+    }
+    for (int round = 0; round < 20; ++round) {
+      s.node(0).write(1, 8, 8).arrive();
+      s.node(1).arrive();
+      s.node(2).arrive();
+    }
+  }
+  return s.finish();
+}
+
 // A copy is taken away to see whether it is read still, and is on its way back when the next push comes.
 Program a_push_meets_a_fetch() {
   Script s = pushing(2);
@@ -125,6 +144,7 @@ std::vector<Scenario> push_scenarios() {
       {"AWordIsWrittenByTurns", Bug::byte_sent_twice, a_word_is_written_by_turns()},
       {"TwoShareAPage", Bug::pushed_not_in_twin, two_share_a_page()},
       {"AThirdNodeWritesBefore", Bug::diff_not_in_base, a_third_node_writes_before()},
+      {"APageIsForgottenForAWhile", Bug::none, a_page_is_forgotten_for_a_while()},
       {"APushMeetsAFetch", Bug::push_into_fetch, a_push_meets_a_fetch()},
       {"AReaderHasNewerBytes", Bug::whole_lines_over_newer, a_reader_has_newer_bytes()},
       {"AWordIsWrittenBehindAtomics", Bug::atomics_not_in_base, a_word_is_written_behind_atomics()},

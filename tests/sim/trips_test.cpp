@@ -42,6 +42,7 @@ class Film {
     }
     return trips(begun, ended);
   }
+  std::uint64_t faults() const { return simulator_.statistics().faults; }
   double from_start_to_end(std::uint32_t node, std::uint32_t op, std::uint32_t other,
                            std::uint32_t other_op) const {
     return trips(simulator_.span(node, 0, op).begun, simulator_.span(other, 0, other_op).ended);
@@ -256,6 +257,42 @@ TEST_P(BarrierTrips, WithEveryReaderInvalidated) {
   const Film film(s);
   EXPECT_EQ(film.barrier(4, 4), ceil_log2(n));
   for (std::uint32_t node = 1; node < n; ++node) EXPECT_EQ(film.of(node, 5), 2) << "node " << node;
+}
+
+// What a barrier brings to n - 1 readers takes no trip more; and behind a few of them nobody traps, as many
+// more as there may be.
+TEST_P(BarrierTrips, WithPushes) {
+  const std::uint32_t n = GetParam();
+  const auto film = [n](std::uint32_t barriers) {
+    Script s(n, {0});
+    s.config().push_after = 1;
+    for (std::uint32_t i = 0; i < barriers; ++i) {
+      s.node(0).write(0, 0, 8).arrive();
+      for (std::uint32_t node = 1; node < n; ++node) s.node(node).read(0, 32, 1).arrive();
+    }
+    return s;
+  };
+  const Film eight(film(8)), sixteen(film(16));
+  const std::uint32_t last = 2 + 2 * 7 + 1;
+  EXPECT_EQ(eight.barrier(last, last), ceil_log2(n));
+  EXPECT_EQ(sixteen.faults(), eight.faults());
+}
+
+// A page that both write costs the way home of the one that is not its home, as ever, and no trap.
+TEST(Trips, BarrierOfTwoWhoShareAPage) {
+  const auto film = [](std::uint32_t barriers) {
+    Script s(2, {0});
+    s.config().push_after = 1;
+    for (std::uint32_t i = 0; i < barriers; ++i) {
+      s.node(0).write(0, 0, 8).arrive();
+      s.node(1).write(0, 8, 8).arrive();
+    }
+    return s;
+  };
+  const Film eight(film(8)), sixteen(film(16));
+  const std::uint32_t last = 2 + 2 * 7 + 1;
+  EXPECT_EQ(eight.barrier(last, last), 1 + 2);
+  EXPECT_EQ(sixteen.faults(), eight.faults());
 }
 
 // The manager's answer before the lock goes; and, when nobody notifies, another for the time-out.

@@ -15,10 +15,10 @@
 namespace dsm::core {
 namespace {
 
-constexpr std::uint8_t quiet_max = 8;  // barriers without a change, or a reader, before a base goes
+constexpr std::uint8_t quiet_max = 12;  // barriers without a change, or a reader, before a base goes
 constexpr std::uint8_t back_off_max = 6;  // doublings
 // What happens every so many barriers happens on end: one iteration of a program has several.
-constexpr std::uint32_t gap_max = 4;
+constexpr std::uint32_t gap_max = 8;
 
 template <typename T>
 void count_up(T& counter) {
