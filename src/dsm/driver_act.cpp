@@ -129,7 +129,8 @@ void Driver::carry_out(core::SendDiff& e, Work& work) {
     if (work.message.size() == empty) {
       work.events.push_back(core::DiffHome{part});
     } else {
-      outbox_.send(e.home, work.message);
+      outbox_.send(e.home, work.message,
+                   e.stay ? transport::Urgency::patient : transport::Urgency::prompt);
     }
     first = part.end();
   }

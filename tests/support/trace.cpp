@@ -63,6 +63,7 @@ struct MessageText {
     return " pages " + to_string(m.run) + " of " + number(m.body.size()) + " bytes";
   }
   std::string operator()(const core::DiffAck& m) const { return " pages " + to_string(m.run); }
+  std::string operator()(const core::Hurry&) const { return ""; }
   std::string operator()(const core::Push& m) const {
     return " epoch " + number(m.epoch) + " pages " + words(m.runs) + ", " + number(m.body.size()) +
            " bytes";

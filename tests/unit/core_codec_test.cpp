@@ -276,6 +276,7 @@ TEST(Message, EveryKindSurvivesTheWire) {
   expect_same(BoundTaken{LockId(3), Seq(12)});
   expect_same(Holding{{LockId(3), LockId(1)}});
   expect_same(Holding{});
+  expect_same(Hurry{});
   expect_same(DiffAck{{PageId(40), 3}});
   expect_same(ConditionCall{ConditionId(5), ConditionCall::Kind::notify_all, 9});
   expect_same(ConditionAnswer{~std::uint64_t{0}, ConditionAnswer::Kind::notified});

@@ -60,7 +60,8 @@ struct Twin {  // copy each page to a twin. Done before the next effect
 // DiffHome{run} instead. (One page is in one SendDiff at a time. A Diff message whose body would be
 // empty is not sent.)
 // Of pages that `stay` the program view allows writing, and the twins are kept: what was compared, read
-// once, becomes the twin.
+// once, becomes the twin. Only a barrier waits for these, so their home need not be disturbed before it waits
+// itself; if that changes, a Hurry follows.
 struct SendDiff {
   NodeId home{};
   PageRun run;

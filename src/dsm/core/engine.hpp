@@ -422,6 +422,7 @@ class Engine {
 
   // on_home.cpp
   void on(const Diff& m, NodeId from, Effects& out);
+  void on(const Hurry&, NodeId, Effects&) {}  // it has woken whoever takes what came before it
   void on(const Marked& e, Effects& out);
   void on(const MarkNote& m, NodeId from, Effects& out);
   void on(const MarkTaken& m, NodeId from, Effects& out);

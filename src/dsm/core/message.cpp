@@ -75,6 +75,7 @@ struct Encoder {
     if (!m.stamp.empty()) encode(m.stamp, out);
     out.put_bytes(m.body);
   }
+  void operator()(const Hurry&) { out.put(Kind::hurry); }
   void operator()(const Push& m) {
     out.put(Kind::push);
     out.put(m.epoch);

@@ -125,6 +125,10 @@ struct ConditionAnswer {
   Kind kind{};
   bool operator==(const ConditionAnswer&) const = default;
 };
+// What the sender has sent is waited for by more than a barrier (SendDiff::stay).
+struct Hurry {
+  bool operator==(const Hurry&) const = default;
+};
 // What has changed in these pages at their home, the sender, since it was last pushed (push.hpp): for the
 // barrier behind so many, perhaps one push of several.
 struct Push {
@@ -258,7 +262,7 @@ using Message =
                  AtomicRequest, AtomicReply, ConditionCall, ConditionAnswer, SharedRequest,
                  SharedGrant, SharedRevoke, SharedReturn, MarkNote, MarkTaken, SemaphoreCall,
                  SemaphoreRelease, SemaphoreAnswer, SharedWithdraw, SharedWithdrawn, TeamLeft,
-                 BoundDiff, BoundTaken, Holding, Push>;
+                 BoundDiff, BoundTaken, Holding, Push, Hurry>;
 
 // Appends one kind byte and the fields. Bodies come last, so that a sender may append them piece by
 // piece.

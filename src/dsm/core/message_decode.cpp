@@ -239,6 +239,8 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
     }
     case Kind::push:
       return decode_push(in);
+    case Kind::hurry:
+      return Hurry{};
     case Kind::barrier_round:
       return decode_round(in);
     case Kind::mark_flush:

@@ -39,7 +39,8 @@ enum class Kind : std::uint8_t {
   bound_diff,
   bound_taken,
   holding,
-  push
+  push,
+  hurry
 };
 
 }  // namespace dsm::core

@@ -41,7 +41,8 @@ constexpr const char* message_names[] = {"LockRequest",
                                          "BoundDiff",
                                          "BoundTaken",
                                          "Holding",
-                                         "Push"};
+                                         "Push",
+                                         "Hurry"};
 constexpr const char* event_names[] = {"Fault",
                                        "Acquire",
                                        "TryAcquire",
