@@ -92,7 +92,7 @@ INSTANTIATE_TEST_SUITE_P(Model, Laws,
                          testing::Values("home to reader", "two writers and a barrier",
                                          "two pages and two homes", "three nodes race",
                                          "three nodes and two barriers", "two locks on loan",
-                                         "two nodes across a border"),
+                                         "two nodes across a border", "a page is pushed"),
                          [](const auto& test) {
                            std::string name;
                            for (const char* c = test.param; *c != '\0'; ++c)

@@ -18,7 +18,8 @@
 namespace dsm::sim {
 namespace {
 
-constexpr std::uint32_t rounds_max = 3;
+constexpr std::uint32_t rounds_max = 3;  // unless more are asked for
+constexpr std::uint32_t rounds_asked_max = 9;
 constexpr std::uint64_t states_usual = 2'500'000;  // of one program; minutes in all
 constexpr std::uint64_t states_quick = 10'000;     // seconds
 constexpr std::uint64_t states_all = 40'000'000;   // hours, and 8 GiB
@@ -106,7 +107,7 @@ int usage() {
                "  --policy: scope, release, sequential\n"
                "  --kind: one of\n",
                shown(states_quick), shown(states_usual), shown(states_all),
-               shown(states_all * bytes_per_state >> 30) + 1, shown(bytes_per_state), rounds_max);
+               shown(states_all * bytes_per_state >> 30) + 1, shown(bytes_per_state), rounds_asked_max);
   for (const Rounds& kind : round_kinds())
     std::fprintf(stderr, "    %-24s %s\n", kind.name, kind.what);
   return 2;
@@ -114,7 +115,7 @@ int usage() {
 
 // "2" or "1..3".
 bool read_rounds(const std::string& value, Wanted& wanted) {
-  const auto digit = [](char c) { return c >= '1' && c <= static_cast<char>('0' + rounds_max); };
+  const auto digit = [](char c) { return c >= '1' && c <= static_cast<char>('0' + rounds_asked_max); };
   const bool range = value.size() == 4 && value.compare(1, 2, "..") == 0;
   if ((value.size() != 1 && !range) || !digit(value.front()) || !digit(value.back())) return false;
   wanted.rounds_min = static_cast<std::uint32_t>(value.front() - '0');

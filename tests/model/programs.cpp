@@ -34,6 +34,19 @@ Script two_writers_and_a_barrier() {
   return s;
 }
 
+// What the home writes between the first barrier and the second comes with that.
+Script a_page_is_pushed() {
+  Script s(2, {0}, 0);
+  s.config().push_after = 1;
+  s.node(1).read(0, 8);
+  s.join_all();
+  s.node(1).read(0, 8);
+  s.node(0).write(0, 0);
+  s.join_all();
+  s.node(1).read(0, 0);
+  return s;
+}
+
 // One thread's READ is under way when another's lock says that the page is old.
 Script a_notice_meets_a_fetch() {
   Script s(2, {0}, 1);
@@ -173,6 +186,22 @@ void locks_and_barrier(Script& s, std::uint32_t round) {
   s.join_all();
 }
 
+// Page 0 has its home at node 0, and node 1 writes it too.
+void exchange(Script& s, std::uint32_t) {
+  s.node(0).write(0, word_of_node(0));
+  s.node(1).write(0, word_of_node(1));
+  s.join_all();
+}
+
+// ... or only reads what node 0 wrote, behind the barrier.
+void write_and_read(Script& s, std::uint32_t) {
+  s.node(0).write(0, word_of_node(0));
+  s.node(1).read(0, word_of_node(2));
+  s.join_all();
+  s.node(1).read(0, word_of_node(0));
+  s.join_all();
+}
+
 }  // namespace
 
 const std::vector<Rounds>& round_kinds() {
@@ -182,6 +211,8 @@ const std::vector<Rounds>& round_kinds() {
       {"one lock", "one writes under lock 0, another reads under it", one_lock},
       {"two locks", "two write under locks 0 and 1, one rests", two_locks},
       {"two locks and a barrier", "the same, and a barrier", locks_and_barrier},
+      {"a page for two, pushed", "the home and another write; a barrier", exchange, 1},
+      {"a page read, pushed", "the home writes; a barrier; another reads; a barrier", write_and_read, 1},
       {"a lock each", "all take a lock, write a page and read the other", lock_each},
   };
   return list;
@@ -189,6 +220,7 @@ const std::vector<Rounds>& round_kinds() {
 
 Program rounds_of(const Rounds& kind, std::uint32_t rounds, core::Policy policy) {
   Script script(nodes, {0, 1}, locks, policy);
+  script.config().push_after = kind.push_after;
   for (std::uint32_t round = 0; round < rounds; ++round) kind.append(script, round);
   return script.finish();
 }
@@ -198,6 +230,7 @@ const std::vector<Named>& small_programs() {
       {"home to reader", home_to_reader},
       {"writer to home", writer_to_home},
       {"two writers and a barrier", two_writers_and_a_barrier},
+      {"a page is pushed", a_page_is_pushed},
       {"a notice meets a fetch", a_notice_meets_a_fetch},
       {"two pages and two homes", two_pages_and_two_homes},
       {"three nodes and a lock", three_nodes_and_a_lock},

@@ -26,6 +26,7 @@ struct Rounds {
   const char* name;
   const char* what;  // of one round
   void (*append)(Script& script, std::uint32_t round);
+  std::uint32_t push_after = 0;  // barriers bring pages after so many (core::Config)
 };
 const std::vector<Rounds>& round_kinds();
 Program rounds_of(const Rounds& kind, std::uint32_t rounds, core::Policy policy);

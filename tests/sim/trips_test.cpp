@@ -291,7 +291,7 @@ TEST(Trips, BarrierOfTwoWhoShareAPage) {
   };
   const Film eight(film(8)), sixteen(film(16));
   const std::uint32_t last = 2 + 2 * 7 + 1;
-  EXPECT_EQ(eight.barrier(last, last), 1 + 2);
+  EXPECT_LE(eight.barrier(last, last), 1 + 2) << "less, where the home is the last to arrive";
   EXPECT_EQ(sixteen.faults(), eight.faults());
 }
 

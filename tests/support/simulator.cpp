@@ -283,8 +283,9 @@ void Simulator::note_step(std::uint32_t node, const core::Event& event,
   const auto* round =
       received == nullptr ? nullptr : std::get_if<core::BarrierRound>(&received->message);
   if (round != nullptr) writes(Part::early, node, Parts::early(round->epoch.value, round->round));
-  // Who has heard of everybody waits for pushes.
-  if (round != nullptr && after.round == engines_[node].barrier_rounds()) reads(Part::engine, node);
+  // Who has just heard of everybody waits for pushes.
+  if (round != nullptr && !(after == before) && after.round == engines_[node].barrier_rounds())
+    reads(Part::engine, node);
   if (received != nullptr && std::holds_alternative<core::Push>(received->message))
     reads(Part::barrier, node);
   // A step that gets on in the barrier takes messages that came early, up to one that is missing.

@@ -109,9 +109,10 @@ interrupted() {
   command_of make <<<"sleep 600 & echo \$! >'$room/builds'; wait"
   for signal in INT=130 TERM=143 HUP=129; do
     rm -f "$room/builds"
-    # A process group of its own, as a shell with job control gives it: SIGINT is not ignored there.
+    # A process group of its own, as a shell with job control gives it: SIGINT is not ignored there. Nor is any
+    # other, though these tests may have been started by nohup.
     set -m
-    PATH="$room/bin:$PATH" "$vcluster" --prepare 2>"$room/said" </dev/null &
+    PATH="$room/bin:$PATH" env --default-signal=INT,TERM,HUP "$vcluster" --prepare 2>"$room/said" </dev/null &
     pid=$!
     set +m
     for ((i = 0; i < 300; ++i)); do

@@ -372,6 +372,11 @@ class Engine {
   void on(const Pushed& e, Effects& out);
   void on(const Push& m, NodeId from, Effects& out);
   void take_push(NodeId from, const std::vector<PageRun>& runs, ApplyPush& apply, Effects& out);
+  Taken what_to_take(PageId id);
+  bool operated_on(PageId id) const;
+  void cover(Page& page, PageId id);
+  void cover_fetch(Page& page, PageId id);
+  void take_held(Page& page, PageId id, Effects& out);
   void decline(PageRun run, NodeId home, Effects& out);
   bool pushes_are_here() const;
   bool is_kept_up(Page& page, PageId id, NodeId writer);

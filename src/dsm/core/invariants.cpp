@@ -276,7 +276,9 @@ std::uint64_t Engine::hash() const {
   for (const PushCount& p : pushes_.to) h.mix(p.node.value), h.mix(p.count);
   for (const PushCount& p : pushes_.came) h.mix(p.node.value), h.mix(p.count);
   for (const PageId page : pushes_.covered) h.mix(page.value);
-  for (const Pushes::Early& early : pushes_.early) h.mix(early.from.value), h.mix(early.body);
+  for (const PageId page : pushes_.missed) h.mix(page.value);
+  for (const auto* kept : {&pushes_.held, &pushes_.early})
+    for (const Pushes::Kept& push : *kept) h.mix(push.from.value), h.mix(push.body);
   for (const auto& [number, wait] : waits_)
     h.mix(number), h.mix(wait.condition.value), h.mix(wait.who.value), h.mix(wait.waiter.value),
         h.mix(wait.registered | std::uint64_t{wait.ended} << 1);

@@ -38,6 +38,7 @@ bool Engine::start_fetch(Chunk& chunk, PageRun run, NodeId home, Why why, Effect
     page.poisoned = false;
     page.ahead = why == Why::ahead;
     set_state(chunk, page, PageState::fetching);
+    if (!pushes_.missed.empty()) cover_fetch(page, p);
   }
   counters_.fetches += run.count;
   if (why == Why::ahead) counters_.fetched_ahead += run.count;
@@ -59,6 +60,7 @@ void Engine::on(const Fetched& e, Effects& out) {
     Page& page = cache_.page(chunk, id);
     DSM_CHECK_WITH(page.state == PageState::fetching, "only a page under way arrives",
                    {"page", id.value}, {"state", static_cast<std::uint64_t>(page.state)});
+    if (!page.poisoned && !pushes_.held.empty()) take_held(page, id, out);
     const bool forgotten = page.ahead && planted(Bug::ahead_wakes_nobody);
     const Access wanted = forgotten ? Access::none : wanted_at(id);
     somebody_reads_on |= wanted == Access::read;

@@ -15,7 +15,8 @@
 namespace dsm::core {
 namespace {
 
-constexpr std::uint8_t quiet_max = 12;  // barriers without a change, or a reader, before a base goes
+constexpr std::uint8_t quiet_max =
+    12;  // barriers without a change, or a reader, before a base goes
 constexpr std::uint8_t back_off_max = 6;  // doublings
 // What happens every so many barriers happens on end: one iteration of a program has several.
 constexpr std::uint32_t gap_max = 8;
@@ -214,34 +215,25 @@ void Engine::on(const Push& m, NodeId from, Effects& out) {
 void Engine::take_push(NodeId from, const std::vector<PageRun>& runs, ApplyPush& apply,
                        Effects& out) {
   PageRun unwanted{PageId(0), 0};
-  bool any = false;
+  bool taken = false, held = false;
   for (const PageRun& run : runs) {
     for (PageId id = run.first; id < run.end(); ++id) {
       DSM_CHECK_WITH(home_of(id) == from, "only its home pushes a page", {"page", id.value},
                      {"from", from.value});
-      Page* const page = find_page(id);
-      Taken taken = Taken::nothing;
-      // What this node's atomic operations left there may be in the push, and what it stored behind them is
-      // not; the copy goes at the barrier.
-      const bool operated_on = atomics_.names(id) && !planted(Bug::push_over_atomic);
-      const bool blind =
-          page != nullptr && page->state == PageState::fetching && planted(Bug::push_into_fetch);
-      if (page != nullptr && (is_copy(*page) || blind) && !operated_on) {
-        const bool nothing_newer = page->steady && page->state == PageState::clean;
-        taken = nothing_newer || planted(Bug::whole_lines_over_newer) ? Taken::whole_lines
-                                                                      : Taken::changed_bytes;
-        if (!page->covered) pushes_.covered.push_back(id);
-        page->covered = true;
-        any = true;
-      } else if (page == nullptr || page->state == PageState::absent) {
-        if (page != nullptr) page->samples = 0;
-        if (unwanted.count > 0 && (unwanted.end() != id || unwanted.count == fetch_run_max)) {
-          decline(unwanted, from, out);
-          unwanted.count = 0;
-        }
-        if (unwanted.count++ == 0) unwanted.first = id;
+      apply.pages.push_back({id, what_to_take(id)});
+      taken = taken || apply.pages.back().taken != Taken::nothing;
+      const Page* const page = find_page(id);
+      const PageState state = page == nullptr ? PageState::absent : page->state;
+      const bool again = state == PageState::fetching && page->poisoned;  // it will be fetched
+      if (state == PageState::absent || state == PageState::unmapping || again)
+        pushes_.missed.push_back(id);
+      held = held || (state == PageState::fetching && !again && !planted(Bug::push_into_fetch));
+      if (state != PageState::absent) continue;
+      if (unwanted.count > 0 && (unwanted.end() != id || unwanted.count == fetch_run_max)) {
+        decline(unwanted, from, out);
+        unwanted.count = 0;
       }
-      apply.pages.push_back({id, taken});
+      if (unwanted.count++ == 0) unwanted.first = id;
     }
   }
   if (unwanted.count > 0) decline(unwanted, from, out);
@@ -252,11 +244,61 @@ void Engine::take_push(NodeId from, const std::vector<PageRun>& runs, ApplyPush&
   } else {
     ++came->count;
   }
-  if (any) out.push(std::move(apply));
+  if (held) {
+    const ByteView body = apply.kept.empty() ? apply.body : ByteView(apply.kept);
+    pushes_.held.push_back({from, runs, Bytes(body.begin(), body.end())});
+  }
+  if (taken) out.push(std::move(apply));
+}
+
+Taken Engine::what_to_take(PageId id) {
+  Page* const page = find_page(id);
+  if (page == nullptr || operated_on(id)) return Taken::nothing;
+  const bool blind = page->state == PageState::fetching && planted(Bug::push_into_fetch);
+  if (!is_copy(*page) && !blind) return Taken::nothing;
+  cover(*page, id);
+  const bool nothing_newer = page->steady && page->state == PageState::clean;
+  return nothing_newer || planted(Bug::whole_lines_over_newer) ? Taken::whole_lines
+                                                               : Taken::changed_bytes;
+}
+
+// What this node's atomic operations left in a page may be in a push, and what it stored there behind them
+// is not; such a copy goes at the barrier.
+bool Engine::operated_on(PageId id) const {
+  return atomics_.names(id) && !planted(Bug::push_over_atomic);
+}
+
+void Engine::cover(Page& page, PageId id) {
+  if (!page.covered) pushes_.covered.push_back(id);
+  page.covered = true;
+}
+
+// A READ that is posted behind a push finds at the home all that was pushed.
+void Engine::cover_fetch(Page& page, PageId id) {
+  const bool missed =
+      std::find(pushes_.missed.begin(), pushes_.missed.end(), id) != pushes_.missed.end();
+  if (missed && !operated_on(id)) cover(page, id);
+}
+
+// Of a READ that was under way nobody knows on which side of a push it took effect: it is stored once more.
+void Engine::take_held(Page& page, PageId id, Effects& out) {
+  for (const Pushes::Kept& held : pushes_.held) {
+    const auto contains = [id](const PageRun& run) { return run.contains(id); };
+    if (operated_on(id) || std::none_of(held.runs.begin(), held.runs.end(), contains)) continue;
+    ApplyPush apply;
+    for (const PageRun& run : held.runs)
+      for (PageId p = run.first; p < run.end(); ++p)
+        apply.pages.push_back({p, p == id ? Taken::changed_bytes : Taken::nothing});
+    apply.kept = held.body;
+    cover(page, id);
+    out.push(std::move(apply));
+  }
 }
 
 // Nobody here reads these pages any more. Without room in the ring their marks stay: a push too many.
 void Engine::decline(PageRun run, NodeId home, Effects& out) {
+  for (PageId id = run.first; id < run.end(); ++id)
+    if (Page* const page = find_page(id); page != nullptr) page->samples = 0;
   const MarkWindows::Peer& ring = marks_[home];
   std::uint64_t slot = 0;
   if (ring.sent - ring.freed < config_.mark_ring_slots && reserve_mark(home, slot, out))
@@ -304,7 +346,9 @@ void Engine::finish_pushes(Effects& out) {
   pushes_.changed.clear();
   pushes_.to.clear();
   pushes_.came.clear();
-  for (Pushes::Early& early : std::exchange(pushes_.early, {})) {
+  pushes_.missed.clear();
+  pushes_.held.clear();
+  for (Pushes::Kept& early : std::exchange(pushes_.early, {})) {
     ApplyPush apply;
     apply.kept = std::move(early.body);
     take_push(early.from, early.runs, apply, out);

@@ -22,13 +22,15 @@ struct Pushes {
   // ---- of other nodes' pages ----
   std::vector<PushCount> came;  // for the coming barrier
   std::vector<PageId> covered;  // pages that it brought something for
-  struct Early {                // for the barrier behind the coming one
+  std::vector<PageId> missed;   // pages that were not here when it did
+  struct Kept {
     NodeId from{};
     std::vector<PageRun> runs;
     Bytes body;
-    bool operator==(const Early&) const = default;
+    bool operator==(const Kept&) const = default;
   };
-  std::vector<Early> early;
+  std::vector<Kept> held;   // for pages that are being fetched
+  std::vector<Kept> early;  // for the barrier behind the coming one
 
   // To whom this page of `changed` was sent; null: it is none.
   const std::vector<NodeId>* readers_of(PageId page) const;

@@ -198,6 +198,7 @@ void computing() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  ::setenv("DSM_PUSH", "0", 1);  // counted is what is asked for: nothing is to come unasked
   return run(argc, argv,
              {{"misses", misses},
               {"invalidations", invalidations},
