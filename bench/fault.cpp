@@ -15,11 +15,13 @@
 // nothing, for longer than that takes. That makes rounds long, and caches cold: ".../waiting" has rounds as
 // long, in which the home waits, to compare with.
 #include <sys/mman.h>
+#include <cstdlib>
 
 #include <algorithm>
 #include <memory>
 #include <random>
 
+#include "exchange.hpp"
 #include "nodes.hpp"
 
 namespace {
@@ -138,6 +140,7 @@ void read_and_unmap(std::span<std::uint64_t> memory, const Order& order) {
 }
 
 void add_all(bench::Nodes& nodes) {
+  bench::add_exchange(nodes, 100);
   if (dsm::size() < 2) throw dsm::Error("needs at least 2 nodes: start it by dsmrun -n 2");
   const Order single = shuffled(every(2));
   add(nodes, {"trap/single", single, read_and_unmap, read});
@@ -158,5 +161,6 @@ void add_all(bench::Nodes& nodes) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  ::setenv("DSM_PUSH", "0", 1);  // measured is what is asked for: nothing is to come unasked
   return bench::run_nodes(argc, argv, add_all);
 }

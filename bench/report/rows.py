@@ -101,7 +101,7 @@ def rows_to_reach(m):
         Row("update by pull, 2 nodes, tcp", "µs", both(read_miss["tcp"], lambda: m.floor("trap", "tcp/page")),
             "trap + spinning 4 KiB TCP round trip", 1.3, 1.1),
         Row("write, barrier, invalidate, re-read, barrier, 2 nodes, shm", "µs",
-            both(m.micro(2, "shm", "barrier", "exchange"),
+            both(m.micro(2, "shm", "fault", "exchange"),
                  lambda: m.floor("shm/word", "invalidate", "trap", "copy_page", "shm/word", "shm/word")),
             "2 round trips + invalidation + trap + copy + round trip", 1.5, 1.2),
         Row("the same round, pushed, 2 nodes, shm", "µs",
