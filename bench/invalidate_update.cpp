@@ -353,7 +353,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--policies", options.policies,
                  "which of scope, release, bound, bound-pull, sequential")
-      ->check(CLI::IsMember({"scope", "release", "bound", "bound-pull", "sequential"}))
+      ->check(CLI::IsMember({"scope", "pushed", "release", "bound", "bound-pull", "sequential"}))
       ->delimiter(',')
       ->capture_default_str();
   app.add_option("--json", options.json, "write the figures to this file, too; -: to the output");
