@@ -261,8 +261,8 @@ class Driver {
   Mutex poll_mutex_;
   std::optional<NodeId> lost_ DSM_GUARDED_BY(poll_mutex_);  // the first peer that was
   std::uint64_t served_ DSM_GUARDED_BY(poll_mutex_) = 0;    // by the wire, for peers
-  // Taken behind engine_mutex_: a page's frame and its twin, or its base, by whoever changes or compares
-  // both.
+  // Taken behind engine_mutex_: a page's frame and its twin, or its base, by whoever changes or
+  // compares both. A trap does not take it: what is pushed leaves a page alone whose twin is made.
   Mutex twin_mutex_;
   Mutex drain_mutex_;  // taken before engine_mutex_: entries of a ring are told in their order
   Outbox outbox_;

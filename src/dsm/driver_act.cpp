@@ -98,10 +98,8 @@ void Driver::carry_out(core::Change& e, Work& work) {
 }
 
 void Driver::carry_out(core::Twin& e, Work&) {
-  for (PageId page = e.run.first; page < e.run.end(); ++page) {
-    MutexLock hold(twin_mutex_);
+  for (PageId page = e.run.first; page < e.run.end(); ++page)
     parts_.twins.take(page, parts_.space.runtime(page));
-  }
 }
 
 void Driver::carry_out(core::SendDiff& e, Work& work) {

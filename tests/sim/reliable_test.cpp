@@ -232,32 +232,40 @@ TEST(Multicast, OnACleanWireNothingIsSentTwice) {
   EXPECT_GT(net.bundles(), 500u);
 }
 
-// A node gets what is about the others only, and stops now and then.
-WireSimulator multicast_flood(std::uint32_t slots, ReliableBug bug) {
-  constexpr std::uint32_t nodes = 6;
-  WireSimulator net({.seed = slots,
-                     .nodes = nodes,
-                     .slots = slots,
-                     .datagram = 1500,
-                     .poll_every = 1ms,
-                     .multicast = true,
-                     .bug = bug});
+constexpr std::uint32_t flooding_nodes = 6;
+
+// Six bursts, in which each node from `first` on sends to all the others of these. In every second
+// one a node is stopped.
+template <typename Stopped>
+void flood(WireSimulator& net, std::uint32_t first, Stopped stopped_in) {
   net.run_until(5ms);
-  for (int burst = 0; burst < 6; ++burst) {
-    if (burst % 2 == 1) net.stop(0);
+  for (std::uint32_t burst = 0; burst < 6; ++burst) {
+    if (burst % 2 == 1) net.stop(stopped_in(burst));
     for (int i = 0; i < 100; ++i) {
-      for (std::uint32_t from = 1; from < nodes; ++from) {
+      for (std::uint32_t from = first; from < flooding_nodes; ++from) {
         std::vector<std::uint32_t> to;
-        for (std::uint32_t peer = 1; peer < nodes; ++peer)
+        for (std::uint32_t peer = first; peer < flooding_nodes; ++peer)
           if (peer != from) to.push_back(peer);
         net.send_each(from, to, Lane::any_order, 40);
       }
       if (i % 8 == 0) net.run_until(net.now() + 2ms);
     }
     net.run_until(net.now() + 500ms);
-    net.go_on(0);
+    net.go_on(stopped_in(burst));
   }
   net.run_until_quiet(60s);
+}
+
+// A node gets what is about the others only, and stops now and then.
+WireSimulator multicast_flood(std::uint32_t slots, ReliableBug bug) {
+  WireSimulator net({.seed = slots,
+                     .nodes = flooding_nodes,
+                     .slots = slots,
+                     .datagram = 1500,
+                     .poll_every = 1ms,
+                     .multicast = true,
+                     .bug = bug});
+  flood(net, 1, [](std::uint32_t) { return 0u; });
   return net;
 }
 
@@ -423,30 +431,13 @@ TEST(Tree, WhoSendsSendsFew) {
 
 // A node that others pass on to stops now and then; what is for it comes from all of them.
 WireSimulator tree_flood(std::uint32_t slots) {
-  constexpr std::uint32_t nodes = 6;
   WireSimulator net({.seed = slots,
-                     .nodes = nodes,
+                     .nodes = flooding_nodes,
                      .slots = slots,
                      .datagram = 1500,
                      .poll_every = 1ms,
                      .fan_out = 2});
-  net.run_until(5ms);
-  for (int burst = 0; burst < 6; ++burst) {
-    const auto stopped = static_cast<std::uint32_t>(burst) % nodes;
-    if (burst % 2 == 1) net.stop(stopped);
-    for (int i = 0; i < 100; ++i) {
-      for (std::uint32_t from = 0; from < nodes; ++from) {
-        std::vector<std::uint32_t> to;
-        for (std::uint32_t peer = 0; peer < nodes; ++peer)
-          if (peer != from) to.push_back(peer);
-        net.send_each(from, to, Lane::any_order, 40);
-      }
-      if (i % 8 == 0) net.run_until(net.now() + 2ms);
-    }
-    net.run_until(net.now() + 500ms);
-    net.go_on(stopped);
-  }
-  net.run_until_quiet(60s);
+  flood(net, 0, [](std::uint32_t burst) { return burst % flooding_nodes; });
   return net;
 }
 

@@ -74,8 +74,8 @@ struct ApplyDiff {
   PageRun run;
   ByteView body;  // of the message being handled
 };
-// ---- pushed pages. The program may write to them meanwhile. Nothing else reads or changes a base or a
-// twin, together with its frame, while one of these effects or a diff's does ----
+// ---- pushed pages. The program may write to them meanwhile. While one of these effects or a diff's
+// reads or changes a base or a twin together with its frame, no other does ----
 // the base of each page becomes what its frame is; and no page has one any more. Before any later step
 struct TakeBase {
   PageRun run;

@@ -379,7 +379,8 @@ class Engine {
   void take_held(Page& page, PageId id, Effects& out);
   void decline(PageRun run, NodeId home, Effects& out);
   bool pushes_are_here() const;
-  bool is_kept_up(Page& page, PageId id, NodeId writer);
+  bool is_kept_up(const Page& page, PageId id, NodeId writer) const;
+  static void not_kept_up(Page& page);
   void finish_pushes(Effects& out);
   bool goes_in_place(Page& page, PageId id);
   void settled(Page& page, PageId id, bool changed, Effects& out);

@@ -149,7 +149,10 @@ void Engine::finish_entering(Effects& out) {
 void Engine::invalidate(const PageSet& pages, Effects& out, NodeId barrier_part_of) {
   if (pages.empty()) return;
   const auto drop = [&](Page& page, PageId id) {
-    if (barrier_part_of != no_node && is_kept_up(page, id, barrier_part_of)) return;
+    if (barrier_part_of != no_node) {
+      if (is_kept_up(page, id, barrier_part_of)) return;
+      not_kept_up(page);
+    }
     invalidate(page, id, out);
   };
   if (pages.everything) {

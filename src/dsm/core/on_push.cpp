@@ -15,8 +15,8 @@
 namespace dsm::core {
 namespace {
 
-constexpr std::uint8_t quiet_max =
-    12;  // barriers without a change, or a reader, before a base goes
+// barriers without a change, or a reader, before a base goes
+constexpr std::uint8_t quiet_max = 12;
 constexpr std::uint8_t back_off_max = 6;  // doublings
 // What happens every so many barriers happens on end: one iteration of a program has several.
 constexpr std::uint32_t gap_max = 8;
@@ -30,13 +30,13 @@ void add(std::vector<PageId>& sorted, PageId id) {
   sorted.insert(std::lower_bound(sorted.begin(), sorted.end(), id), id);
 }
 
-// Whether its frame holds a valid copy, which the next barrier may find here still.
+// Whether its frame holds a valid copy, which the next barrier may find here still. Not while its twin is
+// being taken: what came then would have to keep out of the way.
 bool is_copy(const Page& page) {
   switch (page.state) {
     case PageState::fetched:
     case PageState::mapping:
     case PageState::clean:
-    case PageState::opening:
     case PageState::dirty:
     case PageState::settling:
     case PageState::protecting:
@@ -315,15 +315,16 @@ bool Engine::pushes_are_here() const {
   return true;
 }
 
-// A copy whose changes went home in place, and that goes nevertheless, had better been protected.
-bool Engine::is_kept_up(Page& page, PageId id, NodeId writer) {
+bool Engine::is_kept_up(const Page& page, PageId id, NodeId writer) const {
   const bool counts = page.covered || (page.steady && planted(Bug::barrier_left_before_push));
-  if (counts && home_of(id) == writer) return true;
-  if (page.state == PageState::dirty && page.rewritten > 0) {
-    if (page.in_vain < back_off_max) ++page.in_vain;
-    page.rewritten = 0;
-  }
-  return false;
+  return counts && home_of(id) == writer;
+}
+
+// A copy whose changes went home in place, and that goes nevertheless, had better been protected.
+void Engine::not_kept_up(Page& page) {
+  if (page.state != PageState::dirty || page.rewritten == 0) return;
+  if (page.in_vain < back_off_max) ++page.in_vain;
+  page.rewritten = 0;
 }
 
 // Behind the barrier's notices. Now and then a copy is taken away to see whether anybody comes for it
