@@ -138,11 +138,9 @@ class Agent {
     launch_.key_fd = key_.get();
     launch_.first = order.first;
     launch_.captured = true;
-    if (order.bind) {
-      auto cores = spread_over_cores(order.count);
-      if (!cores) return give_up(1, cores.status().message());
-      launch_.cores = std::move(*cores);
-    }
+    auto cores = cores_of_ranks(order.bind, order.count);
+    if (!cores) return give_up(1, cores.status().message());
+    launch_.cores = std::move(*cores);
     for (std::uint32_t i = 0; i < order.count && !gone_; ++i) {
       auto child = spawn_rank(launch_, order.first + i);
       if (!child) return give_up(exit_not_found, child.status().message());

@@ -137,11 +137,9 @@ Status Keeper::start() {
   key_ = std::move(*key_fd);
 
   if (Status opened = open_rendezvous(key); !opened) return opened;
-  if (options_.bind) {
-    auto cores = spread_over_cores(options_.here ? options_.here->count : 1);
-    if (!cores) return cores.status();
-    launch_.cores = std::move(*cores);
-  }
+  auto cores = cores_of_ranks(options_.bind, options_.here ? options_.here->count : 1);
+  if (!cores) return cores.status();
+  launch_.cores = std::move(*cores);
   launch_.rendezvous = server_->endpoint();
   launch_.key_fd = key_.get();
   if (Status started = start_ranks(); !started) return started;

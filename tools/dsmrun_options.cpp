@@ -49,7 +49,7 @@ struct Given {
   std::string nodes = "1";
   std::string timeout;
   std::string gdb;
-  std::string bind = "none";
+  std::string bind = "auto";
   std::string hosts, hostfile, launcher;
   std::vector<std::string> environment;
   bool doctor = false;
@@ -130,9 +130,12 @@ std::optional<UsageError> judge_numbers(const Given& given, Options& out) {
     out.gdb_rank = static_cast<std::uint32_t>(*rank);
   }
   if (!out.gdb_batch.empty() && !out.gdb_rank) return usage("--gdb-batch needs --gdb RANK");
-  if (given.bind != "none" && given.bind != "core")
-    return usage("--bind " + given.bind + " is not legal: give none or core");
-  out.bind = given.bind == "core";
+  if (given.bind == "none")
+    out.bind = Binding::none;
+  else if (given.bind == "core")
+    out.bind = Binding::core;
+  else if (given.bind != "auto")
+    return usage("--bind " + given.bind + " is not legal: give auto, none or core");
   return std::nullopt;
 }
 
@@ -289,7 +292,8 @@ std::optional<UsageError> parse_options(int argc, char** argv, Options& out) {
   app.add_option("--timeout", given.timeout, "end the job after so many seconds; exit code 124")
       ->option_text("S");
   app.add_option("--bind", given.bind,
-                 "none, or core: each rank keeps to its own share of the cores")
+                 "core: each rank keeps to its share of its host's cores; none; or auto: as core "
+                 "where there is a core for each (when not given)")
       ->option_text("HOW");
   app.add_option("--env", given.environment, "set a variable for every rank (repeatable)")
       ->option_text("NAME=VALUE")

@@ -27,6 +27,9 @@ inline constexpr const char* own_variables[] = {"DSM_RANK",      "DSM_SIZE",    
                                                 "DSM_LAUNCHED",  "DSM_JOB_KEY", "DSM_JOB_KEY_FILE",
                                                 "DSM_JOB_KEY_FD"};
 
+// Which cores a rank may run on: all, or its own share; automatic: its share, if that is a core.
+enum class Binding : std::uint8_t { automatic, none, core };
+
 struct Options {
   enum class Verb : std::uint8_t { run, doctor, text };
 
@@ -43,7 +46,7 @@ struct Options {
   std::vector<std::string> launcher;  // reaches them
   std::string interface;              // where they reach this host; empty: chosen
   bool prefix = false;
-  bool bind = false;
+  Binding bind = Binding::automatic;
   std::optional<std::chrono::seconds> timeout;
   std::optional<std::uint32_t> gdb_rank;
   std::vector<std::string> gdb_batch;  // commands; empty: gdb talks to the terminal

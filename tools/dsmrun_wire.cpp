@@ -16,7 +16,7 @@ struct Put {
   void operator()(const Order& order) {
     out.put(Kind::order);
     for (const std::uint32_t number : {order.nodes, order.first, order.count}) out.put(number);
-    out.put(static_cast<std::uint8_t>(order.bind));
+    out.put(order.bind);
     for (const std::string* text :
          {&order.rendezvous, &order.key, &order.directory, &order.program})
       out.put_string(*text);
@@ -60,7 +60,7 @@ Order get_order(Reader& in) {
   Order order;
   for (std::uint32_t* number : {&order.nodes, &order.first, &order.count})
     *number = in.get<std::uint32_t>();
-  order.bind = get_flag(in);
+  order.bind = in.get<Binding>();
   for (std::string* text : {&order.rendezvous, &order.key, &order.directory, &order.program})
     *text = in.get_string();
   const auto words = in.get<std::uint32_t>();

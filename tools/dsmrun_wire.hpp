@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/wire.hpp"
+#include "dsmrun_options.hpp"
 #include "dsmrun_verdict.hpp"
 
 namespace dsm::run {
@@ -28,7 +29,7 @@ struct Order {
   std::uint32_t nodes = 1;
   std::uint32_t first = 0;
   std::uint32_t count = 0;
-  bool bind = false;
+  Binding bind = Binding::automatic;
   std::string rendezvous;
   std::string key;  // hexadecimal
   std::string directory;

@@ -1,6 +1,5 @@
 #include "dsm/node.hpp"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +9,8 @@
 #include <thread>
 
 #include "base/log.hpp"
+#include "base/wire.hpp"
+#include "dsm/cores.hpp"
 #include "dsm/launch/interface.hpp"
 #include "dsm/memory/base_address.hpp"
 
@@ -33,26 +34,10 @@ constexpr std::chrono::milliseconds linger{500};
 
 static_assert(chunks_least >= core::cache_chunks_min);
 
-Bytes to_bytes(std::string_view text) {
-  const ByteView view = std::as_bytes(std::span(text.data(), text.size()));
-  return Bytes(view.begin(), view.end());
-}
-
-std::string to_string(const Bytes& bytes) {
-  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-}
-
 std::string host_name() {
   char name[256] = "?";
   ::gethostname(name, sizeof name - 1);
   return name;
-}
-
-std::uint32_t cores_allowed() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return static_cast<std::uint32_t>(std::max(1, CPU_COUNT(&set)));
 }
 
 std::string mebibytes(std::uint64_t bytes) {
@@ -94,25 +79,30 @@ Status Node::check_limits() {
 }
 
 Status Node::meet() {
+  const Cores cores = Cores::allowed_here();
   if (job_.size == 1) {
     hosts_.push_back(host_name());
+    spinners_ = cores.share_among(std::span(&cores, 1));
     return {};
   }
   auto rendezvous = launch::make_rendezvous(job_, launch::settings_agreement(settings_));
   if (!rendezvous) return rendezvous.status();
   rendezvous_ = std::move(rendezvous).value();
   const std::string host = host_name();
-  if (Status s =
-          rendezvous_->publish("host", to_bytes(host + ", process " + std::to_string(::getpid())));
-      !s.ok())
-    return s;
+  Bytes mine;
+  Writer out(mine);
+  out.put_string(host + ", process " + std::to_string(::getpid()));
+  cores.encode(out);
+  if (Status s = rendezvous_->publish("host", mine); !s.ok()) return s;
   auto hosts = launch::gather(*rendezvous_, job_.size, "host", exchange_limit);
   if (!hosts) return hosts.status();
-  nodes_here_ = 0;
+  std::vector<Cores> here;
   for (const Bytes& bytes : hosts.value()) {
-    hosts_.push_back(to_string(bytes));
-    nodes_here_ += hosts_.back().starts_with(host + ", ") ? 1 : 0;
+    Reader in(bytes);
+    hosts_.push_back(in.get_string());
+    if (hosts_.back().starts_with(host + ", ")) here.push_back(Cores::decode(in));
   }
+  spinners_ = cores.share_among(here);
   return {};
 }
 
@@ -239,7 +229,7 @@ Status Node::start_engine() {
   config.atomics_by_message = !caps.atomics || !caps.atomic_with_processor || config.find_races;
 
   Patience::Policy patience;
-  patience.spinners = cores_allowed() / nodes_here_;
+  patience.spinners = spinners_;
   if (settings_.spin) patience.before_sleep = *settings_.spin;
 
   driver_ = std::make_unique<Driver>(

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "run_dsmrun.hpp"
 
@@ -62,7 +63,8 @@ TEST(Dsmrun, BadOptionsAndVariablesAreNamed) {
                   {"DSM_SPACE=\"x\""});
   expect_one_line(run({"-n", "2", "--env", "nonsense", actor(), "job"}).err,
                   {"nonsense", "NAME=VALUE"});
-  expect_one_line(run({"-n", "2", "--bind", "glue", actor(), "job"}).err, {"glue", "none or core"});
+  expect_one_line(run({"-n", "2", "--bind", "glue", actor(), "job"}).err,
+                  {"glue", "auto, none or core"});
   expect_one_line(run({"-n", "2", "--timeout", "0", actor(), "job"}).err, {"--timeout 0"});
   expect_one_line(run({"-n", "2", "--gdb", "2", actor(), "job"}).err, {"--gdb 2", "0 to 1"});
   expect_one_line(run({"--no-such-option", actor(), "job"}).err, {"--no-such-option"});
@@ -131,11 +133,35 @@ TEST(Dsmrun, ProgramsThatKnowNothingOfJobsRunToo) {
   EXPECT_EQ(lines_of(o.out), (std::vector<std::string>{"[0] hello", "[1] hello", "[2] hello"}));
 }
 
-TEST(Dsmrun, BindsRanksToTheirShareOfTheCores) {
-  const Outcome o = run(
-      {"-n", "2", "--bind", "core", "/bin/sh", "-c", "grep Cpus_allowed_list /proc/self/status"});
+// The cores of each of these ranks, as the kernel names them.
+std::vector<std::string> cores_of(const char* ranks, const std::vector<std::string>& binding) {
+  std::vector<std::string> arguments = {"-n", ranks};
+  arguments.insert(arguments.end(), binding.begin(), binding.end());
+  for (const char* word : {"/bin/sh", "-c", "grep Cpus_allowed_list /proc/self/status"})
+    arguments.emplace_back(word);
+  const Outcome o = run(arguments);
   EXPECT_EQ(o.code, 0) << o.err;
-  EXPECT_EQ(lines_of(o.out).size(), 2u);
+  return lines_of(o.out);
+}
+
+TEST(Dsmrun, BindsRanksToTheirShareOfTheCores) {
+  const std::vector<std::string> all = cores_of("1", {"--bind", "none"});
+  ASSERT_EQ(all.size(), 1u);
+  const bool one_core = std::thread::hardware_concurrency() < 2;
+  const std::vector<std::string> bound = cores_of("2", {"--bind", "core"});
+  ASSERT_EQ(bound.size(), 2u);
+  EXPECT_EQ(bound[0] == bound[1], one_core);
+  const std::vector<std::string> unasked = cores_of("2", {});
+  ASSERT_EQ(unasked.size(), 2u);
+  EXPECT_EQ(unasked[0] == unasked[1], one_core);
+  EXPECT_EQ(cores_of("2", {"--bind", "none"}), std::vector<std::string>(2, all[0]));
+}
+
+TEST(Dsmrun, BindsNobodyWhereThereAreFewerCoresThanRanks) {
+  const std::vector<std::string> all = cores_of("1", {"--bind", "none"});
+  ASSERT_EQ(all.size(), 1u);
+  const std::string many = std::to_string(2 * std::thread::hardware_concurrency() + 1);
+  for (const std::string& cores : cores_of(many.c_str(), {})) EXPECT_EQ(cores, all[0]);
 }
 
 TEST(Dsmrun, TheDoctorFindsWhatJobsNeed) {
