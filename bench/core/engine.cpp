@@ -75,7 +75,34 @@ void engine_untouched_page(benchmark::State& state) {
   }
 }
 
+// What node 0 of two decides at a barrier: its arrival, its marks read, the other's message; with what it
+// tells encoded and what it hears decoded, as they cross a wire.
+void engine_barrier(benchmark::State& state) {
+  constexpr std::uint64_t barriers = 256;
+  Engine zero = reader_of(1024);
+  Effects effects;
+  Bytes wire;
+  while (state.KeepRunningBatch(barriers)) {
+    const double start = processor_seconds();
+    for (std::uint64_t i = 0; i < barriers; ++i) {
+      effects.clear();
+      zero.step(Arrive{Ticket(1), Bytes(8), {}}, effects);
+      const std::uint64_t marks = std::get<DrainMarks>(effects.list().back()).id;
+      effects.clear();
+      zero.step(MarksDrained{marks}, effects);
+      wire.clear();
+      encode(std::get<Send>(effects.list().back()).message, wire);
+      std::optional<Message> heard = decode(wire);
+      std::get<BarrierRound>(*heard).known.front().rank = NodeId(1);
+      effects.clear();
+      zero.step(Received{NodeId(1), std::move(*heard)}, effects);
+    }
+    state.SetIterationTime(processor_seconds() - start);
+  }
+}
+
 BENCHMARK(engine_read_miss)->UseManualTime();
+BENCHMARK(engine_barrier)->UseManualTime();
 BENCHMARK(engine_untouched_page);
 
 }  // namespace
