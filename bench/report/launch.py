@@ -52,7 +52,8 @@ class Machine:
         self.seconds = 0.5 if quick else 3
         self.min_time = 0.1 if quick else 0.5
         self.transports = transports
-        self.trap_name = None
+        self.trap_name = None  # of the last program
+        self.own_trap_name = None  # of the last one that ran on this machine itself
         self._virtual = None
 
     # --- starting programs: launch(program, argument...) returns what it printed ---
@@ -77,6 +78,7 @@ class Machine:
                 self.need_virtual_nodes()
                 return run([TREE / "tools/vcluster", "-n", nodes, "--", *command, self.program(program), *arguments], environment)
             return run([*command, self.program(program), *arguments], environment)
+        launch.is_virtual = transport == "verbs"
         return launch
 
     def need_virtual_nodes(self):
@@ -140,6 +142,8 @@ class Machine:
         output = parsed(launch(program, f"--benchmark_filter=^({wanted})(/manual_time|/real_time)?$", "--benchmark_format=json",
                                f"--benchmark_min_time={self.min_time}"), program)
         self.trap_name = output["context"].get("traps", self.trap_name)
+        if not getattr(launch, "is_virtual", False):
+            self.own_trap_name = self.trap_name
         found = {}
         for result in output.get("benchmarks", []):
             name = re.sub("/(manual|real)_time$", "", result["name"])

@@ -41,8 +41,7 @@ void Driver::wait(Waiters::Place& place, Polls polls, Deadline deadline) {
       stop_polling();
     }
     place.sleep(std::max(left(), std::chrono::nanoseconds::zero()));
-    begin_polling();
-    patience.reset();
+    begin_polling();  // but who has slept in vain has no new patience
   }
   waiting_.fetch_sub(1, std::memory_order_seq_cst);
   stop_polling();

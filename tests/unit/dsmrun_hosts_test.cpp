@@ -81,7 +81,7 @@ std::vector<AgentMessage> samples() {
   order.nodes = 7;
   order.first = 2;
   order.count = 3;
-  order.bind = true;
+  order.bind = Binding::core;
   order.rendezvous = "10.0.0.1:7000";
   order.key = std::string(64, 'f');
   order.directory = "/somewhere";
