@@ -88,6 +88,10 @@ Time Reliable::lateness(const Sent& sent) const {
   return comes_late(sent) ? straight + 2 * relayed_trip_.timeout(ack_delay_max) : straight;
 }
 
+Time Reliable::keepalive_due() const {
+  return std::max(heard_at_, probed_at_) + std::min(keepalive_after, setup_.dead_after / 4);
+}
+
 void Reliable::tick(Time now) {
   if (down_ || now < due_) return;
   if (now - due_ > late_max) heard_at_ += now - due_;
@@ -100,7 +104,7 @@ void Reliable::tick(Time now) {
     asked_at_ = now;
     (heard_ ? probe_wanted_ : hello_wanted_) = true;
   }
-  if (asking_ == 0 && greeted_ && now >= std::max(heard_at_, probed_at_) + keepalive_after) {
+  if (asking_ == 0 && greeted_ && now >= keepalive_due()) {
     probed_at_ = now;
     probe_wanted_ = true;
   }
@@ -115,7 +119,7 @@ void Reliable::reschedule(Time now) {
   by(loss_due_);
   if (asking_ != 0) by(asked_at_ + timeout());
   if (greeted_) by(heard_at_ + setup_.dead_after);
-  if (greeted_ && asking_ == 0) by(std::max(heard_at_, probed_at_) + keepalive_after);
+  if (greeted_ && asking_ == 0) by(keepalive_due());
   if (lost_ != 0) {
     const Time age = longest_reorder();
     for (std::size_t i = 0; i < sent_.size(); ++i) {

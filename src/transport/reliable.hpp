@@ -41,7 +41,8 @@ inline constexpr Time never = Time::max();
 inline constexpr Time ack_delay_max = std::chrono::milliseconds(1);
 inline constexpr std::uint32_t ack_every_max = 8;  // eliciting packets that one may answer
 inline constexpr std::uint64_t reorder_max = 3;    // so many later ones received: this one is lost
-inline constexpr Time keepalive_after = std::chrono::seconds(1);  // of silence
+// Of silence; or a quarter of what ends a peer, where that is less.
+inline constexpr Time keepalive_after = std::chrono::seconds(1);
 // Silence, although asked, that ends a peer: noticed within 5 s of a death, while a process that
 // is stopped for 3 s lives.
 inline constexpr Time dead_after_default = std::chrono::seconds(4);
@@ -237,6 +238,7 @@ class Reliable {
   bool has_bug(ReliableBug bug) const { return setup_.bug == bug; }
   std::uint32_t pieces_of(std::size_t size, std::size_t piece) const;
   Time timeout() const;
+  Time keepalive_due() const;
   Time longest_reorder() const;
   bool comes_late(const Sent& sent) const {
     return sent.relayed && !has_bug(ReliableBug::overtaken_is_lost);

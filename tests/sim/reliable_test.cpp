@@ -159,6 +159,18 @@ TEST(Reliable, AnIdlePeerLivesAndASilentOneIsDownInTime) {
   EXPECT_FALSE(net.link(0, 2).down());
 }
 
+// Whatever ends a peer, one that has nothing to say is asked in time.
+TEST(Reliable, AnIdlePeerLivesWhereSilenceEndsItSoon) {
+  for (const Time dead_after : {100ms, 1000ms, 1001ms}) {
+    SCOPED_TRACE(dead_after.count());
+    WireSimulator net({.nodes = 3, .poll_every = 1ms, .dead_after = dead_after});
+    net.run_until(20 * dead_after);
+    for (std::uint32_t i = 0; i < 3; ++i)
+      for (std::uint32_t j = 0; j < 3; ++j)
+        EXPECT_TRUE(i == j || !net.link(i, j).down()) << i << " " << j;
+  }
+}
+
 // A node that could not look for a long time blames nobody.
 TEST(Reliable, ANodeThatWasStoppedForLongFindsItsPeersAlive) {
   WireSimulator net({.poll_every = 1ms});

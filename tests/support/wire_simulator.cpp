@@ -70,6 +70,7 @@ WireSimulator::WireSimulator(const Setup& setup)
                                                               .nodes = setup.nodes,
                                                               .datagram = setup.datagram,
                                                               .slots = setup.slots,
+                                                              .dead_after = setup.dead_after,
                                                               .bug = setup.bug},
                                               *nodes_[i].pool));
     }

@@ -36,6 +36,7 @@ class WireSimulator {
     std::size_t datagram = 1024;
     WireFaults faults;
     Time poll_every = std::chrono::microseconds(50);  // about
+    Time dead_after = dead_after_default;
     bool multicast = false;
     std::uint32_t fan_out =
         0;  // messages to several go by a tree of so many branches; 0: they do not
