@@ -97,6 +97,11 @@ void examine_traps(Report& report) {
   else
     report.add(Grade::lesser, "traps", "userfaultfd is not usable: " + uffd.message(),
                "Linux 6.4 or later; without it mprotect serves, more slowly");
+  if (probe.scans)
+    report.add(Grade::good, "watching", "written pages can be asked for");
+  else
+    report.add(Grade::lesser, "watching", "by traps alone: " + probe.scans.message(),
+               "Linux 6.7 or later with userfaultfd");
   if (mprotect)
     report.add(Grade::good, "traps", "mprotect and SIGSEGV");
   else

@@ -19,6 +19,7 @@ TEST(Settings, AreTheFallbacksWhenNothingIsSet) {
   const Settings s = read({});
   EXPECT_EQ(s.transport, "best");
   EXPECT_EQ(s.trap, TrapChoice::automatic);
+  EXPECT_EQ(s.watch, WatchChoice::automatic);
   EXPECT_EQ(s.cache_bytes, gibibyte);
   EXPECT_EQ(s.space_bytes, 64 * gibibyte);
   EXPECT_FALSE(s.base);
@@ -33,6 +34,7 @@ TEST(Settings, AreTheFallbacksWhenNothingIsSet) {
 TEST(Settings, TakeWhatIsGiven) {
   const Settings s = read({{"DSM_TRANSPORT", "tcp+faulty"},
                            {"DSM_TRAP", "mprotect"},
+                           {"DSM_WATCH", "trap"},
                            {"DSM_CONSISTENCY", "release"},
                            {"DSM_CACHE", "512m"},
                            {"DSM_SPACE", "1T"},
@@ -46,6 +48,7 @@ TEST(Settings, TakeWhatIsGiven) {
                            {"DSM_JOB_KEY_FD", "9"}});
   EXPECT_EQ(s.transport, "tcp+faulty");
   EXPECT_EQ(s.trap, TrapChoice::mprotect);
+  EXPECT_EQ(s.watch, WatchChoice::trap);
   EXPECT_EQ(s.consistency, ConsistencyChoice::release);
   EXPECT_EQ(s.cache_bytes, 512 * mebibyte);
   EXPECT_EQ(s.space_bytes, 1024 * gibibyte);
@@ -76,6 +79,7 @@ TEST(Settings, AMalformedValueIsNamedWithTheLegalOnes) {
       {"DSM_CONSISTENCY", "nonsense"},
       {"DSM_CONSISTENCY", "sequentially"},
       {"DSM_TRAP", "UFFD"},
+      {"DSM_WATCH", "traps"},
       {"DSM_CACHE", "12Q"},
       {"DSM_CACHE", "0"},
       {"DSM_CACHE", "-1"},

@@ -51,9 +51,10 @@ inline PageRun one(std::uint64_t page) {
 
 class TrappedSpace {
  public:
-  TrappedSpace(TrapKind kind, std::uint64_t pages) : state_(pages) {
+  TrappedSpace(TrapKind kind, std::uint64_t pages, Watching most = Watching::traps)
+      : state_(pages) {
     const std::uint64_t bytes = pages * AddressSpace::page_size();
-    auto made = AddressSpace::create(free_base(bytes), bytes, kind);
+    auto made = AddressSpace::create(free_base(bytes), bytes, kind, most);
     EXPECT_TRUE(made.ok()) << made.status().message();
     space_ = std::move(*made);
     auto trap = Trap::install(*space_, &TrappedSpace::on_trap, this);

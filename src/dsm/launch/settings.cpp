@@ -46,6 +46,18 @@ bool apply_trap(std::string_view value, Settings& out) {
   return true;
 }
 
+bool apply_watch(std::string_view value, Settings& out) {
+  if (value == "auto")
+    out.watch = WatchChoice::automatic;
+  else if (value == "trap")
+    out.watch = WatchChoice::trap;
+  else if (value == "scan")
+    out.watch = WatchChoice::scan;
+  else
+    return false;
+  return true;
+}
+
 // In the order of ConsistencyChoice.
 constexpr std::string_view consistency_names[] = {"scope", "release", "sequential"};
 
@@ -197,6 +209,10 @@ constexpr Setting table[] = {
      "the wire between nodes", apply_transport},
     {"DSM_TRAP", "choice", "auto", "auto, uffd or mprotect",
      "how an access to an absent page is noticed", apply_trap},
+    {"DSM_WATCH", "choice", "auto", "auto, trap or scan",
+     "how it is noticed that a node writes its own pages that others have copies of: by a trap each, or "
+     "by asking the kernel for all of them (Linux 6.7)",
+     apply_watch},
     {"DSM_CONSISTENCY", "choice", "scope", "scope, release or sequential",
      "the policy of regions that name none; equal on all nodes", apply_consistency},
     {"DSM_CACHE", "bytes", "1G", "bytes with K, M, G or T, as in 512M",

@@ -29,6 +29,7 @@ Environment process_environment();
 // The policy of regions that name none.
 enum class ConsistencyChoice : std::uint8_t { scope, release, sequential };
 enum class TrapChoice : std::uint8_t { automatic, uffd, mprotect };
+enum class WatchChoice : std::uint8_t { automatic, trap, scan };
 
 inline constexpr std::uint64_t kibibyte = std::uint64_t{1} << 10;
 inline constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20;
@@ -54,6 +55,7 @@ struct LaunchVariables {
 struct Settings {
   std::string transport;
   TrapChoice trap = TrapChoice::automatic;
+  WatchChoice watch = WatchChoice::automatic;
   ConsistencyChoice consistency = ConsistencyChoice::scope;
   std::uint64_t cache_bytes = 0;
   std::uint32_t read_ahead_pages = 0;

@@ -57,12 +57,12 @@ AddressSpace::AddressSpace(TrapKind kind, std::uint64_t bytes)
     : kind_(kind), page_size_(page_size()), bytes_(bytes) {}
 
 Result<std::unique_ptr<AddressSpace>> AddressSpace::create(std::uintptr_t base, std::uint64_t bytes,
-                                                           TrapKind kind) {
+                                                           TrapKind kind, Watching most) {
   DSM_CHECK_WITH(bytes > 0 && base % page_size() == 0 && bytes % page_size() == 0,
                  "a space is made of whole pages", {"base", base}, {"bytes", bytes});
   std::unique_ptr<AddressSpace> space(new AddressSpace(kind, bytes));
   if (Status mapped = space->map(base); !mapped) return mapped;
-  auto guard = kind == TrapKind::uffd ? guard_by_uffd(space->program_, bytes)
+  auto guard = kind == TrapKind::uffd ? guard_by_uffd(space->program_, bytes, most)
                                       : guard_by_mprotect(space->program_, bytes);
   if (!guard) return guard.status();
   space->guard_ = std::move(*guard);
@@ -128,6 +128,18 @@ void AddressSpace::change(PageRun run, Access from, Access to) {
   // not known.
   if (from == Access::none || to == Access::none || from == to) return open(run, to);
   if (run.count > 0) guard_->change(begin(run), length(run), to);
+}
+
+bool AddressSpace::watch_by_scans(PageRun run) {
+  return guard_->watch_by_scans(begin(run), length(run));
+}
+
+void AddressSpace::watch_by_traps(PageRun run) {
+  guard_->watch_by_traps(begin(run), length(run));
+}
+
+void AddressSpace::take_written(PageRun run, std::vector<PageRun>& into) {
+  guard_->take_written(begin(run), length(run), into);
 }
 
 Status AddressSpace::populate(std::span<const PageRun> runs) {

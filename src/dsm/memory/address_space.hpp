@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "base/status.hpp"
 #include "base/types.hpp"
@@ -39,8 +40,10 @@ class AddressSpace {
  public:
   // REQUIRES: base and bytes are multiples of page_size(). A base that is taken is an error that
   // shows what took it.
+  // `most`: whether pages may be scanned. REQUIRES: what kind and most ask for was probed.
   static Result<std::unique_ptr<AddressSpace>> create(std::uintptr_t base, std::uint64_t bytes,
-                                                      TrapKind kind);
+                                                      TrapKind kind,
+                                                      Watching most = Watching::traps);
 
   // REQUIRES: no thread accesses either view any more, and the Trap on this space is gone.
   ~AddressSpace();
@@ -55,6 +58,19 @@ class AddressSpace {
   void close(PageRun run);
   // The same as open(run, to), cheaper, for pages that were last opened as `from`.
   void change(PageRun run, Access from, Access to);
+
+  // From now on writes to pages of the run never trap where they are open for reading; they are noted.
+  // Afterwards the whole run, which was open, is open for writing; what was written meanwhile nobody
+  // noted. False: it traps as before (but is open for writing): this space does not scan, or the kernel
+  // has no mapping left for it.
+  bool watch_by_scans(PageRun run);
+  // Ends that, for as much of the run as is scanned; the pages may be any of it. Those are open for
+  // writing afterwards, as far as they were open.
+  void watch_by_traps(PageRun run);
+  // Appends the pages of a scanned run that were written since they were opened for reading, or taken
+  // here, last; at the same time they are so again. What is written meanwhile is found here or by the next
+  // call. Earlier stores to what is found are visible to everyone when this returns.
+  void take_written(PageRun run, std::vector<PageRun>& into);
 
   // Makes zeroed frames where there are none. `exhausted`, with what limits it, when memory is
   // short; asked before it fills, so that neither a SIGBUS nor the kernel's out-of-memory killer is

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <string>
 
 #include "base/log.hpp"
 #include "base/mutex.hpp"
@@ -115,8 +116,15 @@ const char* name(TrapKind kind) {
   return kind == TrapKind::uffd ? "uffd" : "mprotect";
 }
 
+Status TrapProbe::scans_with(TrapKind kind) const {
+  if (kind == TrapKind::uffd) return scans;
+  return Status(Code::unavailable, std::string("traps by ") + name(kind) + " are the only watch");
+}
+
 TrapProbe probe_traps() {
-  return TrapProbe{.uffd = probe_uffd(), .mprotect = probe_mprotect()};
+  TrapProbe probe{.uffd = probe_uffd(), .mprotect = probe_mprotect(), .scans = {}};
+  probe.scans = probe.uffd.ok() ? probe_scans() : probe.uffd;
+  return probe;
 }
 
 Result<Trap> Trap::install(const AddressSpace& space, TrapHandler handler, void* context) {
