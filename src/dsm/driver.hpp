@@ -190,6 +190,7 @@ class Driver {
   void carry_out(core::Unmark& e, Work& work);
   void carry_out(core::DrainMarks& e, Work& work);
   void carry_out(core::Change& e, Work& work);
+  void carry_out(core::Watch& e, Work& work);
   void carry_out(core::Twin& e, Work& work);
   void carry_out(core::SendDiff& e, Work& work);
   void carry_out(core::ApplyDiff& e, Work& work);

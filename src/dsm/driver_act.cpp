@@ -68,14 +68,18 @@ void Driver::carry_out(core::Unmark& e, Work&) {
 
 // The full fence stands between this node's last store to its own pages and its reading of the
 // rings (PROTOCOL.md B6). The entries are told under the drain lock: those of one reader in their
-// order, and all of them before their MarksDrained.
+// order, and all of them before their MarksDrained. So is what a scan has found: another thread's,
+// which finds it no more, comes later.
 void Driver::carry_out(core::DrainMarks& e, Work&) {
   Work* inner = nullptr;
   {
     MutexLock drain(drain_mutex_);
     std::atomic_thread_fence(std::memory_order_seq_cst);
+    core::Written written{e.id, {}};
+    for (const PageRun& run : e.scan) parts_.space.take_written(run, written.runs);
     MutexLock hold(engine_mutex_);
     inner = take_work();
+    if (!written.runs.empty()) step(written, inner->effects);
     const core::Config& config = engine_.config();
     for (std::uint32_t n = 0; n < config.nodes; ++n) {
       if (NodeId(n) == config.self) continue;
@@ -95,6 +99,16 @@ void Driver::carry_out(core::Change& e, Work& work) {
     parts_.space.change(e.run, e.from, e.to);
   }
   work.events.push_back(core::Changed{e.run});
+}
+
+void Driver::carry_out(core::Watch& e, Work& work) {
+  bool scanned = false;
+  if (e.scanned) {
+    scanned = parts_.space.watch_by_scans(e.run);
+  } else {
+    parts_.space.watch_by_traps(e.run);
+  }
+  if (e.reports) work.events.push_back(core::WatchChanged{e.run, scanned});
 }
 
 void Driver::carry_out(core::Twin& e, Work&) {

@@ -136,7 +136,16 @@ Status Node::map_space() {
     return Status(usable.code(), std::string("DSM_TRAP=") + memory::name(kind) +
                                      " cannot be used here: " + usable.message());
 
-  auto space = memory::AddressSpace::create(base, settings_.space_bytes, kind);
+  const Status scans = probe.scans_with(kind);
+  if (settings_.watch == launch::WatchChoice::scan && !scans.ok())
+    return Status(scans.code(), "DSM_WATCH=scan cannot be used here: " + scans.message());
+  if (settings_.watch != launch::WatchChoice::trap && scans.ok())
+    watching_ = settings_.watch == launch::WatchChoice::scan ? core::Watching::by_scans
+                                                             : core::Watching::by_either;
+  auto space = memory::AddressSpace::create(base, settings_.space_bytes, kind,
+                                            watching_ == core::Watching::by_traps
+                                                ? memory::Watching::traps
+                                                : memory::Watching::scans);
   if (!space) return space.status();
   space_ = std::move(space).value();
   auto rings = MarkRings::create(job_.size, ring_slots);
@@ -223,6 +232,7 @@ Status Node::start_engine() {
   config.read_ahead = settings_.read_ahead_pages;
   config.push_after = settings_.push_after;
   config.pushed_pages = pushed_pages_max;
+  config.watching = watching_;
   config.find_races = settings_.debug;
   config.page_bytes = static_cast<std::uint32_t>(memory::AddressSpace::page_size());
   // A home sees what it is told of.

@@ -82,6 +82,7 @@ class Node {
   std::atomic<bool> leaving_{false};  // in good order
   std::atomic<bool> ending_{false};   // because of someone else
   std::uint32_t chunk_pages_ = 0;
+  core::Watching watching_ = core::Watching::by_traps;
   std::uint32_t spinners_ = 1;      // threads of this node that may spin without taking a core
   std::vector<std::string> hosts_;  // "host, process 123", by rank
   // Destroyed in reverse: the trap first, the rendezvous last.

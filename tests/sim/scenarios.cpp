@@ -553,6 +553,7 @@ const std::vector<Scenario>& scenarios() {
     std::vector<Scenario> every = all();
     for (Scenario& scenario : bound_scenarios()) every.push_back(std::move(scenario));
     for (Scenario& scenario : push_scenarios()) every.push_back(std::move(scenario));
+    for (Scenario& scenario : watch_scenarios()) every.push_back(std::move(scenario));
     return every;
   }();
   return list;

@@ -19,5 +19,6 @@ struct Scenario {
 const std::vector<Scenario>& scenarios();
 std::vector<Scenario> bound_scenarios();  // part of them
 std::vector<Scenario> push_scenarios();
+std::vector<Scenario> watch_scenarios();
 
 }  // namespace dsm::sim

@@ -27,6 +27,7 @@ class Generator {
         pull_random_(seed ^ 0x70756c6c),
         ahead_random_(seed ^ 0x6168656164),
         push_random_(seed ^ 0x70757368),
+        watch_random_(seed ^ 0x7761746368),
         shape_(shape) {}
 
   Program make();
@@ -67,6 +68,7 @@ class Generator {
   Random pull_random_;
   Random ahead_random_;  // programs whose nodes do not read ahead stay as they are
   Random push_random_;   // the same of those that push nothing
+  Random watch_random_;  // and of those that watch by traps alone
   Shape shape_;
   Program program_;
   Owners owners_ = Owners::rotating;

@@ -15,6 +15,8 @@ Machine::Machine(const Program& program)
       view_(program.config.space_pages, Access::none),
       has_twin_(view_.size()),
       reclaimed_(view_.size()),
+      scanned_(view_.size()),
+      written_(view_.size()),
       rings_(std::size_t{program.node_count()} * slots_),
       consumed_(program.node_count()) {
   std::size_t threads = 0;
@@ -26,6 +28,7 @@ Machine::Machine(const Program& program)
 
 void Machine::store(std::uint32_t thread, std::uint32_t page, std::uint32_t offset,
                     std::uint32_t length, std::uint64_t bytes) {
+  if (scanned(page)) view_[page] = Access::write;
   buffers_[thread].push_back(
       {page, static_cast<std::uint16_t>(offset), static_cast<std::uint16_t>(length), bytes});
 }
@@ -92,12 +95,31 @@ std::string Machine::change(PageRun run, Access to) {
     if (to == Access::none && has_twin(p))
       return "page " + std::to_string(p) + " is unmapped while it has a twin";
     view_[p] = to;
-    reclaimed_[p] = 0;
+    reclaimed_[p] = written_[p] = 0;
   }
   // Taking rights away interrupts every processor that may use them: their earlier stores are
   // visible then.
   if (takes) fence_all();
   return {};
+}
+
+void Machine::set_scanned(PageRun run, bool scanned) {
+  for (std::uint64_t p = run.first.value; p < run.end().value; ++p) {
+    scanned_[p] = scanned;
+    written_[p] = 0;
+    if (view_[p] != Access::none) view_[p] = Access::write;
+  }
+}
+
+bool Machine::take_written(std::uint64_t page) {
+  if (!scanned(page)) return false;
+  const bool written = view_[page] == Access::write || written_[page] != 0;
+  written_[page] = 0;
+  if (view_[page] == Access::write) {
+    view_[page] = Access::read;
+    fence_all();
+  }
+  return written;
 }
 
 std::string Machine::make_twins(PageRun run) {
@@ -125,6 +147,7 @@ void Machine::punch(PageRun run) {
     view_[p] = Access::none;
     has_twin_[p] = 0;
     reclaimed_[p] = 1;  // the engine hears of it later
+    written_[p] = 0;
   }
 }
 
@@ -137,6 +160,7 @@ void Machine::make_home(PageRun run) {
 void Machine::reclaim(std::uint32_t page) {
   if (view_[page] == Access::none) return;
   fence_all();
+  if (scanned(page)) written_[page] = view_[page] == Access::write;
   view_[page] = Access::none;
   reclaimed_[page] = 1;
 }
@@ -171,7 +195,8 @@ std::uint64_t Machine::hash() const {
   };
   add_bytes(frames_.data(), frames_.size());
   for (std::size_t p = 0; p < view_.size(); ++p) {
-    add(static_cast<std::uint64_t>(view_[p]) * 4 + has_twin_[p] * 2u + reclaimed_[p]);
+    add(static_cast<std::uint64_t>(view_[p]) * 4 + has_twin_[p] * 2u + reclaimed_[p] +
+        scanned_[p] * 16u + written_[p] * 32u);
     if (has_twin(p)) add_bytes(twin(p), page_bytes_);
   }
   add_bytes(rings_.data(), rings_.size() * 8);

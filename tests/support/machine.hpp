@@ -5,6 +5,8 @@
 // A program's store enters its thread's store buffer, in order, and becomes visible to everyone
 // else when it drains: at any time, and at the latest at a fence. The thread itself sees its own
 // buffer. (x86-TSO; Sewell et al. 2010.) A value.
+//
+// A scanned page that may be read becomes one that may be written when a store to it begins.
 #pragma once
 
 #include <algorithm>
@@ -34,7 +36,7 @@ class Machine {
 
   // ---- the program's side ----
   bool allows(std::uint32_t page, bool write) const {
-    return view_[page] >= (write ? Access::write : Access::read);
+    return view_[page] >= (write && scanned_[page] == 0 ? Access::write : Access::read);
   }
   void store(std::uint32_t thread, std::uint32_t page, std::uint32_t offset, std::uint32_t length,
              std::uint64_t bytes);
@@ -70,6 +72,11 @@ class Machine {
   const std::byte* twin(std::uint64_t page) const { return twins_.data() + page * page_bytes_; }
   bool narrows(PageRun run, Access to) const;  // takes rights away, and so fences everyone
   std::string change(PageRun run, Access to);
+  // Watched by scans from now on, or by traps; open for writing in any case.
+  void set_scanned(PageRun run, bool scanned);
+  bool scanned(std::uint64_t page) const { return scanned_[page] != 0; }
+  // Whether a scanned page was written; it then may be read again.
+  bool take_written(std::uint64_t page);
   std::string make_twins(PageRun run);
   void drop_twin(std::uint64_t page) { has_twin_[page] = 0; }
   std::byte* twin(std::uint64_t page) { return twins_.data() + page * page_bytes_; }
@@ -107,7 +114,8 @@ class Machine {
   std::uint32_t slots_ = 0;
   std::vector<std::byte> frames_, twins_;
   std::vector<Access> view_;
-  std::vector<std::uint8_t> has_twin_, reclaimed_;
+  std::vector<std::uint8_t> has_twin_, reclaimed_, scanned_;
+  std::vector<std::uint8_t> written_;  // by page: a scanned one that was, before it was reclaimed
   std::vector<std::uint64_t> rings_;
   std::vector<std::uint64_t> consumed_;      // by reader: entries read
   std::vector<std::vector<Store>> buffers_;  // by thread, oldest first, from drained_ on

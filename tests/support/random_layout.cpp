@@ -26,6 +26,14 @@ void Generator::choose_config() {
   c.push_after = push_random_.pick(0u, 1u, 1u, 2u);
   c.pushed_pages = push_random_.one_in(4) ? 1 : 64;
   c.push_samples = push_random_.pick(1u, 2u, 5u, 1000u);
+  using core::Watching;
+  c.watching = watch_random_.pick(Watching::by_traps, Watching::by_traps, Watching::by_either,
+                                  Watching::by_scans);
+  c.stretch_pages_least = 1;
+  c.stretch_pages = watch_random_.pick(1u, 2u, 4u, 64u);
+  c.watch_costs = {};
+  c.watch_costs.change = watch_random_.pick(0u, 5'000u, 20'000u);
+  c.watch_costs.told = 0;
   for (std::uint32_t i = 0; i < locks; ++i) program_.locks.push_back(LockId(i * 7 + r.below(7)));
   threads_ = r.pick(1u, 1u, 2u, 3u);
   phases_ = r.between(1, 5);

@@ -95,7 +95,7 @@ Simulator::Simulator(const Program& program, const Physics& physics, std::uint64
     }
     engines_.push_back(std::move(engine));
     machines_.push_back(Machine(program));
-    nodes_.push_back({std::vector<Thread>(program.nodes[node].size()), {}, 0, 0, false, {}});
+    nodes_.push_back({std::vector<Thread>(program.nodes[node].size()), {}, 0, 0, false, false, {}});
   }
   std::size_t threads = 0;
   for (const auto& node : program.nodes) threads = std::max(threads, node.size());
@@ -216,6 +216,8 @@ void Simulator::carry_on(const Action& action) {
       return bound_done(action.node, action.index);
     case ActionKind::pushed:
       return pushed(action.node);
+    case ActionKind::watch_changed:
+      return step(action.node, core::WatchChanged{action.run, action.index != 0});
     case ActionKind::cancel:
       return give_up(action.node, action.index, action.run.first.value);
     case ActionKind::held:

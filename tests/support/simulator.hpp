@@ -140,6 +140,7 @@ class Simulator {
     bound_read,   // the next span of a READ of bound bytes is read, at their owner
     bound_done,
     pushed,
+    watch_changed,  // index: by scans
     cancel  // a thread has waited long enough
   };
   struct Action {
@@ -205,6 +206,7 @@ class Simulator {
     std::uint32_t joined = 0;
     std::uint32_t arriving = 0;       // the thread that arrived
     bool alone = false;               // it arrived for itself
+    bool scanning = false;            // some executor is
     std::vector<std::uint32_t> held;  // executors that wait for stores (explorers)
   };
   // The effects of one step, carried out one by one.
@@ -215,6 +217,8 @@ class Simulator {
     core::Effects effects;
     Packet packet;                   // what the step's message views
     std::vector<std::byte> blended;  // loaded and not yet stored (Bug::diff_by_blend)
+    std::uint64_t scanned = 0;       // pages of the DrainMarks under way
+    std::vector<PageRun> written;    // of these
   };
   struct Message {
     bool used = false;
@@ -348,6 +352,7 @@ class Simulator {
   void post(std::uint32_t node, NodeId home, PageRun run, std::optional<std::uint64_t> slot);
   void lend(std::uint32_t node, LockId lock);
   void recall(std::uint32_t node, LockId lock);
+  bool scan(Executor& executor, const core::DrainMarks& effect);
   void drain_marks(std::uint32_t node, std::uint64_t id);
   void send_diff(std::uint32_t node, const core::SendDiff& diff);
   bool apply_diff(Executor& executor, const core::ApplyDiff& diff);

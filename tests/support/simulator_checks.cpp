@@ -15,8 +15,10 @@ namespace {
 using core::PageState;
 
 // What the program view may allow while the engine says `state`: changes under way may or may not
-// have taken hold.
-bool view_fits(PageState state, Access view) {
+// have taken hold. What is scanned may be written whatever the view says, and then says so.
+bool view_fits(PageState state, Access view, bool scanned) {
+  if (scanned && state >= PageState::own_private && state <= PageState::own_protecting)
+    return view != Access::none || state == PageState::own_mapping || state == PageState::own_opening;
   switch (state) {
     case PageState::absent:
     case PageState::fetching:
@@ -173,7 +175,7 @@ void Simulator::check_page(std::uint32_t node, PageId page) {
          name_of(state) + ", which the program may access: " + views[static_cast<int>(view)] +
          ": " + what);
   };
-  if (!view_fits(state, view) && !machine.reclaimed(page.value))
+  if (!view_fits(state, view, machine.scanned(page.value)) && !machine.reclaimed(page.value))
     return complain("the view does not fit the state");
   if (region->policy() == core::Policy::sequential) return check_single_writer(page);
   if (home != node) {

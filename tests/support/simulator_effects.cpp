@@ -113,7 +113,15 @@ bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
         } else if constexpr (std::is_same_v<E, core::Fetch> || std::is_same_v<E, core::Unmark>) {
           post(node, e.home, e.run, e.slot);
         } else if constexpr (std::is_same_v<E, core::DrainMarks>) {
-          drain_marks(node, e.id);
+          if (bug_ == core::Bug::told_before_scan && executor.scanned == 0) drain_marks(node, e.id);
+          if (!e.scan.empty() && !scan(executor, e)) return false;
+          if (bug_ != core::Bug::told_before_scan) drain_marks(node, e.id);
+        } else if constexpr (std::is_same_v<E, core::Watch>) {
+          writes(Part::view, node, e.run);
+          machine.set_scanned(e.run, e.scanned);
+          if (e.reports)
+            schedule(ActionKind::watch_changed, node, e.scanned ? 1 : 0,
+                     delay_up_to(physics_.notice_max), e.run);
         } else if constexpr (std::is_same_v<E, core::Change>) {
           writes(Part::view, node, e.run);
           for (PageId p = e.run.first; p < e.run.end(); ++p)
@@ -302,6 +310,34 @@ void Simulator::recall(std::uint32_t node, LockId lock) {
 }
 
 // ---- marks ----
+
+// Page by page, the program goes on meanwhile; no other scan of the node does. False: once more, later.
+bool Simulator::scan(Executor& executor, const core::DrainMarks& effect) {
+  const std::uint32_t node = executor.node;
+  Node& here = nodes_[node];
+  const bool begins = executor.scanned == 0;
+  if (bug_ != core::Bug::scans_overlap) {
+    if (begins && here.scanning) return false;
+    here.scanning = true;
+  }
+  Machine& machine = machines_.change(node);
+  std::uint64_t number = 0;
+  for (const PageRun& run : effect.scan) {
+    for (PageId p = run.first; p < run.end(); ++p) {
+      if (number++ < executor.scanned) continue;
+      writes(Part::view, node, p.value);
+      empty_all(node);
+      ++executor.scanned;
+      if (machine.take_written(p.value)) executor.written.push_back({p, 1});
+      if (random_.one_in(4)) return false;
+    }
+  }
+  here.scanning = false;
+  executor.scanned = 0;
+  const std::vector<PageRun> written = std::exchange(executor.written, {});
+  if (!written.empty()) step(node, core::Written{effect.id, written});
+  return true;
+}
 
 void Simulator::drain_marks(std::uint32_t node, std::uint64_t id) {
   // The threads whose stores matter have entered the runtime before, and that was their fence; see

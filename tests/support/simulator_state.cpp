@@ -56,6 +56,8 @@ std::uint64_t Simulator::remaining(const Executor& executor) {
   const auto& effects = executor.effects.list();
   for (std::size_t i = executor.next; i < effects.size(); ++i) add(h, effects[i]);
   h.add(ByteView(executor.blended));
+  h.add(executor.scanned);
+  for (const PageRun& run : executor.written) h.add(run);
   return h.value();
 }
 
@@ -102,6 +104,7 @@ std::uint64_t Simulator::identity_of(const Action& a) const {
     case ActionKind::atomic:
     case ActionKind::atomic_done:
     case ActionKind::lock_back:
+    case ActionKind::watch_changed:
       h.add(a.index);
       break;
     case ActionKind::changed:
@@ -128,6 +131,7 @@ std::uint64_t Simulator::hash() const {
     std::uint64_t held = 0;
     for (const std::uint32_t e : node.held) held += remaining(executors_[e]);
     h.add(held);
+    h.add(node.scanning);
     for (const Thread& t : node.threads) {
       h.add(t.next);
       h.add(static_cast<std::uint64_t>(t.waiting) * 16 + (t.timed_out ? 8 : 0) +
@@ -225,6 +229,9 @@ std::string Simulator::describe(std::size_t choice) const {
       return node + "has read the bytes that are bound to a lock";
     case ActionKind::pushed:
       return node + "its pushes have left";
+    case ActionKind::watch_changed:
+      return node + "pages " + to_string(a.run) + " are watched " +
+             (a.index != 0 ? "by scans" : "by traps");
     case ActionKind::cancel:
       return node + "thread " + std::to_string(a.index) + " has waited long enough";
   }

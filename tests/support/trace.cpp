@@ -222,6 +222,12 @@ struct EventText {
   std::string operator()(const core::AddTeam& e) const { return " team " + number(e.team); }
   std::string operator()(const core::Bind& e) const { return " lock " + number(e.lock); }
   std::string operator()(const core::Lost& e) const { return " node " + number(e.node); }
+  std::string operator()(const core::Written& e) const {
+    return " id " + number(e.id) + " pages " + words(e.runs);
+  }
+  std::string operator()(const core::WatchChanged& e) const {
+    return " pages " + to_string(e.run) + (e.scanned ? " by scans" : " by traps");
+  }
   std::string operator()(const core::Pushed& e) const {
     return " pages " + words(e.changed) + " to " + number(e.to.size()) + " nodes";
   }
@@ -280,7 +286,12 @@ struct EffectText {
   std::string operator()(const core::Unmark& e) const {
     return " pages " + to_string(e.run) + " at " + number(e.home) + " mark " + number(e.slot);
   }
-  std::string operator()(const core::DrainMarks& e) const { return " id " + number(e.id); }
+  std::string operator()(const core::DrainMarks& e) const {
+    return " id " + number(e.id) + (e.scan.empty() ? "" : ", written of " + words(e.scan));
+  }
+  std::string operator()(const core::Watch& e) const {
+    return " pages " + to_string(e.run) + (e.scanned ? " by scans" : " by traps");
+  }
   std::string operator()(const core::Change& e) const {
     return " pages " + to_string(e.run) + " " + word(e.from) + " -> " + word(e.to);
   }

@@ -39,10 +39,19 @@ struct Unmark {
   std::uint64_t slot = 0;
   Epoch epoch{};
 };
-// Full fence; then read every ring up to the first slot not yet written, as Marked events; then
-// MarksDrained{id}.
+// Full fence; then take which pages of `scan` were written (the program may go on writing), and tell
+// them, if there are any, as Written{id}; then read every ring up to the first slot not yet written, as
+// Marked events; then MarksDrained{id}. Not two of a node at a time: what one finds the other does not.
 struct DrainMarks {
   std::uint64_t id = 0;
+  std::vector<PageRun> scan;
+};
+// Pages that are open for reading are watched by scans from now on, or by traps again; these pages are
+// open for writing afterwards. Then WatchChanged if it reports.
+struct Watch {
+  PageRun run;
+  bool scanned = false;
+  bool reports = false;
 };
 // The program view of the run, from -> to, for every thread. Then Changed{run}. `from` is none also
 // when the kernel may have lost a mapping that the engine had made: finding the page mapped as
@@ -201,7 +210,7 @@ struct Passed {
 using Effect = std::variant<Send, Fetch, Unmark, DrainMarks, Change, Twin, SendDiff, ApplyDiff,
                             Punch, Wake, PerformAtomic, Found, Report, Passed, Lend, Recall,
                             SendPage, FillPage, Hold, Hasten, SendBound, FillBound, SendBoundDiff,
-                            ReadBound, TakeBase, DropBase, PushPages, ApplyPush>;
+                            ReadBound, TakeBase, DropBase, PushPages, ApplyPush, Watch>;
 
 const char* name_of(const Effect& effect);
 

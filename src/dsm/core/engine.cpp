@@ -124,6 +124,8 @@ void Engine::set_state(Page& page, PageId id, PageState next) {
     return set_state(*chunk, page, next);
   }
   note_transition(page.state, next);
+  const bool watched = next == PageState::own_watched;
+  if ((page.state == PageState::own_watched) != watched) note_watch(id, watched);
   page.state = next;
 }
 

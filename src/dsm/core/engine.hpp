@@ -20,6 +20,7 @@
 //   on_push.cpp     pages that a barrier brings to their readers
 //   on_team.cpp     barriers of subsets of the nodes
 //   on_home.cpp     diffs and marks from others
+//   on_watch.cpp    own pages that are watched without traps
 //   on_bound.cpp    memory that travels with a lock
 //   on_lost.cpp     what is lost with a node
 //   on_sequential.cpp  pages of sequential regions
@@ -54,6 +55,7 @@
 #include "dsm/core/semaphores.hpp"
 #include "dsm/core/sequential.hpp"
 #include "dsm/core/shared.hpp"
+#include "dsm/core/watches.hpp"
 #include "sync/barrier.hpp"
 #include "sync/condition.hpp"
 #include "sync/lock.hpp"
@@ -85,6 +87,11 @@ struct Config {
   // Atomic operations are messages to the home's engine: where the wire has none of its own, or they
   // are not atomic with the home's processor.
   bool atomics_by_message = false;
+  // How own pages are watched that others have copies of: in stretches of so many pages at most, of so
+  // many at least; shorter ones by traps alone.
+  Watching watching = Watching::by_traps;
+  std::uint32_t stretch_pages = 512, stretch_pages_least = 64;
+  WatchCosts watch_costs;
   // Races are looked for; the same on every node. Then page_bytes is the size of a page.
   bool find_races = false;
   std::uint32_t page_bytes = 0;
@@ -93,6 +100,8 @@ struct Config {
 };
 // the edge asks for more (one instruction may touch many pages)
 inline constexpr std::uint32_t cache_chunks_min = 2;
+// Each may cost the process two mappings, of which the kernel gives it some 65,000.
+inline constexpr std::size_t scanned_stretches_max = 4096;
 
 struct Counters {
   std::uint64_t read_faults = 0, write_faults = 0, fetches = 0, invalidations = 0, diffs = 0,
@@ -442,6 +451,22 @@ class Engine {
   bool being_punched(RegionId region) const;
   bool reserve_mark(NodeId home, std::uint64_t& slot, Effects& out);
 
+  // on_watch.cpp
+  bool is_scanned(PageId id);
+  void note_watch(PageId id, bool begins);
+  void note_trap(PageId id);
+  Stretch* make_stretch(PageId id);
+  std::int64_t cost_of_changing(const Stretch& stretch) const;
+  void want_change(const Stretch& stretch);
+  void change_watches(Effects& out);
+  bool change_watch(Stretch& stretch, Effects& out);
+  void on(const WatchChanged& e, Effects& out);
+  std::vector<PageRun> pages_to_scan();
+  void on(const Written& e, Effects& out);
+  void found_written(HomePage& home, PageId id);
+  void forget_watches(PageRun run, Effects& out);
+  std::string broken_watch() const;  // an invariant
+
   // on_sequential.cpp
   void on(const Retry& e, Effects& out);
   void on(const Held& e, Effects& out);
@@ -558,6 +583,7 @@ class Engine {
   // a page waits for a chunk and nothing could be evicted
   bool starved_ = false;
   MarkWindows marks_;
+  Watches watches_;
   // of this node's sequential pages, those that another node ever asked for
   std::map<PageId, Sharing> sharings_;
   Turn turns_ = 0;  // grants made

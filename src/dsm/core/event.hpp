@@ -190,6 +190,16 @@ struct LockBack {  // a Recall is done; `held`: by a thread that has yet to rele
   LockId lock{};
   bool held = false;
 };
+// Of the pages that a DrainMarks scans, those that were written. Before its marks
+struct Written {
+  std::uint64_t id = 0;
+  std::vector<PageRun> runs;
+};
+// a Watch that reports is done, or could not be: the run is scanned, or not
+struct WatchChanged {
+  PageRun run;
+  bool scanned = false;
+};
 struct MarksDrained {  // everything that was in the rings at the DrainMarks has come as Marked
   std::uint64_t id = 0;
 };
@@ -233,7 +243,8 @@ using Event =
                  Received, Retry, PageSent, Filled, Held, AddTeam, ArriveTeam, Atomic, AtomicDone,
                  Register, Unregister, Notify, AcquireShared, TryAcquireShared, CancelShared,
                  ReleaseShared, AcquireSemaphore, TryAcquireSemaphore, CancelSemaphore,
-                 ReleaseSemaphore, LeaveTeams, Bind, BoundRead, Lost, Pushed>;
+                 ReleaseSemaphore, LeaveTeams, Bind, BoundRead, Lost, Pushed, Written,
+                 WatchChanged>;
 
 const char* name_of(const Event& event);
 

@@ -131,6 +131,7 @@ std::string Engine::broken_invariant() const {
   for (const auto& [number, wait] : waits_)
     if (wait.registered && wait.ended) return "a wait is kept though it is over";
   if (broken = broken_team(); !broken.empty()) return broken;
+  if (broken = broken_watch(); !broken.empty()) return broken;
   if (flushing != flushes_.open()) return "flushes are miscounted";
   if (departing != departures_.open()) return "departures are miscounted";
   for (const Waiter& w : waiters_) {
@@ -200,6 +201,12 @@ std::uint64_t Engine::hash() const {
     sharing.hash(put);
   }
   h.mix(turns_);
+  for (const auto& [first, s] : watches_.stretches) {
+    h.mix(first.value), h.mix(s.run.count), h.mix(static_cast<std::uint64_t>(s.balance));
+    h.mix(s.counted | std::uint64_t{s.scanned} << 61 | std::uint64_t{s.changing} << 62 |
+          std::uint64_t{s.refused} << 63);
+  }
+  for (const PageId first : watches_.due) h.mix(first.value);
   for (const PageId id : dirty_) h.mix(id.value);
   log_.hash(put);
   h.mix(arrived_at_.value);

@@ -84,13 +84,15 @@ constexpr const char* event_names[] = {"Fault",
                                        "Bind",
                                        "BoundRead",
                                        "Lost",
-                                       "Pushed"};
+                                       "Pushed",
+                                       "Written",
+                                       "WatchChanged"};
 constexpr const char* effect_names[] = {
     "Send",     "Fetch",     "Unmark",    "DrainMarks", "Change",        "Twin",
     "SendDiff", "ApplyDiff", "Punch",     "Wake",       "PerformAtomic", "Found",
     "Report",   "Passed",    "Lend",      "Recall",     "SendPage",      "FillPage",
     "Hold",     "Hasten",    "SendBound", "FillBound",  "SendBoundDiff", "ReadBound",
-    "TakeBase", "DropBase",  "PushPages", "ApplyPush"};
+    "TakeBase", "DropBase",  "PushPages", "ApplyPush", "Watch"};
 
 static_assert(std::size(message_names) == std::variant_size_v<Message>);
 static_assert(std::size(event_names) == std::variant_size_v<Event>);

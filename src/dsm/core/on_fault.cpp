@@ -71,6 +71,13 @@ void Engine::serve_home(PageId id, Access wanted, Effects& out) {
     page.private_next = page.state == PageState::own_private;
     set_state(page, id, PageState::own_opening);
     out.change(id, Access::none, Access::write);
+  } else if (page.state == PageState::own_watched && is_scanned(id) &&
+             !planted(Bug::lost_mapping_protected)) {
+    // The kernel has lost its mapping. Made anew as one to read, it would seem not to have been written.
+    page.private_next = home.sharers == 0;
+    if (!page.private_next) dirty_.push_back(id);
+    set_state(page, id, PageState::own_opening);
+    out.change(id, Access::none, Access::write);
   } else if (page.state == PageState::own_watched && wanted == Access::read) {
     set_state(page, id, PageState::own_mapping);
     out.change(id, Access::none, Access::read);
@@ -83,6 +90,7 @@ void Engine::serve_home(PageId id, Access wanted, Effects& out) {
     home.heat = soon ? std::min<std::uint8_t>(static_cast<std::uint8_t>(home.heat + 1), heat_max)
                      : std::uint8_t{0};
     home.rest = static_cast<std::uint8_t>(1u << home.heat);
+    note_trap(id);
     page.private_next = home.sharers == 0;
     if (!page.private_next) dirty_.push_back(id);
     set_state(page, id, PageState::own_opening);

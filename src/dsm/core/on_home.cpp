@@ -83,7 +83,7 @@ bool Engine::reserve_mark(NodeId home, std::uint64_t& slot, Effects& out) {
 
 void Engine::on(const MarkFlush&, NodeId from, Effects& out) {
   marks_[from].credit_due = true;
-  out.push(DrainMarks{publications_made_++});
+  out.push(DrainMarks{publications_made_++, {}});
 }
 
 void Engine::on(const MarkCredit& m, NodeId from, Effects& out) {
@@ -152,6 +152,7 @@ void Engine::finish_drops(Effects& out) {
     }
     if (!gone) continue;
     drop.started = true;
+    forget_watches(run, out);
     for (PageId id = run.first; id < run.end(); ++id) {
       if (region->home(id) != config_.self) continue;
       HomePage& home = homes_.at(*region, id);

@@ -26,6 +26,7 @@ void Engine::publish(Publication::Kind kind, LockId lock, Effects& out, TeamId t
 void Engine::publish(Publication p, Effects& out) {
   p.id = publications_made_++;
   if (config_.find_races) origin_ = origin_of(p);
+  if (!watches_.due.empty()) change_watches(out);
   flush_everything(p.kind, out);
   origin_ = Origin();
   p.flushes_before = flushes_.next();
@@ -33,7 +34,7 @@ void Engine::publish(Publication p, Effects& out) {
   if (planted(Bug::semaphore_release_before_acks) && p.kind == Publication::Kind::semaphore)
     p.flushes_before = 0;
   publications_.push_back(p);
-  out.push(DrainMarks{p.id});
+  out.push(DrainMarks{p.id, pages_to_scan()});
 }
 
 void Engine::flush_everything(Publication::Kind why, Effects& out) {

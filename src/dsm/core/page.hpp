@@ -32,7 +32,7 @@ enum class PageState : std::uint8_t {
   seq_sending,    // [none or read] its content is being sent home
   // A page that is at home here.
   own_private,     // [write]  nobody else has a copy; writes go unseen
-  own_watched,     // [read]   a write traps
+  own_watched,     // [read]   a write traps, or is found by a scan
   own_mapping,     // [-> read] the kernel lost the mapping; made anew
   own_opening,     // [-> write] to own_private or own_written
   own_written,     // [write]  shared, and written or not watched: counts as written

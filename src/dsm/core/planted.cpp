@@ -188,6 +188,16 @@ const char* name_of(Bug bug) {
       return "push_over_atomic";
     case Bug::diffs_overlap:
       return "diffs_overlap";
+    case Bug::told_before_scan:
+      return "told_before_scan";
+    case Bug::scans_overlap:
+      return "scans_overlap";
+    case Bug::fresh_watch_not_scanned:
+      return "fresh_watch_not_scanned";
+    case Bug::lost_mapping_protected:
+      return "lost_mapping_protected";
+    case Bug::watch_changed_under_scan:
+      return "watch_changed_under_scan";
   }
   return "?";
 }

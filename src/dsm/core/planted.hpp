@@ -107,8 +107,14 @@ enum class Bug : std::uint8_t {
   atomics_not_in_base,       // what they changed before a barrier is pushed at the next
   push_over_atomic,          // what a node stored behind its own atomic operation
   diffs_overlap,             // two diffs of one page are on their way home at once
+  // scans
+  told_before_scan,          // A1: a publication does not wait for its scan (in the simulated machine)
+  scans_overlap,             // A1: what another thread's scan took is not told (in the simulated machine)
+  fresh_watch_not_scanned,   // B8: a page is scanned only from the next barrier on
+  lost_mapping_protected,    // A1: a page is mapped anew as if nobody had written it
+  watch_changed_under_scan,  // A1: a scan under way finds nothing of what traps watch
 };
-inline constexpr int bug_count = static_cast<int>(Bug::diffs_overlap) + 1;
+inline constexpr int bug_count = static_cast<int>(Bug::watch_changed_under_scan) + 1;
 
 const char* name_of(Bug bug);
 
