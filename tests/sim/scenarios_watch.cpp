@@ -46,18 +46,27 @@ Program two_threads_scan() {
   return s.finish();
 }
 
-// Its way of watching changes by every publication, also while another one scans.
+// The way of watching changes by every publication, also while another thread's scans.
 Program the_watch_changes_under_a_scan() {
-  Script s = watching(3, 6, Watching::by_either);
+  constexpr std::uint32_t last = 5;
+  Script s = watching(3, last + 1, Watching::by_either);
   s.node(0, 0);
   s.node(0, 1);
-  for (int i = 0; i < 2 * rounds; ++i) {
-    s.node(0, 0).acquire(0).write(5, 0, 8).release(0);
-    s.node(0, 1).acquire(1).release(1).acquire(1).release(1);
-    s.node(1).acquire(0).read(5, 0, 8).release(0);
-    for (std::uint32_t page = 0; page < 5; ++page) s.node(1).read(page, 32, 1);
-    s.node(2).acquire(1).release(1).acquire(1).release(1);
+  const std::uint32_t tick = s.semaphore(1, 0), told = s.semaphore(5, 0);
+  s.node(0, 0).await_waits(1).acquire(0);
+  s.node(1).acquire(0);
+  for (int i = 0; i < 3 * rounds; ++i) {
+    s.node(0, 0).write(last, 0, 8).notify_one().wait(0);
+    s.node(1).wait(0).read(last, 0, 8);
+    for (std::uint32_t page = 0; page < last; ++page) s.node(1).read(page, 32, 1);
+    if (i % 2 == 0) {
+      s.node(1).release_semaphore(tick);
+      s.node(0, 1).acquire_semaphore(tick).release_semaphore(told);
+    }
+    s.node(1).notify_one();
   }
+  s.node(0, 0).release(0);
+  s.node(1).release(0);
   return s.finish();
 }
 
