@@ -454,7 +454,9 @@ class Engine {
   // on_watch.cpp
   bool is_scanned(PageId id);
   void note_watch(PageId id, bool begins);
+  void count_for_scans(Stretch& stretch, std::int64_t ns);
   void note_trap(PageId id);
+  void note_reader(PageId id, bool was_private);
   Stretch* make_stretch(PageId id);
   std::int64_t cost_of_changing(const Stretch& stretch) const;
   void want_change(const Stretch& stretch);

@@ -113,12 +113,16 @@ void Engine::exit_barrier(Effects& out) {
   races_.passed(epoch());
   if (planted(Bug::reduction_counted_twice) && config_.nodes == 3) passed_[0] = passed_[1];
   // A home page whose readers have all gone needs no watching; whoever comes next leaves a mark
-  // first.
+  // first. But by scans it costs next to nothing, and who comes next need not be told for nothing.
   for (const PageId id : dirty_) {
     if (!is_home(id)) continue;
     HomePage& home = home_page(id);
-    if (home.sharers == 0 && home.page.state == PageState::own_written && !home.pushed)
+    if (home.sharers > 0 || home.page.state != PageState::own_written || home.pushed) continue;
+    if (home.rest == 0 && is_scanned(id)) {
+      start_flush(home.page, id, out);
+    } else {
       set_state(home.page, id, PageState::own_private);
+    }
   }
   forget_clean();
   finish_pushes(out);

@@ -43,7 +43,9 @@ void Engine::add_marks(PageRun run, Homeland::Mark mark) {
     HomePage& home = home_page(id);
     homes_.add_mark(home, id, mark);
     const bool opening = home.page.state == PageState::own_opening && home.page.private_next;
-    if (home.page.state != PageState::own_private && !opening) continue;
+    const bool was_private = home.page.state == PageState::own_private || opening;
+    if (home.sharers == 1) note_reader(id, was_private);
+    if (!was_private) continue;
     if (planted(Bug::shared_not_written)) continue;
     came_back(home);
     if (opening) {

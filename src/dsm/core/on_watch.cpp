@@ -6,8 +6,9 @@
 // next one, or belongs to a page that counts as written anyway.
 //
 // A scan costs little by page, and something by call, whether anything was written or not; a trap costs
-// much, but only when there is a write. So each stretch keeps an account, in the way in which it is
-// watched, of what the other way would have saved, and changes when that pays for the change.
+// much, but only when there is a write; and a page is worth no trap that is read anew behind every
+// barrier, so it is told of whether it was written or not. So each stretch keeps an account, in the way
+// in which it is watched, of what the other way would have saved, and changes when that pays for the change.
 #include <algorithm>
 
 #include "base/check.hpp"
@@ -62,17 +63,35 @@ Stretch* Engine::make_stretch(PageId id) {
   return &watches_.stretches.emplace(run.first, stretch).first->second;
 }
 
-// A trap that a scan would have saved.
+// Scans would have saved so much here.
+void Engine::count_for_scans(Stretch& stretch, std::int64_t ns) {
+  const auto scans = static_cast<std::int64_t>(publications_made_ - stretch.counted);
+  stretch.counted = publications_made_;
+  const WatchCosts& costs = config_.watch_costs;
+  add(stretch, -std::min(balance_max, scans * (costs.call + costs.page * stretch.watched)));
+  add(stretch, ns);
+  if (stretch.balance >= cost_of_changing(stretch)) want_change(stretch);
+}
+
+// The first write to a page that is watched.
 void Engine::note_trap(PageId id) {
   Stretch* const stretch = watches_.find(id);
-  if (stretch == nullptr || stretch->scanned || config_.watching != Watching::by_either) return;
-  const auto scans = static_cast<std::int64_t>(publications_made_ - stretch->counted);
-  stretch->counted = publications_made_;
-  const WatchCosts& costs = config_.watch_costs;
-  add(*stretch,
-      -std::min(balance_max, scans * (costs.call + costs.page * stretch->watched)));
-  add(*stretch, costs.saved);
-  if (stretch->balance >= cost_of_changing(*stretch)) want_change(*stretch);
+  if (config_.watching == Watching::by_either && stretch != nullptr)
+    count_for_scans(*stretch, config_.watch_costs.saved);
+}
+
+// A page that nobody had a copy of has a reader. Where it was private it is told of though nobody may
+// have written it, and is fetched again.
+void Engine::note_reader(PageId id, bool was_private) {
+  if (config_.watching == Watching::by_traps) return;
+  Stretch* stretch = watches_.find(id);
+  if (stretch == nullptr) stretch = make_stretch(id);
+  if (stretch == nullptr || config_.watching != Watching::by_either) return;
+  if (stretch->scanned && !was_private) {
+    add(*stretch, config_.watch_costs.told);
+  } else if (!stretch->scanned && was_private) {
+    count_for_scans(*stretch, config_.watch_costs.told);
+  }
 }
 
 std::int64_t Engine::cost_of_changing(const Stretch& stretch) const {
