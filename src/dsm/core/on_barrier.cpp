@@ -118,7 +118,7 @@ void Engine::exit_barrier(Effects& out) {
     if (!is_home(id)) continue;
     HomePage& home = home_page(id);
     if (home.sharers > 0 || home.page.state != PageState::own_written || home.pushed) continue;
-    if (home.rest == 0 && is_scanned(id)) {
+    if (is_scanned(id) && worth_watching(home)) {
       start_flush(home.page, id, out);
     } else {
       set_state(home.page, id, PageState::own_private);

@@ -18,8 +18,10 @@ namespace dsm::core {
 namespace {
 
 constexpr std::int64_t balance_max = 4'000'000;  // what is longer ago counts for no more than that
-// A page that is written in every interval is worth no watch; a scan's is cheaper than a trap's.
-constexpr std::uint8_t heat_unwatched = 2, heat_max = 4;
+// A page that is written again so soon, twice on end, is left alone: in all iterations, of which one may
+// have several barriers.
+constexpr std::uint32_t soon_barriers = 8;
+constexpr std::uint8_t heat_unwatched = 2, heat_max = 6;
 
 void add(Stretch& stretch, std::int64_t ns) {
   stretch.balance = std::clamp(stretch.balance + ns, -balance_max, balance_max);
@@ -219,9 +221,10 @@ void Engine::on(const Written& e, Effects&) {
   }
 }
 
-// It is protected anew already. One that was written in the last interval too had better not be.
+// It is protected anew already, which costs its next writer a fault in the kernel. As with traps, readers
+// keep no copies of what is written again and again, so it had better not be.
 void Engine::found_written(HomePage& home, PageId id) {
-  const bool soon = epoch() - home.watched_since <= 1;
+  const bool soon = epoch() - home.watched_since <= soon_barriers;
   home.watched_since = epoch();
   home.heat = soon ? std::min<std::uint8_t>(static_cast<std::uint8_t>(home.heat + 1), heat_max)
                    : std::uint8_t{0};

@@ -53,13 +53,23 @@ class Pages {
   std::vector<std::uint64_t> last_ = std::vector<std::uint64_t>(pages);
 };
 
+// Between reading and the next barrier node 0 tells, twice, of nothing: the first time it learns who has
+// copies, and the second time it begins to watch them.
 void barriers() {
   Pages shared;
+  dsm::Semaphore have_read(0, 1), told(0, 2);
   std::uint64_t faults = 0;
   for (std::uint64_t round = 1; round <= rounds; ++round) {
     shared.write(round, 1 + round % 9);
     dsm::barrier();
-    if (me() != 0) shared.check_all();
+    if (me() != 0) {
+      shared.check_all();
+      have_read.release();
+    } else {
+      for (int others = 1; others < nodes(); ++others) have_read.acquire();
+      told.release();
+      told.release();
+    }
     dsm::barrier();
     if (round == warm) faults = dsm::statistics().write_faults;
   }
