@@ -1,6 +1,6 @@
-// What it costs a node to write pages of its own that others hold, and to tell of them; start it with
-// DSM_WATCH=trap and DSM_WATCH=scan to compare. Node 0 is home to all pages; the others read them all
-// again after each barrier, which is not measured.
+// What it costs a node to write pages of its own that others hold, and to tell of them; start it
+// with DSM_WATCH=trap and with DSM_WATCH=auto or scan to compare. Node 0 is home to all pages; the
+// others read them all again behind each barrier, which is not measured.
 //
 //   write/P   one page in so many is written, P percent, others in each round; then a barrier
 //   hold      none is, ever: what it costs to have them watched, by barrier
@@ -67,22 +67,23 @@ void add_all(bench::Nodes& nodes) {
     });
   });
   // Each waits for its turn, so that the lock changes hands every time.
-  nodes.add("hand_over", 100, [memory = allocate(),
-                               turns = dsm::allocate<std::uint64_t>(1, dsm::Placement::on(1))](int times) {
-    settle(memory);
-    dsm::Lock lock(1);
-    if (dsm::rank() == 0) turns[0] = 0;
-    dsm::barrier();
-    const auto mine = static_cast<std::uint64_t>(dsm::rank());
-    return bench::timed([&] {
-      for (int i = 0; i < times && mine < 2;) {
-        const std::scoped_lock hold(lock);
-        if (turns[0] % 2 != mine) continue;
-        ++turns[0];
-        ++i;
-      }
-    });
-  });
+  nodes.add("hand_over", 100,
+            [memory = allocate(),
+             turns = dsm::allocate<std::uint64_t>(1, dsm::Placement::on(1))](int times) {
+              settle(memory);
+              dsm::Lock lock(1);
+              if (dsm::rank() == 0) turns[0] = 0;
+              dsm::barrier();
+              const auto mine = static_cast<std::uint64_t>(dsm::rank());
+              return bench::timed([&] {
+                for (int i = 0; i < times && mine < 2;) {
+                  const std::scoped_lock hold(lock);
+                  if (turns[0] % 2 != mine) continue;
+                  ++turns[0];
+                  ++i;
+                }
+              });
+            });
 }
 
 }  // namespace

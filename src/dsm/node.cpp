@@ -142,10 +142,9 @@ Status Node::map_space() {
   if (settings_.watch != launch::WatchChoice::trap && scans.ok())
     watching_ = settings_.watch == launch::WatchChoice::scan ? core::Watching::by_scans
                                                              : core::Watching::by_either;
-  auto space = memory::AddressSpace::create(base, settings_.space_bytes, kind,
-                                            watching_ == core::Watching::by_traps
-                                                ? memory::Watching::traps
-                                                : memory::Watching::scans);
+  auto space = memory::AddressSpace::create(
+      base, settings_.space_bytes, kind,
+      watching_ == core::Watching::by_traps ? memory::Watching::traps : memory::Watching::scans);
   if (!space) return space.status();
   space_ = std::move(space).value();
   auto rings = MarkRings::create(job_.size, ring_slots);

@@ -141,7 +141,7 @@ class Simulator {
     bound_done,
     pushed,
     watch_changed,  // index: by scans
-    cancel  // a thread has waited long enough
+    cancel          // a thread has waited long enough
   };
   struct Action {
     std::uint64_t due = 0;

@@ -18,7 +18,8 @@ using core::PageState;
 // have taken hold. What is scanned may be written whatever the view says, and then says so.
 bool view_fits(PageState state, Access view, bool scanned) {
   if (scanned && state >= PageState::own_private && state <= PageState::own_protecting)
-    return view != Access::none || state == PageState::own_mapping || state == PageState::own_opening;
+    return view != Access::none || state == PageState::own_mapping ||
+           state == PageState::own_opening;
   switch (state) {
     case PageState::absent:
     case PageState::fetching:

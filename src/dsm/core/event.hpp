@@ -237,14 +237,13 @@ struct Received {
   Message message;
 };
 
-using Event =
-    std::variant<Fault, Acquire, TryAcquire, Cancel, Release, Arrive, Pin, Unpin, AddRegion,
-                 DropRegion, Fetched, Changed, DiffHome, Punched, LockBack, MarksDrained, Marked,
-                 Received, Retry, PageSent, Filled, Held, AddTeam, ArriveTeam, Atomic, AtomicDone,
-                 Register, Unregister, Notify, AcquireShared, TryAcquireShared, CancelShared,
-                 ReleaseShared, AcquireSemaphore, TryAcquireSemaphore, CancelSemaphore,
-                 ReleaseSemaphore, LeaveTeams, Bind, BoundRead, Lost, Pushed, Written,
-                 WatchChanged>;
+using Event = std::variant<Fault, Acquire, TryAcquire, Cancel, Release, Arrive, Pin, Unpin,
+                           AddRegion, DropRegion, Fetched, Changed, DiffHome, Punched, LockBack,
+                           MarksDrained, Marked, Received, Retry, PageSent, Filled, Held, AddTeam,
+                           ArriveTeam, Atomic, AtomicDone, Register, Unregister, Notify,
+                           AcquireShared, TryAcquireShared, CancelShared, ReleaseShared,
+                           AcquireSemaphore, TryAcquireSemaphore, CancelSemaphore, ReleaseSemaphore,
+                           LeaveTeams, Bind, BoundRead, Lost, Pushed, Written, WatchChanged>;
 
 const char* name_of(const Event& event);
 

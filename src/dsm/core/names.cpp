@@ -92,7 +92,7 @@ constexpr const char* effect_names[] = {
     "SendDiff", "ApplyDiff", "Punch",     "Wake",       "PerformAtomic", "Found",
     "Report",   "Passed",    "Lend",      "Recall",     "SendPage",      "FillPage",
     "Hold",     "Hasten",    "SendBound", "FillBound",  "SendBoundDiff", "ReadBound",
-    "TakeBase", "DropBase",  "PushPages", "ApplyPush", "Watch"};
+    "TakeBase", "DropBase",  "PushPages", "ApplyPush",  "Watch"};
 
 static_assert(std::size(message_names) == std::variant_size_v<Message>);
 static_assert(std::size(event_names) == std::variant_size_v<Event>);

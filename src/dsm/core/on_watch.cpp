@@ -133,8 +133,7 @@ bool Engine::change_watch(Stretch& stretch, Effects& out) {
     Page& page = home.page;
     const bool watched = page.state == PageState::own_watched;
     if (watched && !planted(Bug::watch_changed_under_scan)) log_.append(id);
-    page.private_next =
-        page.state == PageState::own_private || (watched && home.sharers == 0);
+    page.private_next = page.state == PageState::own_private || (watched && home.sharers == 0);
     if (watched && !page.private_next) dirty_.push_back(id);
     home.rest = home.heat = 0;
     set_state(page, id, PageState::own_opening);
@@ -200,8 +199,7 @@ std::vector<PageRun> Engine::pages_to_scan() {
 void Engine::on(const Written& e, Effects&) {
   const auto asked = std::find_if(publications_.begin(), publications_.end(),
                                   [&](const Publication& p) { return p.id == e.id; });
-  const bool at_barrier =
-      asked != publications_.end() && asked->kind == Publication::Kind::barrier;
+  const bool at_barrier = asked != publications_.end() && asked->kind == Publication::Kind::barrier;
   for (const PageRun& run : e.runs) {
     for (PageId id = run.first; id < run.end(); ++id) {
       const Region* region = layout_.region_of(id);

@@ -108,8 +108,8 @@ enum class Bug : std::uint8_t {
   push_over_atomic,          // what a node stored behind its own atomic operation
   diffs_overlap,             // two diffs of one page are on their way home at once
   // scans
-  told_before_scan,          // A1: a publication does not wait for its scan (in the simulated machine)
-  scans_overlap,             // A1: what another thread's scan took is not told (in the simulated machine)
+  told_before_scan,  // A1: a publication does not wait for its scan (in the simulated machine)
+  scans_overlap,     // A1: what another thread's scan took is not told (in the simulated machine)
   fresh_watch_not_scanned,   // B8: a page is scanned only from the next barrier on
   lost_mapping_protected,    // A1: a page is mapped anew as if nobody had written it
   watch_changed_under_scan,  // A1: a scan under way finds nothing of what traps watch

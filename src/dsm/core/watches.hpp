@@ -42,7 +42,7 @@ struct Stretch {
 struct Watches {
   std::map<PageId, Stretch> stretches;  // by first page: those that ever had a watched page
   std::vector<PageId> scanned;          // of these, sorted
-  std::vector<PageId> due;              // for the other way, if nothing is under way with their pages
+  std::vector<PageId> due;  // for the other way, if nothing is under way with their pages
 
   // Null: in none.
   Stretch* find(PageId page) {

@@ -210,7 +210,8 @@ constexpr Setting table[] = {
     {"DSM_TRAP", "choice", "auto", "auto, uffd or mprotect",
      "how an access to an absent page is noticed", apply_trap},
     {"DSM_WATCH", "choice", "auto", "auto, trap or scan",
-     "how it is noticed that a node writes its own pages that others have copies of: by a trap each, or "
+     "how it is noticed that a node writes its own pages that others have copies of: by a trap "
+     "each, or "
      "by asking the kernel for all of them (Linux 6.7)",
      apply_watch},
     {"DSM_CONSISTENCY", "choice", "scope", "scope, release or sequential",

@@ -38,8 +38,7 @@ Result<std::unique_ptr<Scans>> Scans::create(const std::byte* view, std::size_t 
   if (!fd) return fd.status();
   scans->fd_ = fd.value();
   scans->pagemap_ = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-  if (scans->pagemap_ < 0)
-    return uffd_unavailable(uffd_error("/proc/self/pagemap cannot be read"));
+  if (scans->pagemap_ < 0) return uffd_unavailable(uffd_error("/proc/self/pagemap cannot be read"));
   // Closed and unlocked first: after mlockall(MCL_FUTURE) it would be filled at once.
   void* const map = ::mmap(nullptr, scans->map_bytes_, PROT_NONE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -73,9 +72,8 @@ void Scans::mark(const std::byte* begin, std::size_t bytes, bool scanned) {
   const std::size_t first = page_of(begin), end = first + bytes / page_;
   for (std::size_t page = first; page < end; ++page) {
     const std::uint64_t bit = std::uint64_t{1} << page % bits_of_word;
-    const std::uint64_t before =
-        scanned ? word(page).fetch_or(bit, std::memory_order_relaxed)
-                : word(page).fetch_and(~bit, std::memory_order_relaxed);
+    const std::uint64_t before = scanned ? word(page).fetch_or(bit, std::memory_order_relaxed)
+                                         : word(page).fetch_and(~bit, std::memory_order_relaxed);
     if (((before & bit) != 0) == scanned) continue;
     pages_.fetch_add(scanned ? 1 : ~std::uint64_t{0}, std::memory_order_relaxed);
   }
@@ -123,8 +121,8 @@ void Scans::take_written(const std::byte* begin, std::size_t bytes,
       stop("scanning", errno);
     }
     for (int i = 0; i < count; ++i)
-      into.push_back({PageId((found[i].start - base) / page_),
-                      (found[i].end - found[i].start) / page_});
+      into.push_back(
+          {PageId((found[i].start - base) / page_), (found[i].end - found[i].start) / page_});
     scan.start = scan.walk_end;
   }
 }

@@ -42,9 +42,7 @@ class Scans {
 
  private:
   Scans(const std::byte* view, std::size_t bytes);
-  std::atomic<std::uint64_t>& word(std::size_t page) const {
-    return scanned_[page / bits_of_word];
-  }
+  std::atomic<std::uint64_t>& word(std::size_t page) const { return scanned_[page / bits_of_word]; }
   std::size_t page_of(const std::byte* at) const {
     return static_cast<std::size_t>(at - view_) / page_;
   }
@@ -57,7 +55,7 @@ class Scans {
   std::size_t map_bytes_ = 0;
   int fd_ = -1;
   int pagemap_ = -1;
-  std::atomic<std::uint64_t> pages_{0};             // that are scanned
+  std::atomic<std::uint64_t> pages_{0};            // that are scanned
   std::atomic<std::uint64_t>* scanned_ = nullptr;  // a bit a page; sparse
 };
 

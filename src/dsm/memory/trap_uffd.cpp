@@ -69,9 +69,8 @@ class UffdGuard final : public PageGuard {
   }
 
   void change(std::byte* begin, std::size_t bytes, Access to) override {
-    each_part(begin, bytes, [&](int fd, std::byte* at, std::size_t length) {
-      change_part(fd, at, length, to);
-    });
+    each_part(begin, bytes,
+              [&](int fd, std::byte* at, std::size_t length) { change_part(fd, at, length, to); });
   }
 
   bool watch_by_scans(std::byte* begin, std::size_t bytes) override {

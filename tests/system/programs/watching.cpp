@@ -134,8 +134,7 @@ void reuse() {
     }
     shared.free();
     const int home = static_cast<int>(time) % nodes();
-    const auto other =
-        dsm::allocate<std::uint64_t>(pages * page_words(), dsm::Placement::on(home));
+    const auto other = dsm::allocate<std::uint64_t>(pages * page_words(), dsm::Placement::on(home));
     for (std::uint64_t page = 0; page < pages; ++page)
       same_at(other[page * page_words()], 0u, "a word of new memory in page", page);
     dsm::barrier();
@@ -154,7 +153,6 @@ void reuse() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run(
-      argc, argv,
-      {{"barriers", barriers}, {"locks", locks}, {"threads", threads}, {"reuse", reuse}});
+  return run(argc, argv,
+             {{"barriers", barriers}, {"locks", locks}, {"threads", threads}, {"reuse", reuse}});
 }
