@@ -70,6 +70,16 @@ Program the_watch_changes_under_a_scan() {
   return s.finish();
 }
 
+// The kernel takes a mapping away between a home's write and its next read.
+Program a_mapping_is_lost() {
+  Script s = watching(2, 2, Watching::by_scans);
+  for (int i = 0; i < 4 * rounds; ++i) {
+    s.node(0).write(0, 0, 8).read(0, 32, 1).read(0, 40, 1).arrive().arrive();
+    s.node(1).arrive().read(0, 0, 8).arrive();
+  }
+  return s.finish();
+}
+
 // A page is left by its readers, written, and read again.
 Program readers_leave_and_come() {
   Script s = watching(2, 5, Watching::by_scans);
@@ -92,6 +102,7 @@ std::vector<Scenario> watch_scenarios() {
       {"TwoThreadsScan", Bug::scans_overlap, two_threads_scan()},
       {"TheWatchChangesUnderAScan", Bug::watch_changed_under_scan,
        the_watch_changes_under_a_scan()},
+      {"AMappingIsLost", Bug::lost_mapping_protected, a_mapping_is_lost()},
       {"ReadersLeaveAndCome", Bug::none, readers_leave_and_come()},
   };
 }

@@ -22,6 +22,9 @@ constexpr std::int64_t balance_max = 4'000'000;  // what is longer ago counts fo
 // have several barriers.
 constexpr std::uint32_t soon_barriers = 8;
 constexpr std::uint8_t heat_unwatched = 2, heat_max = 6;
+// So many pages of a stretch that are not watched are scanned along with their neighbours rather than cost
+// one more call; it does no harm, but the next write to each is noted once too often.
+constexpr std::uint64_t gap_max = 2;
 
 void add(Stretch& stretch, std::int64_t ns) {
   stretch.balance = std::clamp(stretch.balance + ns, -balance_max, balance_max);
@@ -169,8 +172,9 @@ std::vector<PageRun> Engine::pages_to_scan() {
     if (stretch.watched == 0) continue;
     std::int64_t calls = 0;
     const auto scan = [&](PageRun run) {
-      if (!runs.empty() && runs.back().end() == run.first) {
-        runs.back().count += run.count;
+      const bool near = !runs.empty() && run.first - runs.back().end() <= (calls > 0 ? gap_max : 0);
+      if (near) {
+        runs.back().count = run.end() - runs.back().first;
       } else {
         runs.push_back(run);
         ++calls;
