@@ -211,9 +211,11 @@ void Engine::on(const Written& e, Effects&) {
         continue;
       log_.append(id);
       HomePage& home = homes_.at(*region, id);
-      if (home.page.state != PageState::own_watched) continue;
-      if (Stretch* stretch = watches_.find(id); stretch != nullptr)
-        add(*stretch, config_.watch_costs.saved);
+      // Watched by traps since, it is so still: it would trap where it counts as open.
+      Stretch* const stretch = watches_.find(id);
+      if (home.page.state != PageState::own_watched || stretch == nullptr || !stretch->scanned)
+        continue;
+      add(*stretch, config_.watch_costs.saved);
       if (home.sharers == 0) {
         set_state(home.page, id, PageState::own_private);
       } else if (at_barrier) {
