@@ -226,8 +226,12 @@ Status Node::start_engine() {
   config.cache_chunks = static_cast<std::uint32_t>(settings_.cache_bytes / chunk_bytes);
   config.mark_ring_slots = ring_slots;
   const transport::Caps& caps = wire_->caps();
-  config.marks_by_message = !caps.ordered;
-  config.fetch_window = fetch_window_pages;
+  const launch::Without& without = settings_.without;
+  config.marks_by_message = !caps.ordered || without.ordered_marks;
+  config.fetch_window = without.runs ? 1 : fetch_window_pages;
+  config.private_pages = !without.private_pages;
+  config.lends_locks = !without.lending;
+  if (without.dissemination) config.disseminate = 1;
   config.read_ahead = settings_.read_ahead_pages;
   config.push_after = settings_.push_after;
   config.pushed_pages = pushed_pages_max;

@@ -28,6 +28,7 @@ class Generator {
         ahead_random_(seed ^ 0x6168656164),
         push_random_(seed ^ 0x70757368),
         watch_random_(seed ^ 0x7761746368),
+        without_random_(seed ^ 0x776974686f7574),
         shape_(shape) {}
 
   Program make();
@@ -66,9 +67,10 @@ class Generator {
   Random team_random_;  // so that programs without teams do not change
   Random bound_random_;
   Random pull_random_;
-  Random ahead_random_;  // programs whose nodes do not read ahead stay as they are
-  Random push_random_;   // the same of those that push nothing
-  Random watch_random_;  // and of those that watch by traps alone
+  Random ahead_random_;    // programs whose nodes do not read ahead stay as they are
+  Random push_random_;     // the same of those that push nothing
+  Random watch_random_;    // and of those that watch by traps alone
+  Random without_random_;  // and of those that leave out nothing
   Shape shape_;
   Program program_;
   Owners owners_ = Owners::rotating;

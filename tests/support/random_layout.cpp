@@ -24,6 +24,8 @@ void Generator::choose_config() {
   c.fetch_window = r.pick(0u, 1u, 4u, 16u);
   c.read_ahead = ahead_random_.pick(0u, 2u, 4u, 16u);
   c.push_after = push_random_.pick(0u, 1u, 1u, 2u);
+  c.private_pages = !without_random_.one_in(8);
+  c.lends_locks = !without_random_.one_in(8);
   c.pushed_pages = push_random_.one_in(4) ? 1 : 64;
   c.push_samples = push_random_.pick(1u, 2u, 5u, 1000u);
   using core::Watching;

@@ -68,6 +68,14 @@ TEST(Settings, EveryConsistencyHasItsName) {
   EXPECT_EQ(read({{"DSM_CONSISTENCY", "sequential"}}).consistency, ConsistencyChoice::sequential);
 }
 
+TEST(Settings, WhatAJobDoesWithoutIsAList) {
+  EXPECT_EQ(read({}).without, Without{});
+  EXPECT_EQ(read({{"DSM_WITHOUT", "private"}}).without, Without{.private_pages = true});
+  EXPECT_EQ(read({{"DSM_WITHOUT", "marks,lending,runs"}}).without,
+            (Without{.lending = true, .runs = true, .ordered_marks = true}));
+  EXPECT_EQ(read({{"DSM_WITHOUT", "dissemination"}}).without, Without{.dissemination = true});
+}
+
 TEST(Settings, AVariableSetToNothingIsNotSet) {
   EXPECT_EQ(read({{"DSM_CACHE", ""}}).cache_bytes, gibibyte);
   EXPECT_FALSE(read({{"DSM_RANK", ""}}).launch.rank);
@@ -97,6 +105,10 @@ TEST(Settings, AMalformedValueIsNamedWithTheLegalOnes) {
       {"DSM_BASE", "0x0"},
       {"DSM_BASE", "0xffffffffffe00000"},
       {"DSM_LOG", "verbose"},
+      {"DSM_WITHOUT", "everything"},
+      {"DSM_WITHOUT", "runs,"},
+      {"DSM_WITHOUT", "runs,,marks"},
+      {"DSM_WITHOUT", ",runs"},
       {"DSM_SPIN", "forever"},
       {"DSM_SPIN", "1000001"},
       {"DSM_RANK", "4096"},
@@ -151,6 +163,7 @@ TEST(Settings, TheFingerprintChangesWithWhatNodesMustAgreeOnAndWithNothingElse) 
                        read({{"DSM_SPACE", "65536M"}, {"DSM_CACHE", "2G"}, {"DSM_LOG", "debug"}})));
   EXPECT_NE(plain, settings_fingerprint(read({{"DSM_SPACE", "32G"}})));
   EXPECT_NE(plain, settings_fingerprint(read({{"DSM_DEBUG", "1"}})));
+  EXPECT_NE(plain, settings_fingerprint(read({{"DSM_WITHOUT", "private"}})));
   EXPECT_NE(plain, settings_fingerprint(read({{"DSM_BASE", "0x550000000000"}})));
 }
 

@@ -101,6 +101,10 @@ HomePage& Engine::home_page(PageId page) {
   return homes_.at(*region, page);
 }
 
+bool Engine::may_be_private(const HomePage& home) const {
+  return config_.private_pages && home.sharers == 0;
+}
+
 PageState Engine::state_of(PageId page) const {
   const Page* p = find_page(page);
   return p == nullptr ? PageState::absent : p->state;

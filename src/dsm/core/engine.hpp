@@ -82,6 +82,10 @@ struct Config {
   std::uint32_t pushed_pages = 4096;
   // Barriers at which a copy is kept up before it is looked whether anybody still reads it (C15).
   std::uint32_t push_samples = 1000;
+  // What no other node has a copy of goes unwatched, once all its readers have gone.
+  bool private_pages = true;
+  // A lock that nobody else wants is taken and given back without the engine (A4).
+  bool lends_locks = true;
   // more nodes than that meet by a tree (sync/barrier.hpp)
   std::uint32_t disseminate = sync::dissemination_nodes_max;
   // Atomic operations are messages to the home's engine: where the wire has none of its own, or they
@@ -512,6 +516,7 @@ class Engine {
   NodeId home_of(PageId page) const;
   Page* find_page(PageId page);  // null: another node's page in no chunk of ours
   const Page* find_page(PageId page) const;
+  bool may_be_private(const HomePage& home) const;
   HomePage& home_page(PageId page);
   void set_state(Page& page, PageId id, PageState next);
   void set_state(Chunk& chunk, Page& page, PageState next);  // of a copy

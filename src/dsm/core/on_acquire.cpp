@@ -56,7 +56,7 @@ void Engine::obey(LockId id, const sync::LockStep& step, Effects& out) {
   }
   if (step.recall) out.push(Recall{id});
   LockHere& lock = lock_here(id);
-  if (lock.queue.state() == sync::LockState::idle) {
+  if (config_.lends_locks && lock.queue.state() == sync::LockState::idle) {
     moved(lock, [](sync::Lock& q) { q.lend(); });
     out.push(Lend{id});
   }

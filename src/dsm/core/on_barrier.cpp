@@ -117,7 +117,7 @@ void Engine::exit_barrier(Effects& out) {
   for (const PageId id : dirty_) {
     if (!is_home(id)) continue;
     HomePage& home = home_page(id);
-    if (home.sharers > 0 || home.page.state != PageState::own_written || home.pushed) continue;
+    if (!may_be_private(home) || home.page.state != PageState::own_written || home.pushed) continue;
     if (is_scanned(id) && worth_watching(home)) {
       start_flush(home.page, id, out);
     } else {

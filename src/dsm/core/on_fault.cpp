@@ -91,7 +91,7 @@ void Engine::serve_home(PageId id, Access wanted, Effects& out) {
                      : std::uint8_t{0};
     home.rest = static_cast<std::uint8_t>(1u << home.heat);
     note_trap(id);
-    page.private_next = home.sharers == 0;
+    page.private_next = may_be_private(home);
     if (!page.private_next) dirty_.push_back(id);
     set_state(page, id, PageState::own_opening);
     out.change(id, Access::read, Access::write);

@@ -109,7 +109,7 @@ void Engine::start_pushes(Publication& barrier, Effects& out) {
       log_.append(id);
     } else if (home.sharers == 0 && ++home.quiet > quiet_max) {
       stop_pushing(id, out);
-      set_state(home.page, id, PageState::own_private);
+      if (may_be_private(home)) set_state(home.page, id, PageState::own_private);
     } else if (home.sharers == 0) {
       // Whoever reads it from now on has what is there now, and may write over it.
       if (!planted(Bug::base_not_renewed)) out.take_base(id);

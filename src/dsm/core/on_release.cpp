@@ -56,7 +56,7 @@ void Engine::flush_everything(Publication::Kind why, Effects& out) {
       }
       stop_pushing(id, out);
     }
-    if (page.state == PageState::own_written && home_page(id).sharers == 0) {
+    if (page.state == PageState::own_written && may_be_private(home_page(id))) {
       set_state(page, id, PageState::own_private);
       continue;
     }

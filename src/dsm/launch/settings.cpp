@@ -87,6 +87,38 @@ bool apply_push(std::string_view value, Settings& out) {
   return barriers.has_value();
 }
 
+struct Omission {
+  std::string_view name;
+  bool Without::*what;
+};
+constexpr Omission omissions[] = {{"private", &Without::private_pages},
+                                  {"lending", &Without::lending},
+                                  {"runs", &Without::runs},
+                                  {"marks", &Without::ordered_marks},
+                                  {"dissemination", &Without::dissemination}};
+
+bool apply_without(std::string_view value, Settings& out) {
+  out.without = {};
+  for (;;) {
+    const std::size_t comma = std::min(value.find(','), value.size());
+    const auto named = [name = value.substr(0, comma)](const Omission& o) {
+      return o.name == name;
+    };
+    const auto* const omission = std::find_if(std::begin(omissions), std::end(omissions), named);
+    if (omission == std::end(omissions)) return false;
+    out.without.*omission->what = true;
+    if (comma == value.size()) return true;
+    value.remove_prefix(comma + 1);
+  }
+}
+
+std::string names_of(const Without& without) {
+  std::string names;
+  for (const Omission& omission : omissions)
+    if (without.*omission.what) names += (names.empty() ? "" : ",") + std::string(omission.name);
+  return names;
+}
+
 bool apply_space(std::string_view value, Settings& out) {
   const auto bytes = parse_byte_count(value, space_step, space_max);
   if (!bytes || *bytes % space_step != 0) return false;
@@ -225,6 +257,9 @@ constexpr Setting table[] = {
      "a page that is read again behind so many barriers on end is brought by the next ones; 0: "
      "never",
      apply_push},
+    {"DSM_WITHOUT", "names", "", "a list of private, lending, runs, marks and dissemination",
+     "does without these, to see what they are worth (src/README.md); equal on all nodes",
+     apply_without},
     {"DSM_SPACE", "bytes", "64G", "a multiple of 1M up to 64T, as in 64G",
      "size of the shared address range; equal on all nodes", apply_space},
     {"DSM_BASE", "address", "auto",
@@ -352,6 +387,7 @@ Agreement settings_agreement(const Settings& settings) {
           {"DSM_CONSISTENCY",
            std::string(consistency_names[static_cast<std::size_t>(settings.consistency)])},
           {"DSM_DEBUG", settings.debug ? "1" : "0"},
+          {"DSM_WITHOUT", names_of(settings.without)},
           {"page size", std::to_string(::sysconf(_SC_PAGESIZE))}};
 }
 

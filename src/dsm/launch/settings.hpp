@@ -52,6 +52,16 @@ struct LaunchVariables {
   std::string key_hex;
 };
 
+// What a job can do without, to see what it is worth.
+struct Without {
+  bool private_pages = false;  // pages that no other node has are watched, too
+  bool lending = false;        // each taking and giving back of a lock is a step of the engine
+  bool runs = false;           // a fault brings one page
+  bool ordered_marks = false;  // a mark is a message, and its READ waits for the answer
+  bool dissemination = false;  // barriers are trees, of few nodes too
+  bool operator==(const Without&) const = default;
+};
+
 struct Settings {
   std::string transport;
   TrapChoice trap = TrapChoice::automatic;
@@ -60,6 +70,7 @@ struct Settings {
   std::uint64_t cache_bytes = 0;
   std::uint32_t read_ahead_pages = 0;
   std::uint32_t push_after = 0;
+  Without without;
   std::uint64_t space_bytes = 0;
   std::optional<std::uint64_t> base;  // absent: chosen by node 0
   bool log_debug = false;
