@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -152,22 +153,33 @@ Status AddressSpace::populate(std::span<const PageRun> runs) {
                                        " do not fit: " + mebibytes(available.bytes) +
                                        " are available to this process (" + available.limit +
                                        "); allocate less, or use more nodes");
-  for (const PageRun& run : runs) {
-    if (run.count == 0) continue;
-    std::byte* const at = runtime_ + (begin(run) - program_);
-    if (::madvise(at, length(run), MADV_POPULATE_WRITE) == 0) continue;
-    // Before Linux 5.14: the file itself can be asked for frames, and says so when there are none.
-    if (errno == EINVAL && ::fallocate(fd_, 0, at - runtime_, static_cast<off_t>(length(run))) == 0)
-      continue;
-    return Status(Code::exhausted, "home pages of " + mebibytes(total) + " could not be filled (" +
-                                       std::strerror(errno) +
-                                       "); allocate less, or use more nodes");
-  }
+  for (const PageRun& run : runs)
+    if (!allocate(run))
+      return Status(Code::exhausted, "home pages of " + mebibytes(total) +
+                                         " could not be filled (" + std::strerror(errno) +
+                                         "); allocate less, or use more nodes");
   return {};
 }
 
+// By the file: half of what it costs to have a view filled. A signal undoes a call, hence the pieces.
+bool AddressSpace::allocate(PageRun run) {
+  constexpr std::size_t piece_max = std::size_t{4} << 20;
+  const std::size_t end = length(run);
+  const off_t first = begin(run) - program_;
+  for (std::size_t done = 0; done < end;) {
+    const std::size_t piece = std::min(piece_max, end - done);
+    if (::fallocate(fd_, FALLOC_FL_KEEP_SIZE, first + static_cast<off_t>(done),
+                    static_cast<off_t>(piece)) == 0)
+      done += piece;
+    else if (errno != EINTR)
+      return false;
+  }
+  return true;
+}
+
+// Where this fails there is a fault for each page, or what it fails of is met there.
 void AddressSpace::make_frames(PageRun run) {
-  if (run.count > 0)
+  if (run.count > 0 && allocate(run))
     ::madvise(runtime_ + (begin(run) - program_), length(run), MADV_POPULATE_WRITE);
 }
 

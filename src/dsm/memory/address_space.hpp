@@ -108,6 +108,7 @@ class AddressSpace {
   AddressSpace(TrapKind kind, std::uint64_t bytes);
   Status map(std::uintptr_t base);
   std::byte* begin(PageRun run) const;
+  bool allocate(PageRun run);  // its frames, in the file; false: errno says why
   std::size_t length(PageRun run) const { return run.count * page_size_; }
 
   const TrapKind kind_;
