@@ -155,10 +155,10 @@ class Machine:
                 raise Failed(f"{program}: no benchmark is called {name}")
         return found
 
-    def micro(self, nodes, transport, program, name, exactly=None):
+    def micro(self, nodes, transport, program, name, exactly=None, environment=None):
         """Microseconds of one operation, which must cost `exactly` so many of what the program counts."""
         def measure():
-            result = self.benchmarks(self.dsmrun(nodes, transport), f"bench/{program}", name)[name]
+            result = self.benchmarks(self.dsmrun(nodes, transport, environment), f"bench/{program}", name)[name]
             expect(name, result, exactly)
             return result["us"]
         return measure

@@ -162,6 +162,31 @@ def further_rows(m):
     return rows
 
 
+def worth_rows(m):
+    """What makes it fast, each left out, beside the same with it."""
+    def row(name, without, nodes, wire, program, benchmark, shared=None):
+        """`shared`: what is left out on both sides."""
+        with_it, without_it = shared or {}, {**(shared or {}), **without}
+        switch = " ".join(f"{variable}={value}" for variable, value in without.items())
+        return Row(f"{name}: {benchmark}, {nodes} nodes, {wire}, {switch}", "µs",
+                   both(m.micro(nodes, wire, program, benchmark, environment=without_it),
+                        m.micro(nodes, wire, program, benchmark, environment=with_it)), "with it")
+    no_windows = {"DSM_READ_AHEAD": "0"}
+    return [
+        row("private pages", {"DSM_WITHOUT": "private"}, 2, "shm", "policy", "stencil/scope"),
+        row("pushed pages", {"DSM_PUSH": "0"}, 2, "shm", "barrier", "exchange"),
+        row("pushed pages", {"DSM_PUSH": "0"}, 2, "tcp", "barrier", "exchange"),
+        row("mark and READ in one trip", {"DSM_WITHOUT": "marks"}, 2, "tcp", "fault", "read_miss/single"),
+        row("windows for who reads in order", no_windows, 2, "shm", "fetch", "fetch/sequential_warm"),
+        row("windows for who reads in order", no_windows, 2, "tcp", "fetch", "fetch/sequential_warm"),
+        row("pages that are next to one another in one operation", {"DSM_WITHOUT": "runs"}, 2, "tcp", "fetch", "fetch/sequential_warm",
+            shared=no_windows),
+        row("lent locks", {"DSM_WITHOUT": "lending"}, 2, "shm", "lock", "lock/last_here"),
+        row("dissemination", {"DSM_WITHOUT": "dissemination"}, 4, "shm", "barrier", "barrier"),
+        row("spinning before sleeping", {"DSM_SPIN": "0"}, 2, "shm", "barrier", "barrier"),
+    ]
+
+
 def rows_of_wire(m, wire):
     """What the calls cost over one transport; beside MPI where it has the same."""
     where, virtual = f"2 nodes, {wire}", wire == "verbs"

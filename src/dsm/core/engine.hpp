@@ -82,7 +82,7 @@ struct Config {
   std::uint32_t pushed_pages = 4096;
   // Barriers at which a copy is kept up before it is looked whether anybody still reads it (C15).
   std::uint32_t push_samples = 1000;
-  // What no other node has a copy of goes unwatched, once all its readers have gone.
+  // What no other node has a copy of is not watched.
   bool private_pages = true;
   // A lock that nobody else wants is taken and given back without the engine (A4).
   bool lends_locks = true;

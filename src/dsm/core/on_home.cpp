@@ -98,6 +98,13 @@ void Engine::on(const MarkCredit& m, NodeId from, Effects& out) {
 void Engine::on(const AddRegion& e, Effects&) {
   layout_.add(e.region);
   homes_.add(e.region, config_.self);
+  if (config_.private_pages || e.region.policy() == Policy::sequential) return;
+  const PageRun run = e.region.run();
+  for (PageId id = run.first; id < run.end(); ++id) {
+    if (!is_home(id)) continue;
+    set_state(home_page(id).page, id, PageState::own_written);
+    dirty_.push_back(id);
+  }
 }
 
 // From now on no lock that comes brings data to it.
