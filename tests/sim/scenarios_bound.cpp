@@ -37,6 +37,21 @@ Program an_owner_has_evicted_what_it_has() {
   return s.finish();
 }
 
+// The same, and the new owner has a copy from before.
+Program a_new_owner_has_an_old_copy() {
+  Script s(3, {1, 1, 1, 1, 1}, 2, Policy::bound);
+  s.config().chunk_pages = 1;
+  s.config().cache_chunks = 2;
+  s.bind(0, 0, 0, 8, Refresh::pull);
+  s.node(2).read(0, 16, 8);
+  s.join_all();
+  s.node(0).acquire(0).write(0, 0, 8).release(0);
+  for (std::uint32_t page = 1; page < 5; ++page) s.node(0).read(page, 0, 8);
+  for (int i = 0; i < 6; ++i) s.node(2).acquire(1).release(1);
+  s.node(2).acquire(0).read(0, 0, 8).release(0);
+  return s.finish();
+}
+
 // Node 1 has given up waiting when the lock comes, while the region that is bound to it goes; and it
 // comes back, with the same binding.
 Program a_lock_comes_while_its_region_goes(Refresh refresh) {
@@ -104,6 +119,7 @@ std::vector<Scenario> bound_scenarios() {
       {"AFrameIsOfferedWhileItLeaves", Bug::bound_read_while_leaving, an_answer_is_late()},
       {"AnOwnerHasEvictedWhatItHas", Bug::bound_read_from_absent,
        an_owner_has_evicted_what_it_has()},
+      {"ANewOwnerHasAnOldCopy", Bug::bound_stale_copy_kept, a_new_owner_has_an_old_copy()},
       {"ALockComesWhileItsRegionGoes", Bug::none,
        a_lock_comes_while_its_region_goes(Refresh::push)},
       {"ALockComesWhileItsPulledRegionGoes", Bug::none,
