@@ -136,7 +136,7 @@ bool Engine::change_watch(Stretch& stretch, Effects& out) {
     Page& page = home.page;
     const bool watched = page.state == PageState::own_watched;
     if (watched && !planted(Bug::watch_changed_under_scan)) log_.append(id);
-    page.private_next = page.state == PageState::own_private || (watched && home.sharers == 0);
+    page.private_next = page.state == PageState::own_private || (watched && may_be_private(home));
     if (watched && !page.private_next) dirty_.push_back(id);
     home.rest = home.heat = 0;
     set_state(page, id, PageState::own_opening);
@@ -216,7 +216,7 @@ void Engine::on(const Written& e, Effects&) {
       if (home.page.state != PageState::own_watched || stretch == nullptr || !stretch->scanned)
         continue;
       add(*stretch, config_.watch_costs.saved);
-      if (home.sharers == 0) {
+      if (may_be_private(home)) {
         set_state(home.page, id, PageState::own_private);
       } else if (at_barrier) {
         found_written(home, id);
