@@ -1,6 +1,8 @@
-// What a policy costs: the same stencil on one row of pages a node, in regions of each policy. In every
-// iteration a node computes its row from its own and its neighbours' borders, and all meet once.
+// What a policy costs: the same stencil on one row of pages a node, in regions of each policy. In
+// every iteration a node computes its row from its own and its neighbours' borders, and all meet
+// once. And what homes cost that are at the wrong nodes at first.
 #include <array>
+#include <utility>
 
 #include "nodes.hpp"
 
@@ -35,11 +37,40 @@ void add_stencil(bench::Nodes& nodes, const char* name, dsm::Policy policy) {
   });
 }
 
+// Each node writes all of its row, whose home is the node `step` further: what it costs to go on
+// writing memory that was placed wrongly. The rows are written until nothing moves any more, and
+// then measured.
+void add_homes(bench::Nodes& nodes, const char* name, std::size_t step) {
+  constexpr int operations = 50, settling = 60;
+  constexpr std::size_t pages = 64;
+  const std::size_t words = pages * dsm::page_size() / sizeof(double);
+  const auto ranks = static_cast<std::size_t>(dsm::size());
+  const auto rank = static_cast<std::size_t>(dsm::rank());
+  const std::span<double> rows =
+      dsm::allocate<double>(words * ranks, dsm::Placement::by([=](std::size_t page) {
+                              return static_cast<int>((page / pages + step) % ranks);
+                            }));
+  const auto write = [=](int times) {
+    for (int i = 0; i < times; ++i) {
+      for (double& word : rows.subspan(rank * words, words)) word += 1;
+      dsm::barrier();
+    }
+  };
+  bool settled = false;
+  nodes.add(std::string("homes/") + name, operations, [=](int times) mutable {
+    dsm::barrier();
+    if (!std::exchange(settled, true)) write(settling);
+    return bench::timed([=] { write(times); });
+  });
+}
+
 void add_all(bench::Nodes& nodes) {
   add_stencil(nodes, "scope", dsm::Policy::scope);
   add_stencil(nodes, "release", dsm::Policy::release);
   add_stencil(nodes, "bound", dsm::Policy::bound);
   add_stencil(nodes, "sequential", dsm::Policy::sequential);
+  add_homes(nodes, "own", 0);
+  add_homes(nodes, "next", 1);
 }
 
 }  // namespace

@@ -163,10 +163,10 @@ class Machine:
             return result["us"]
         return measure
 
-    def micro_pair(self, nodes, transport, program, name, beside):
+    def micro_pair(self, nodes, transport, program, name, beside, environment=None):
         """Two of them, in one run."""
         def measure():
-            results = self.benchmarks(self.dsmrun(nodes, transport), f"bench/{program}", name, beside)
+            results = self.benchmarks(self.dsmrun(nodes, transport, environment), f"bench/{program}", name, beside)
             return results[name]["us"], results[beside]["us"]
         return measure
 

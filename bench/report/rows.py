@@ -233,4 +233,7 @@ def rows_of_wire(m, wire):
              for name, kib in (("4 KiB", 4), ("1 MiB", 1024), ("64 MiB", 65536))]
     rows += [Row(f"stencil, {policy} policy, {where}", "µs", m.micro_pair(2, wire, "policy", f"stencil/{policy}", "stencil/scope"),
                  "scope policy") for policy in ("release", "bound", "sequential")]
+    rows += [Row(f"64 pages rewritten, at home elsewhere at first{how}, {where}", "µs",
+                 m.micro_pair(2, wire, "policy", "homes/next", "homes/own", environment), "at home here")
+             for how, environment in (("", None), (", DSM_MIGRATE=0", {"DSM_MIGRATE": "0"}))]
     return rows

@@ -22,6 +22,9 @@ struct Statistics {
   std::uint64_t pages_kept_up = 0;
   std::uint64_t pages_invalidated = 0;
   std::uint64_t pages_sent_home = 0;  // diffs
+  // that have got their home here, since this node writes them, or have lost it
+  std::uint64_t pages_moved_here = 0;
+  std::uint64_t pages_moved_away = 0;
   std::uint64_t chunks_evicted = 0;
   std::uint64_t messages_sent = 0;
   std::uint64_t bytes_sent = 0;  // in messages
@@ -40,7 +43,7 @@ struct Statistics {
   std::uint64_t barriers = 0;
   std::uint64_t cache_bytes = 0;  // chunks held for other nodes' pages, and the limit
   std::uint64_t cache_limit_bytes = 0;
-  std::uint64_t home_bytes = 0;
+  std::uint64_t home_bytes = 0;  // of pages whose home is here now
   // of the space, what a network device holds, and what is therefore always in memory
   std::uint64_t registered_bytes = 0;
 };

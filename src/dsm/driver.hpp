@@ -204,6 +204,8 @@ class Driver {
   void carry_out(core::Report& e, Work& work);  // driver_report.cpp
   void carry_out(core::SendPage& e, Work& work);
   void carry_out(core::FillPage& e, Work& work);
+  void carry_out(core::SendPages& e, Work& work);
+  void carry_out(core::FillPages& e, Work& work);
   void carry_out(core::Hold& e, Work& work);
   void carry_out(core::Hasten& e, Work& work);
   void carry_out(core::SendBound& e, Work& work);

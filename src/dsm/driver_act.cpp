@@ -261,6 +261,23 @@ void Driver::carry_out(core::FillPage& e, Work& work) {
   if (e.reports) work.events.push_back(core::Filled{e.page});
 }
 
+void Driver::carry_out(core::SendPages& e, Work& work) {
+  const std::byte* const pages = parts_.space.runtime(e.run.first);
+  work.message.clear();
+  core::encode(e.message, work.message);
+  work.message.insert(work.message.end(), pages,
+                      pages + e.run.count * memory::AddressSpace::page_size());
+  outbox_.send(e.to, work.message);
+}
+
+void Driver::carry_out(core::FillPages& e, Work& work) {
+  DSM_CHECK_WITH(e.body.size() == e.run.count * memory::AddressSpace::page_size(),
+                 "a page's content is a page long", {"page", e.run.first.value},
+                 {"bytes", e.body.size()});
+  std::memcpy(parts_.space.runtime(e.run.first), e.body.data(), e.body.size());
+  work.events.push_back(core::PagesFilled{e.run});
+}
+
 void Driver::carry_out(core::Hold&, Work&) {
   // begun in retry()
 }

@@ -234,6 +234,7 @@ Status Node::start_engine() {
   if (without.dissemination) config.disseminate = 1;
   config.read_ahead = settings_.read_ahead_pages;
   config.push_after = settings_.push_after;
+  config.migrate_after = settings_.migrate_after;
   config.pushed_pages = pushed_pages_max;
   config.watching = watching_;
   config.find_races = settings_.debug;

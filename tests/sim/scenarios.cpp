@@ -554,6 +554,7 @@ const std::vector<Scenario>& scenarios() {
     for (Scenario& scenario : bound_scenarios()) every.push_back(std::move(scenario));
     for (Scenario& scenario : push_scenarios()) every.push_back(std::move(scenario));
     for (Scenario& scenario : watch_scenarios()) every.push_back(std::move(scenario));
+    for (Scenario& scenario : move_scenarios()) every.push_back(std::move(scenario));
     return every;
   }();
   return list;

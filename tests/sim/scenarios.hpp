@@ -20,5 +20,6 @@ const std::vector<Scenario>& scenarios();
 std::vector<Scenario> bound_scenarios();  // part of them
 std::vector<Scenario> push_scenarios();
 std::vector<Scenario> watch_scenarios();
+std::vector<Scenario> move_scenarios();
 
 }  // namespace dsm::sim

@@ -51,6 +51,7 @@ int many(std::uint64_t first, std::uint64_t seeds, const Shape& shape, Bug bug, 
     sum.one_sided += run.statistics.one_sided;
     sum.one_sided_bytes += run.statistics.one_sided_bytes;
     sum.faults += run.statistics.faults;
+    sum.pages_moved += run.statistics.pages_moved;
   }
   const double seconds = processor_seconds() - start;
   const auto per_seed = [&](std::uint64_t n) {
@@ -60,9 +61,10 @@ int many(std::uint64_t first, std::uint64_t seeds, const Shape& shape, Bug bug, 
   if (bench) std::printf("%.0f seeds/s of one core\n", static_cast<double>(seeds) / seconds);
   std::printf(
       "a seed: %.0f operations, %.0f steps, %.0f faults, %.0f messages of %.0f bytes, %.0f "
-      "one-sided of %.0f bytes\n",
+      "one-sided of %.0f bytes, %.1f pages to another home\n",
       per_seed(operations), per_seed(sum.steps), per_seed(sum.faults), per_seed(sum.messages),
-      per_seed(sum.message_bytes), per_seed(sum.one_sided), per_seed(sum.one_sided_bytes));
+      per_seed(sum.message_bytes), per_seed(sum.one_sided), per_seed(sum.one_sided_bytes),
+      per_seed(sum.pages_moved));
   return 0;
 }
 

@@ -15,6 +15,7 @@ enum class Owners : std::uint8_t {
   rotating,  // another thread in each phase
   stable,    // the same thread always; everyone reads in the odd phases
   home,      // the page's home writes in even phases, everyone reads in the odd ones
+  drifting,  // one node writes all of a page for some phases, then another
 };
 
 class Generator {
@@ -29,9 +30,11 @@ class Generator {
         push_random_(seed ^ 0x70757368),
         watch_random_(seed ^ 0x7761746368),
         without_random_(seed ^ 0x776974686f7574),
+        move_random_(seed ^ 0x6d6f7665),
         shape_(shape) {}
 
   Program make();
+  bool drifts() const { return owners_ == Owners::drifting; }
 
  private:
   void choose_config();
@@ -47,6 +50,7 @@ class Generator {
   void locked_access(std::uint32_t lock);
   void sweep(std::uint32_t lock);
   void phase_access();
+  void drifting_access();
   void pinned_access();
   void try_scope_on(std::uint32_t lock);
   void baton();
@@ -71,6 +75,7 @@ class Generator {
   Random push_random_;     // the same of those that push nothing
   Random watch_random_;    // and of those that watch by traps alone
   Random without_random_;  // and of those that leave out nothing
+  Random move_random_;     // and of those whose homes stay where they are
   Shape shape_;
   Program program_;
   Owners owners_ = Owners::rotating;
@@ -79,8 +84,10 @@ class Generator {
   std::uint32_t lasting_ = 0;  // regions that are there from the first barrier to the end
   bool all_join_ =
       true;  // barriers are for all threads of a node; otherwise thread 0 arrives alone
-  bool exchanges_ = false;  // hardly any scopes, so that what a barrier brings lives
-  bool lone_lock_ = false;  // the last lock may be held across a barrier
+  bool exchanges_ = false;     // hardly any scopes, so that what a barrier brings lives
+  std::uint32_t stay_ = 1;     // drifting: so many phases
+  bool all_may_read_ = false;  // drifting: everyone reads in the odd ones
+  bool lone_lock_ = false;     // the last lock may be held across a barrier
   std::uint32_t write_percent_ = 50;
   std::uint32_t sequential_ = 0;     // the sequential region; 0: none
   std::uint32_t races_percent_ = 0;  // of the operations are in it

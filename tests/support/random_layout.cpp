@@ -47,6 +47,14 @@ void Generator::choose_config() {
   owners_ = r.pick(Owners::rotating, Owners::stable, Owners::home);
   hot_fields_ = r.pick(2u, 8u, ~0u);
   write_percent_ = r.pick(20u, 50u, 50u, 80u);
+  c.migrate_after = move_random_.pick(0u, 0u, 1u, 2u);
+  if (c.migrate_after == 0 || !move_random_.one_in(2)) return;
+  owners_ = Owners::drifting;
+  phases_ = move_random_.between(8, 24);
+  stay_ = move_random_.between(5, 9);
+  c.push_after = std::max(c.push_after, 1u);
+  c.watching = core::Watching::by_traps;
+  all_may_read_ = move_random_.one_in(2);
 }
 
 // The first regions last. Those behind them are dropped and given out again in a share of the

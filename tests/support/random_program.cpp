@@ -64,8 +64,17 @@ void Generator::sweep(std::uint32_t lock) {
   }
 }
 
+// One thread of a node writes all of a page's fields that are not locks'.
+void Generator::drifting_access() {
+  const Field& field = phase_fields_[move_random_.below(phase_fields_.size())];
+  if (all_may_read_ && phase_ % 2 == 1) return access(field, false);
+  const std::uint32_t writer = (field.page + phase_ / stay_) % program_.config.nodes;
+  if (writer == node_ && thread_ == 0) access(field, true);
+}
+
 void Generator::phase_access() {
   if (!in_phase_ || phase_fields_.empty()) return;
+  if (owners_ == Owners::drifting) return drifting_access();
   const std::uint32_t writers = program_.config.nodes * (all_join_ ? threads_ : 1);
   const std::uint32_t me = node_ * (all_join_ ? threads_ : 1) + thread_;
   const auto count = static_cast<std::uint32_t>(phase_fields_.size());
@@ -97,6 +106,8 @@ void Generator::phase_access() {
       }
       break;
     }
+    case Owners::drifting:
+      break;
   }
 }
 
@@ -233,6 +244,11 @@ void Generator::write_thread_phase(std::uint32_t node, std::uint32_t thread, std
       if (!in_phase_ || phase_fields_.empty() || ++exchanged > budget) break;
       continue;
     }
+    if (owners_ == Owners::drifting && !move_random_.one_in(10)) {
+      phase_access();
+      if (!in_phase_ || phase_fields_.empty() || ++exchanged > 4 * budget) break;
+      continue;
+    }
     switch (random_.below(12)) {
       case 0:
         pinned_access();
@@ -364,12 +380,14 @@ Program Generator::make() {
 }
 
 Program random_program(std::uint64_t seed, const Shape& shape) {
-  Program program = Generator(seed, shape).make();
+  Generator generator(seed, shape);
+  Program program = generator.make();
   weave(program, seed);
   weave_conditions(program, seed);
   weave_semaphores(program, seed);
   weave_atomics(program, seed);
-  if (Random(seed ^ 0x72616365).one_in(2))
+  // Where races are looked for no home moves.
+  if (!generator.drifts() && Random(seed ^ 0x72616365).one_in(2))
     program.config.find_races = program.config.atomics_by_message = true;
   return program;
 }

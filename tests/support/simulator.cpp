@@ -203,6 +203,8 @@ void Simulator::carry_on(const Action& action) {
       return step(action.node, core::PageSent{action.run.first});
     case ActionKind::filled:
       return step(action.node, core::Filled{action.run.first});
+    case ActionKind::pages_filled:
+      return step(action.node, core::PagesFilled{action.run});
     case ActionKind::lock_back:
       return step(action.node,
                   core::LockBack{program_->locks[action.index / 2], action.index % 2 != 0});
@@ -313,7 +315,10 @@ void Simulator::note_step(std::uint32_t node, const core::Event& event,
   if (std::holds_alternative<core::LockRequest>(received->message) && effects.list().size() == 1 &&
       only(forwards))
     return writes(Part::queues, node);
-  if (std::holds_alternative<core::Diff>(received->message) && !program_->config.find_races) return;
+  // Where homes move, they count who sent it.
+  if (std::holds_alternative<core::Diff>(received->message) && !program_->config.find_races &&
+      program_->config.migrate_after == 0)
+    return;
   writes(Part::engine, node);
 }
 

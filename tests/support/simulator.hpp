@@ -58,6 +58,7 @@ struct Statistics {
   std::uint64_t one_sided = 0, one_sided_bytes = 0;  // READs and WRITEs posted
   std::uint64_t faults = 0;
   std::uint64_t pages_checked = 0;
+  std::uint64_t pages_moved = 0;  // to another home
   std::uint64_t ticks = 0;
 };
 
@@ -134,6 +135,7 @@ class Simulator {
     expire,
     page_sent,
     filled,
+    pages_filled,
     held,
     atomic,       // an operation takes effect at its home
     atomic_done,  // and is known, at the node that asked the wire for it
@@ -388,6 +390,11 @@ class Simulator {
   void hasten(std::uint32_t node);
   void send_page(std::uint32_t node, const core::SendPage& effect);
   void fill_page(std::uint32_t node, const core::FillPage& effect);
+
+  // simulator_moves.cpp: homes that move
+  void send_pages(std::uint32_t node, const core::SendPages& effect);
+  void fill_pages(std::uint32_t node, const core::FillPages& effect);
+  void check_home(PageId page);
 
   // simulator_checks.cpp
   void check_step(std::uint32_t node, const core::Event& event, const core::Effects& effects);

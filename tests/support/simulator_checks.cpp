@@ -46,6 +46,10 @@ bool view_fits(PageState state, Access view, bool scanned) {
       return view != Access::none;
     case PageState::own_mapping:
       return view != Access::write;
+    case PageState::own_closing:
+      return true;
+    case PageState::own_closed:
+      return view == Access::none;
     case PageState::seq_asked:
     case PageState::own_seq_none:
       return view == Access::none;
@@ -86,6 +90,7 @@ PageRun pages_of(const core::Event& event) {
         } else if constexpr (std::is_same_v<std::remove_cvref_t<decltype(e)>, core::Received>) {
           if (const auto* diff = std::get_if<core::Diff>(&e.message)) return diff->run;
           if (const auto* ack = std::get_if<core::DiffAck>(&e.message)) return ack->run;
+          if (const auto* moved = std::get_if<core::MoveContent>(&e.message)) return moved->run;
           return std::visit(
               [](const auto& m) -> PageRun {
                 if constexpr (requires { m.page; }) return {m.page, 1};
@@ -166,6 +171,7 @@ void Simulator::check_page(std::uint32_t node, PageId page) {
   const core::Region* region = engines_[node].layout().region_of(page);
   if (region == nullptr) return;
   ++statistics_.pages_checked;
+  check_home(page);
   const std::uint32_t home = region->home(page).value;
   const PageState state = engines_[node].state_of(page);
   const Machine& machine = machines_[node];

@@ -173,6 +173,10 @@ bool Simulator::carry_out(Executor& executor, core::Effect& effect) {
           send_bound_diff(node, e);
         } else if constexpr (std::is_same_v<E, core::FillPage>) {
           fill_page(node, e);
+        } else if constexpr (std::is_same_v<E, core::SendPages>) {
+          send_pages(node, e);
+        } else if constexpr (std::is_same_v<E, core::FillPages>) {
+          fill_pages(node, e);
         } else if constexpr (std::is_same_v<E, core::Hold>) {
           // begun with its step
         } else if constexpr (std::is_same_v<E, core::Hasten>) {

@@ -44,6 +44,7 @@ void add(Hash& h, const core::Effect& effect) {
   }
   if (const auto* diff = std::get_if<core::ApplyDiff>(&effect)) h.add(diff->body);
   if (const auto* fill = std::get_if<core::FillPage>(&effect)) h.add(fill->body);
+  if (const auto* fill = std::get_if<core::FillPages>(&effect)) h.add(fill->body);
   const std::string words = to_string(effect);
   h.add(std::as_bytes(std::span(words.data(), words.size())));
 }
@@ -112,6 +113,7 @@ std::uint64_t Simulator::identity_of(const Action& a) const {
     case ActionKind::punched:
     case ActionKind::page_sent:
     case ActionKind::filled:
+    case ActionKind::pages_filled:
       break;
   }
   return a.identity = h.value();
@@ -215,6 +217,8 @@ std::string Simulator::describe(std::size_t choice) const {
       return node + "page " + to_string(a.run) + " has been sent";
     case ActionKind::filled:
       return node + "page " + to_string(a.run) + " has been filled";
+    case ActionKind::pages_filled:
+      return node + "pages " + to_string(a.run) + " have been filled";
     case ActionKind::held:
       return node + "the tenure of page " + to_string(a.run) + " ends";
     case ActionKind::lock_back:

@@ -64,6 +64,14 @@ struct MessageText {
   }
   std::string operator()(const core::DiffAck& m) const { return " pages " + to_string(m.run); }
   std::string operator()(const core::Hurry&) const { return ""; }
+  std::string operator()(const core::MoveReady& m) const { return " epoch " + number(m.epoch); }
+  std::string operator()(const core::MoveContent& m) const {
+    return " epoch " + number(m.epoch) + " pages " + to_string(m.run) + " of " +
+           number(m.body.size()) + " bytes";
+  }
+  std::string operator()(const core::MoveDone& m) const {
+    return " from " + number(m.from) + " epoch " + number(m.epoch);
+  }
   std::string operator()(const core::Push& m) const {
     return " epoch " + number(m.epoch) + " pages " + words(m.runs) + ", " + number(m.body.size()) +
            " bytes";
@@ -180,6 +188,7 @@ struct EventText {
   std::string operator()(const core::Retry& e) const { return " page " + number(e.page); }
   std::string operator()(const core::PageSent& e) const { return " page " + number(e.page); }
   std::string operator()(const core::Filled& e) const { return " page " + number(e.page); }
+  std::string operator()(const core::PagesFilled& e) const { return " pages " + to_string(e.run); }
   std::string operator()(const core::Held& e) const {
     return " page " + number(e.page) + " tenure " + number(std::uint64_t{e.tenure});
   }
@@ -335,6 +344,10 @@ struct EffectText {
   std::string operator()(const core::FillPage& e) const {
     return " page " + number(e.page) + " by " + number(e.body.size()) + " bytes";
   }
+  std::string operator()(const core::SendPages& e) const {
+    return " to " + number(e.to) + " pages " + to_string(e.run);
+  }
+  std::string operator()(const core::FillPages& e) const { return " pages " + to_string(e.run); }
   std::string operator()(const core::Hold& e) const {
     return " page " + number(e.page) + " tenure " + number(std::uint64_t{e.tenure});
   }

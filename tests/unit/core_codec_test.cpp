@@ -277,6 +277,9 @@ TEST(Message, EveryKindSurvivesTheWire) {
   expect_same(Holding{{LockId(3), LockId(1)}});
   expect_same(Holding{});
   expect_same(Hurry{});
+  expect_same(MoveReady{Epoch(9)});
+  expect_same(MoveContent{Epoch(9), {PageId(40), 3}, body});
+  expect_same(MoveDone{NodeId(2), Epoch(9)});
   expect_same(DiffAck{{PageId(40), 3}});
   expect_same(ConditionCall{ConditionId(5), ConditionCall::Kind::notify_all, 9});
   expect_same(ConditionAnswer{~std::uint64_t{0}, ConditionAnswer::Kind::notified});

@@ -59,11 +59,13 @@ void answer_for_errors() {
 
 void log_statistics(const Statistics& s) {
   log_line(
-      "faults: %lu read, %lu write; pages: %lu fetched (%lu ahead, %lu of them unread), %lu pushed, %lu "
-      "kept up, %lu invalidated, %lu sent home; %lu chunks evicted",
+      "faults: %lu read, %lu write; pages: %lu fetched (%lu ahead, %lu of them unread), %lu "
+      "pushed, %lu "
+      "kept up, %lu invalidated, %lu sent home; homes: %lu moved here, %lu away; %lu chunks "
+      "evicted",
       s.read_faults, s.write_faults, s.pages_fetched, s.pages_fetched_ahead,
       s.pages_fetched_ahead_unread, s.pages_pushed, s.pages_kept_up, s.pages_invalidated,
-      s.pages_sent_home, s.chunks_evicted);
+      s.pages_sent_home, s.pages_moved_here, s.pages_moved_away, s.chunks_evicted);
   log_line(
       "%lu messages of %lu bytes sent, %lu bytes read; locks: %lu taken, %lu of them here; %lu "
       "barriers",
@@ -163,6 +165,8 @@ Statistics statistics() {
     s.pages_kept_up = c.kept_up;
     s.pages_invalidated = c.invalidations;
     s.pages_sent_home = c.diffs;
+    s.pages_moved_here = c.moved_here;
+    s.pages_moved_away = c.moved_away;
     s.chunks_evicted = c.evictions;
     s.locks_taken = c.locks_taken;
     s.locks_taken_here = c.locks_taken_here;

@@ -32,10 +32,12 @@ struct Atomics {
   std::map<Ticket, PageId> under_way;
   std::set<PageId> since_barrier;
   std::set<PageId> told;  // in this node's part of the barrier under way
-  bool names(PageId page) const {
-    return since_barrier.contains(page) || told.contains(page) ||
-           std::any_of(under_way.begin(), under_way.end(),
+  bool is_under_way(PageId page) const {
+    return std::any_of(under_way.begin(), under_way.end(),
                        [page](const auto& one) { return one.second == page; });
+  }
+  bool names(PageId page) const {
+    return since_barrier.contains(page) || told.contains(page) || is_under_way(page);
   }
   bool operator==(const Atomics&) const = default;
 };

@@ -126,6 +126,18 @@ struct SendPage {
   Message message;
   bool reports = false;
 };
+// `message` with the bytes of all pages of the run, from the runtime view, behind it.
+struct SendPages {
+  NodeId to{};
+  PageRun run;
+  MoveContent message;
+};
+// The bytes of the message being handled into the frames of the run, which the program does not
+// see. Then PagesFilled{run}.
+struct FillPages {
+  PageRun run;
+  ByteView body;
+};
 // The bytes of the message being handled into this node's frame, which the program does not see.
 // Done before the next effect; then Filled{page} if it reports.
 struct FillPage {
@@ -207,10 +219,11 @@ struct Passed {
   std::vector<Bytes> payloads;
 };
 
-using Effect = std::variant<Send, Fetch, Unmark, DrainMarks, Change, Twin, SendDiff, ApplyDiff,
-                            Punch, Wake, PerformAtomic, Found, Report, Passed, Lend, Recall,
-                            SendPage, FillPage, Hold, Hasten, SendBound, FillBound, SendBoundDiff,
-                            ReadBound, TakeBase, DropBase, PushPages, ApplyPush, Watch>;
+using Effect =
+    std::variant<Send, Fetch, Unmark, DrainMarks, Change, Twin, SendDiff, ApplyDiff, Punch, Wake,
+                 PerformAtomic, Found, Report, Passed, Lend, Recall, SendPage, FillPage, Hold,
+                 Hasten, SendBound, FillBound, SendBoundDiff, ReadBound, TakeBase, DropBase,
+                 PushPages, ApplyPush, SendPages, FillPages, Watch>;
 
 const char* name_of(const Effect& effect);
 

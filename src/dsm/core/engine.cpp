@@ -44,6 +44,7 @@ Engine::Engine(const Config& config)
                  "a rank lies in its job", {"self", config.self.value}, {"nodes", config.nodes});
   DSM_CHECK_WITH(config.cache_chunks >= cache_chunks_min, "a cache holds at least two chunks",
                  {"chunks", config.cache_chunks});
+  moves_.given.resize(config.nodes);
   if (!config.find_races) return;
   DSM_CHECK(config.page_bytes > 0, "who looks for races knows how long a page is");
   clock_ = Clock(config.self, config.nodes);
@@ -72,6 +73,7 @@ void Engine::settle(Effects& out) {
   finish_entering_shared(out);
   finish_entering_semaphores(out);
   if (exiting_ && departures_.all_before(exit_departures_)) finish_exit(out);
+  if (!moves_.batches.empty()) advance_moves(out);
   if (!drops_.empty()) finish_drops(out);
   if (starved_) retry_absent(out);
 }

@@ -19,6 +19,7 @@
 //   on_race.cpp     what finds races (for debugging)
 //   on_push.cpp     pages that a barrier brings to their readers
 //   on_team.cpp     barriers of subsets of the nodes
+//   on_move.cpp     homes that move to the nodes that write their pages
 //   on_home.cpp     diffs and marks from others
 //   on_watch.cpp    own pages that are watched without traps
 //   on_bound.cpp    memory that travels with a lock
@@ -45,6 +46,7 @@
 #include "dsm/core/event.hpp"
 #include "dsm/core/home.hpp"
 #include "dsm/core/layout.hpp"
+#include "dsm/core/moves.hpp"
 #include "dsm/core/notices.hpp"
 #include "dsm/core/page.hpp"
 #include "dsm/core/pending.hpp"
@@ -86,6 +88,9 @@ struct Config {
   bool private_pages = true;
   // A lock that nobody else wants is taken and given back without the engine (A4).
   bool lends_locks = true;
+  // A page gets its home at the node that alone sent diffs for it at so many barriers on end; 0:
+  // never. Each of its moves doubles the number.
+  std::uint32_t migrate_after = 0;
   // more nodes than that meet by a tree (sync/barrier.hpp)
   std::uint32_t disseminate = sync::dissemination_nodes_max;
   // Atomic operations are messages to the home's engine: where the wire has none of its own, or they
@@ -114,6 +119,8 @@ struct Counters {
   std::uint64_t fetched_ahead = 0, fetched_ahead_unread = 0;
   // pages sent to a reader by pushes; pages that pushes kept valid here
   std::uint64_t pushed = 0, kept_up = 0;
+  // pages that have got their home here, and that have lost it
+  std::uint64_t moved_here = 0, moved_away = 0;
   std::uint64_t locks_taken = 0, locks_taken_here = 0, barriers = 0;
   bool operator==(const Counters&) const = default;
 };
@@ -398,6 +405,32 @@ class Engine {
   bool goes_in_place(Page& page, PageId id);
   void settled(Page& page, PageId id, bool changed, Effects& out);
 
+  // on_move.cpp
+  void on(const MoveReady& m, NodeId from, Effects& out);
+  void on(const MoveContent& m, NodeId from, Effects& out);
+  void on(const MoveDone& m, NodeId from, Effects& out);
+  void on(const PagesFilled& e, Effects& out);
+  void note_writer(PageRun run, NodeId from);
+  void note_operations(const PageSet& operated_on);
+  void judge_writers(Epoch ended);
+  std::vector<Move> announce_moves();
+  static bool is_left_alone(const HomePage& home, Epoch since);
+  bool may_be_moved(PageId id) const;
+  void begin_moves(NodeId from, Epoch ended, const std::vector<Move>& moves, Effects& out);
+  void advance_moves(Effects& out);
+  void close_home(Moves::Batch& batch, Effects& out);
+  bool is_quiet(const Moves::Batch& batch, PageId id) const;
+  void send_contents(Moves::Batch& batch, Effects& out);
+  void filled(Moves::Batch& batch, Effects& out);
+  void arrive(Moves::Batch& batch, NodeId at, Effects& out);
+  void give_home(PageId id, NodeId home);
+  void forget_moves(const Region& region);
+  void resume(const std::vector<PageId>& arrived, Effects& out);
+  bool punched_home(PageRun run, Effects& out);
+  bool is_leaving(PageId id) const { return moves_.names(id); }
+  bool is_leaving(PageRun run) const;
+  std::string broken_move() const;  // an invariant
+
   // on_atomic.cpp
   void on(const Atomic& e, Effects& out);
   void on(const AtomicDone& e, Effects& out);
@@ -575,6 +608,7 @@ class Engine {
   // what the nodes carried through the barrier that is being left
   std::vector<Bytes> passed_;
   Pushes pushes_;
+  Moves moves_;
   Atomics atomics_;
   // where races are looked for
   Clock clock_;

@@ -215,6 +215,9 @@ struct Held {  // the time of a Hold is over
   std::uint8_t tenure = 0;
 };
 
+struct PagesFilled {  // a FillPages is done
+  PageRun run;
+};
 // a PerformAtomic is done; `asker` and `who` as there
 struct AtomicDone {
   NodeId asker{};
@@ -237,13 +240,14 @@ struct Received {
   Message message;
 };
 
-using Event = std::variant<Fault, Acquire, TryAcquire, Cancel, Release, Arrive, Pin, Unpin,
-                           AddRegion, DropRegion, Fetched, Changed, DiffHome, Punched, LockBack,
-                           MarksDrained, Marked, Received, Retry, PageSent, Filled, Held, AddTeam,
-                           ArriveTeam, Atomic, AtomicDone, Register, Unregister, Notify,
-                           AcquireShared, TryAcquireShared, CancelShared, ReleaseShared,
-                           AcquireSemaphore, TryAcquireSemaphore, CancelSemaphore, ReleaseSemaphore,
-                           LeaveTeams, Bind, BoundRead, Lost, Pushed, Written, WatchChanged>;
+using Event =
+    std::variant<Fault, Acquire, TryAcquire, Cancel, Release, Arrive, Pin, Unpin, AddRegion,
+                 DropRegion, Fetched, Changed, DiffHome, Punched, LockBack, MarksDrained, Marked,
+                 Received, Retry, PageSent, Filled, Held, AddTeam, ArriveTeam, Atomic, AtomicDone,
+                 Register, Unregister, Notify, AcquireShared, TryAcquireShared, CancelShared,
+                 ReleaseShared, AcquireSemaphore, TryAcquireSemaphore, CancelSemaphore,
+                 ReleaseSemaphore, LeaveTeams, Bind, BoundRead, Lost, Pushed, PagesFilled,
+                 Written, WatchChanged>;
 
 const char* name_of(const Event& event);
 

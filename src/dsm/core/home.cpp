@@ -14,10 +14,30 @@ void Homeland::add(const Region& region, NodeId self) {
 
 void Homeland::remove(const Region& region) {
   pages_.erase(region.id());
+  adopted_.erase(adopted_.lower_bound(region.run().first),
+                 adopted_.lower_bound(region.run().end()));
   marks_.erase(marks_.lower_bound(region.run().first), marks_.lower_bound(region.run().end()));
 }
 
+HomePage& Homeland::adopt(const Region& region, PageId page, NodeId self) {
+  HomePage& home = region.first_home(page) == self ? at(region, page) : adopted_[page];
+  home = HomePage();
+  home.page.state = PageState::own_closed;
+  return home;
+}
+
+void Homeland::leave(const Region& region, PageId page, NodeId self) {
+  marks_.erase(page);
+  if (region.first_home(page) == self) {
+    at(region, page) = HomePage();
+  } else {
+    adopted_.erase(page);
+  }
+}
+
 HomePage& Homeland::at(const Region& region, PageId page) {
+  if (!adopted_.empty())
+    if (const auto found = adopted_.find(page); found != adopted_.end()) return found->second;
   const auto it = pages_.find(region.id());
   DSM_CHECK_WITH(it != pages_.end(), "a home page lies in a known region", {"page", page.value});
   return it->second[region.index_at_home(page)];

@@ -20,12 +20,20 @@ struct HomePage {
   Page page{PageState::own_private};
   std::uint8_t heat = 0;
   std::uint8_t rest = 0;
+  // Whether another node should be its home (on_move.cpp): of the last interval in which others
+  // sent diffs for it, who did; and on how many on end it was that node alone.
+  std::uint16_t writer = 0;
   Epoch watched_since{};
   // Whether its readers come back for it: how many times on end, and the last of them.
   std::uint8_t returns = 0;
   std::uint8_t quiet =
       0;  // pushed: barriers on end at which nothing of it had changed, or nobody read it
   bool pushed = false;  // it has a base (on_push.cpp)
+  bool written : 1 = false;    // by a diff, in this interval
+  bool contested : 1 = false;  // by diffs of several nodes, or by atomic operations
+  std::uint8_t moves = 0;      // that it has made
+  std::uint16_t alone = 0;
+  Epoch written_at{};  // the last of those intervals
   Epoch returned_at{};
   std::uint32_t sharers = 0;  // how many entries Homeland holds for it
   bool operator==(const HomePage&) const = default;
@@ -41,6 +49,9 @@ class Homeland {
 
   void add(const Region& region, NodeId self);
   void remove(const Region& region);
+  // A page that gets its home here, and one that loses it: its marks go.
+  HomePage& adopt(const Region& region, PageId page, NodeId self);
+  void leave(const Region& region, PageId page, NodeId self);
   HomePage& at(const Region& region, PageId page);
   const HomePage& at(const Region& region, PageId page) const;
 
@@ -56,6 +67,7 @@ class Homeland {
 
  private:
   std::map<RegionId, std::vector<HomePage>> pages_;  // by Region::index_at_home
+  std::map<PageId, HomePage> adopted_;               // whose first home was elsewhere
   std::map<PageId, std::vector<Mark>> marks_;        // only pages that somebody has a copy of
 };
 

@@ -70,7 +70,9 @@ std::string Engine::broken_invariant() const {
   const auto look = [&](PageId id, const Page& page) {
     if (page.flush || page.state == PageState::diffing || page.state == PageState::settling)
       ++flushing;
-    if (page.invalidate || page.state == PageState::unmapping) ++departing;
+    if (page.invalidate || page.state == PageState::unmapping ||
+        page.state == PageState::own_closing)
+      ++departing;
     if (counts_as_dirty(page) && !std::binary_search(dirty.begin(), dirty.end(), id))
       broken = at_page("not listed as dirty", id, page.state);
     if (page.poisoned && page.state != PageState::fetching)
@@ -132,7 +134,9 @@ std::string Engine::broken_invariant() const {
     if (wait.registered && wait.ended) return "a wait is kept though it is over";
   if (broken = broken_team(); !broken.empty()) return broken;
   if (broken = broken_watch(); !broken.empty()) return broken;
+  if (broken = broken_move(); !broken.empty()) return broken;
   if (flushing != flushes_.open()) return "flushes are miscounted";
+  for (const Moves::Batch& batch : moves_.batches) departing += batch.open.size();
   if (departing != departures_.open()) return "departures are miscounted";
   for (const Waiter& w : waiters_) {
     const PageState s = state_of(w.page);
@@ -158,7 +162,8 @@ std::uint64_t Engine::hash() const {
     if (page.flush || page.state == PageState::diffing || page.state == PageState::settling)
       for (const Publication& p : publications_)
         h.mix(waits_for(p.flushes_before, page.flush_number));
-    if (page.invalidate || page.state == PageState::unmapping) {
+    if (page.invalidate || page.state == PageState::unmapping ||
+        page.state == PageState::own_closing) {
       for (const Entering& e : entering_)
         h.mix(waits_for(e.departures_before, page.departure_number));
       for (const SharedLocks::Entering& e : shared_.entering)
@@ -186,6 +191,9 @@ std::uint64_t Engine::hash() const {
       h.mix(home.watched_since.value);
       h.mix(home.returns | std::uint64_t{home.quiet} << 8 | std::uint64_t{home.pushed} << 16 |
             std::uint64_t{home.returned_at.value} << 32);
+      h.mix(home.writer | std::uint64_t{home.written} << 16 | std::uint64_t{home.contested} << 17 |
+            std::uint64_t{home.moves} << 24 | std::uint64_t{home.alone} << 32);
+      h.mix(home.written_at.value);
     }
   }
   for (const auto& [page, marks] : homes_.marked())
@@ -286,6 +294,22 @@ std::uint64_t Engine::hash() const {
   for (const PageId page : pushes_.missed) h.mix(page.value);
   for (const auto* kept : {&pushes_.held, &pushes_.early})
     for (const Pushes::Kept& push : *kept) h.mix(push.from.value), h.mix(push.body);
+  for (const Region& region : layout_.regions())
+    for (const auto& [page, home] : region.moved()) h.mix(page.value), h.mix(home.value);
+  for (const auto* pages : {&moves_.written, &moves_.candidates})
+    for (const PageId page : *pages) h.mix(page.value);
+  for (const Moves::Batch& b : moves_.batches) {
+    h.mix(b.from.value), h.mix(b.epoch.value), h.mix(b.quiet), h.mix(b.unfilled);
+    h.mix(b.readies << 2 | std::uint64_t{b.begun} << 1 | std::uint64_t{b.ready});
+    for (const Move& m : b.moves)
+      h.mix(m.run.first.value), h.mix(m.run.count), h.mix(m.to.value), h.mix(m.moves);
+    for (const PageId page : b.open) h.mix(page.value);
+  }
+  for (const auto& [page, leaving] : moves_.leaving)
+    h.mix(page.value), h.mix(leaving.from.value), h.mix(leaving.epoch.value),
+        h.mix(leaving.arrived);
+  for (const PageRun& run : moves_.punching) h.mix(run.first.value), h.mix(run.count);
+  for (const auto& [who, operation] : moves_.operations) h.mix(who.value);
   for (const auto& [number, wait] : waits_)
     h.mix(number), h.mix(wait.condition.value), h.mix(wait.who.value), h.mix(wait.waiter.value),
         h.mix(wait.registered | std::uint64_t{wait.ended} << 1);

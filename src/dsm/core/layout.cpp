@@ -64,12 +64,31 @@ Region::Place Region::place(PageId page) const {
   return p;
 }
 
-NodeId Region::home(PageId page) const {
+NodeId Region::first_home(PageId page) const {
   return pattern_.size() == 1 ? pattern_.front().home : pattern_[place(page).index].home;
+}
+
+NodeId Region::current_home(PageId page) const {
+  const auto it = moved_.find(page);
+  return it == moved_.end() ? first_home(page) : it->second;
+}
+
+void Region::move(PageId page, NodeId home) {
+  if (first_home(page) == home) {
+    moved_.erase(page);
+  } else {
+    moved_[page] = home;
+  }
 }
 
 PageRun Region::same_home(PageId page, std::uint64_t count) const {
   count = std::min(count, run_.end() - page);
+  if (!moved_.empty()) {
+    const NodeId home = this->home(page);
+    std::uint64_t found = 1;
+    while (found < count && this->home(page + found) == home) ++found;
+    return {page, found};
+  }
   if (pattern_.size() == 1) return {page, count};  // however short the pattern: it would be walked
   const Place p = place(page);
   const NodeId home = pattern_[p.index].home;
@@ -93,6 +112,10 @@ std::uint64_t Region::pages_at(NodeId node) const {
     if (pattern_[i].home != node) continue;
     pages += repeats * pattern_[i].pages;
     if (rest > starts_[i]) pages += std::min(pattern_[i].pages, rest - starts_[i]);
+  }
+  for (const auto& [page, home] : moved_) {
+    pages += home == node ? 1 : 0;
+    pages -= first_home(page) == node ? 1 : 0;
   }
   return pages;
 }
@@ -135,6 +158,10 @@ void Layout::add(Region region) {
 
 void Layout::remove(RegionId id) {
   std::erase_if(regions_, [&](const Region& r) { return r.id() == id; });
+}
+
+void Layout::move(PageId page, NodeId home) {
+  const_cast<Region*>(region_of(page))->move(page, home);
 }
 
 const Region* Layout::region_of(PageId page) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -37,7 +38,8 @@ enum class Policy : std::uint8_t {
   sequential,  // every access in one order that all nodes agree on: one writer or many readers
 };
 
-// A collective allocation: contiguous pages. Immutable once made.
+// A collective allocation: contiguous pages. Immutable once made, except for homes that move
+// (on_move.cpp): nodes hear of that at different times.
 class Region {
  public:
   Region() = default;
@@ -47,10 +49,14 @@ class Region {
   RegionId id() const { return id_; }
   PageRun run() const { return run_; }
   Policy policy() const { return policy_; }
-  NodeId home(PageId page) const;
+  NodeId home(PageId page) const { return moved_.empty() ? first_home(page) : current_home(page); }
+  NodeId first_home(PageId page) const;  // when it was allocated
+  void move(PageId page, NodeId home);
+  const std::map<PageId, NodeId>& moved() const { return moved_; }  // those that are not there
   // The largest run at `page`, at most `count` pages, with one home.
   PageRun same_home(PageId page, std::uint64_t count) const;
-  // How many of the pages before `page` have the same home: dense numbers for a home's own pages.
+  // How many of the pages before `page` have the same first home: dense numbers for a home's own
+  // pages.
   std::uint64_t index_at_home(PageId page) const;
   std::uint64_t pages_at(NodeId node) const;
   std::uint64_t hash() const;  // for agreement between nodes
@@ -63,6 +69,7 @@ class Region {
     std::uint64_t repeats = 0;  // whole patterns before
   };
   Place place(PageId page) const;
+  NodeId current_home(PageId page) const;
 
   RegionId id_{};
   PageRun run_;
@@ -72,6 +79,7 @@ class Region {
   std::vector<std::uint64_t> before_;  // pages of the same home in the pattern before each run
   std::vector<std::uint64_t> each_;    // pages of that run's home in one whole pattern
   std::uint64_t period_ = 0;           // pages of one pattern
+  std::map<PageId, NodeId> moved_;
 };
 
 // The regions of the space, and the free pages between them. First fit, so the same calls give the
@@ -85,6 +93,7 @@ class Layout {
   std::optional<PageRun> find_space(std::uint64_t count, std::uint64_t align) const;
   void add(Region region);  // REQUIRES: its pages are free
   void remove(RegionId id);
+  void move(PageId page, NodeId home);         // REQUIRES: it lies in a region
   const Region* region_of(PageId page) const;  // null: no region
   const Region* region(RegionId id) const;
   const std::vector<Region>& regions() const { return regions_; }

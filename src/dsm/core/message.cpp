@@ -76,6 +76,21 @@ struct Encoder {
     out.put_bytes(m.body);
   }
   void operator()(const Hurry&) { out.put(Kind::hurry); }
+  void operator()(const MoveReady& m) {
+    out.put(Kind::move_ready);
+    out.put(m.epoch);
+  }
+  void operator()(const MoveContent& m) {
+    out.put(Kind::move_content);
+    out.put(m.epoch);
+    put(out, m.run);
+    out.put_bytes(m.body);
+  }
+  void operator()(const MoveDone& m) {
+    out.put(Kind::move_done);
+    out.put(m.from);
+    out.put(m.epoch);
+  }
   void operator()(const Push& m) {
     out.put(Kind::push);
     out.put(m.epoch);

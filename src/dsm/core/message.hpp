@@ -136,6 +136,24 @@ struct Push {
   std::vector<PageRun> runs;
   ByteView body;
 };
+// Pages that get another home (moves.hpp). To the home that told of the moves at the barrier behind
+// so many: the sender has nothing of these pages under way.
+struct MoveReady {
+  Epoch epoch{};
+  bool operator==(const MoveReady&) const = default;
+};
+// From that home to the new one: pages of these moves.
+struct MoveContent {
+  Epoch epoch{};
+  PageRun run;
+  ByteView body;
+};
+// To everybody: the sender is home of those of `from`'s moves that were for it.
+struct MoveDone {
+  NodeId from{};
+  Epoch epoch{};
+  bool operator==(const MoveDone&) const = default;
+};
 // So many pushes for a barrier, to this node or from it.
 struct PushCount {
   NodeId node{};
@@ -262,7 +280,7 @@ using Message =
                  AtomicRequest, AtomicReply, ConditionCall, ConditionAnswer, SharedRequest,
                  SharedGrant, SharedRevoke, SharedReturn, MarkNote, MarkTaken, SemaphoreCall,
                  SemaphoreRelease, SemaphoreAnswer, SharedWithdraw, SharedWithdrawn, TeamLeft,
-                 BoundDiff, BoundTaken, Holding, Push, Hurry>;
+                 BoundDiff, BoundTaken, Holding, Push, Hurry, MoveReady, MoveContent, MoveDone>;
 
 // Appends one kind byte and the fields. Bodies come last, so that a sender may append them piece by
 // piece.

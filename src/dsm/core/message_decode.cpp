@@ -241,6 +241,20 @@ std::optional<Message> decode_fields(Kind kind, Reader& in) {
       return decode_push(in);
     case Kind::hurry:
       return Hurry{};
+    case Kind::move_ready:
+      return MoveReady{in.get<Epoch>()};
+    case Kind::move_content: {
+      const auto epoch = in.get<Epoch>();
+      const auto run = get_run(in);
+      if (!run || run->count > 0xffff) return std::nullopt;
+      return MoveContent{epoch, *run, in.get_bytes(in.left())};
+    }
+    case Kind::move_done: {
+      MoveDone m;
+      m.from = in.get<NodeId>();
+      m.epoch = in.get<Epoch>();
+      return m;
+    }
     case Kind::barrier_round:
       return decode_round(in);
     case Kind::mark_flush:

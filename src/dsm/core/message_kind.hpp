@@ -40,7 +40,10 @@ enum class Kind : std::uint8_t {
   bound_taken,
   holding,
   push,
-  hurry
+  hurry,
+  move_ready,
+  move_content,
+  move_done
 };
 
 }  // namespace dsm::core

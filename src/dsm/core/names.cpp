@@ -42,7 +42,10 @@ constexpr const char* message_names[] = {"LockRequest",
                                          "BoundTaken",
                                          "Holding",
                                          "Push",
-                                         "Hurry"};
+                                         "Hurry",
+                                         "MoveReady",
+                                         "MoveContent",
+                                         "MoveDone"};
 constexpr const char* event_names[] = {"Fault",
                                        "Acquire",
                                        "TryAcquire",
@@ -85,6 +88,7 @@ constexpr const char* event_names[] = {"Fault",
                                        "BoundRead",
                                        "Lost",
                                        "Pushed",
+                                       "PagesFilled",
                                        "Written",
                                        "WatchChanged"};
 constexpr const char* effect_names[] = {
@@ -92,7 +96,8 @@ constexpr const char* effect_names[] = {
     "SendDiff", "ApplyDiff", "Punch",     "Wake",       "PerformAtomic", "Found",
     "Report",   "Passed",    "Lend",      "Recall",     "SendPage",      "FillPage",
     "Hold",     "Hasten",    "SendBound", "FillBound",  "SendBoundDiff", "ReadBound",
-    "TakeBase", "DropBase",  "PushPages", "ApplyPush",  "Watch"};
+    "TakeBase", "DropBase",  "PushPages", "ApplyPush",  "SendPages",     "FillPages",
+    "Watch"};
 
 static_assert(std::size(message_names) == std::variant_size_v<Message>);
 static_assert(std::size(event_names) == std::variant_size_v<Event>);
@@ -162,6 +167,10 @@ const char* name_of(PageState state) {
       return "own_comparing";
     case PageState::own_protecting:
       return "own_protecting";
+    case PageState::own_closing:
+      return "own_closing";
+    case PageState::own_closed:
+      return "own_closed";
     case PageState::own_seq_none:
       return "own_seq_none";
     case PageState::own_seq_read:

@@ -13,6 +13,10 @@
 namespace dsm::core {
 
 void Engine::on(const Atomic& e, Effects& out) {
+  if (is_leaving(e.operation.page)) {
+    moves_.operations.emplace_back(e.who, e.operation);
+    return;
+  }
   const NodeId home = home_of(e.operation.page);
   DSM_CHECK_WITH(home != no_node && !is_sequential_at(e.operation.page),
                  "an atomic operation is on a word whose home is its master",

@@ -8,10 +8,12 @@
 namespace dsm::core {
 namespace {
 
-// What a node contributes: what it has pushed to whom, the pages that it wrote, those that it operated
-// on, its clock where races are looked for, then the payload.
+// What a node contributes: what it has pushed to whom, the pages that it wrote, those that it
+// operated on, those of its own that get another home, its clock where races are looked for, then
+// the payload.
 Bytes encode_contribution(const std::vector<PushCount>& pushed, const PageSet& written,
-                          const PageSet& operated_on, const Clock& clock, ByteView payload) {
+                          const PageSet& operated_on, const std::vector<Move>& moves,
+                          const Clock& clock, ByteView payload) {
   constexpr std::size_t small = 64;  // grown at once, not step by step
   Bytes bytes;
   bytes.reserve(small + written.runs.size() * sizeof(PageRun) + payload.size());
@@ -19,6 +21,7 @@ Bytes encode_contribution(const std::vector<PushCount>& pushed, const PageSet& w
   encode(pushed, writer);
   encode(written, writer);
   encode(operated_on, writer);
+  encode(moves, writer);
   if (!clock.empty()) encode(clock, writer);
   writer.put_bytes(payload);
   return bytes;
@@ -47,7 +50,7 @@ void Engine::contribute(Effects& out) {
   if (!planted(Bug::barrier_tells_unsent)) log_unsent();
   std::vector<sync::BarrierMessage> messages;
   barrier_.arrive(encode_contribution(pushes_.to, written(Seq(), arrived_at_), tell_atomics(),
-                                      tell_clock(), barrier_wait_.payload),
+                                      announce_moves(), tell_clock(), barrier_wait_.payload),
                   messages);
   barrier_wait_.payload.clear();
   for (sync::BarrierMessage& m : messages)
@@ -86,6 +89,7 @@ void Engine::exit_if_all_is_here(Effects& out) {
 
 void Engine::exit_barrier(Effects& out) {
   const Epoch ended = epoch();
+  std::vector<std::pair<NodeId, std::vector<Move>>> moves;  // of those who tell of some
   std::vector<Bytes> contributions = barrier_.leave();
   contributed_ = false;
   log_.forget_before(arrived_at_);
@@ -95,19 +99,23 @@ void Engine::exit_barrier(Effects& out) {
     Bytes& contribution = contributions[n];
     Reader in(contribution);
     PageSet named, operated_on;
+    std::vector<Move> moved;
     Clock clock;
     decode_push_counts(in);
-    const bool good =
-        decode(in, named) && decode(in, operated_on) && (!config_.find_races || decode(in, clock));
+    const bool good = decode(in, named) && decode(in, operated_on) && decode(in, moved) &&
+                      (!config_.find_races || decode(in, clock));
     if (!planted(Bug::clock_of_barrier_lost)) clock_.merge(clock);
     DSM_CHECK_WITH(good, "a contribution names pages", {"rank", n});
     contribution.erase(contribution.begin(),
                        contribution.end() - static_cast<std::ptrdiff_t>(in.left()));
     forget_bases(operated_on, out);
+    note_operations(operated_on);
+    if (!moved.empty()) moves.emplace_back(NodeId(n), std::move(moved));
     named.add(operated_on);
     clear_marks(named, NodeId(n), ended);
     if (NodeId(n) != config_.self) invalidate(named, out, NodeId(n));
   }
+  judge_writers(ended);
   passed_ = std::move(contributions);  // what is left of them: the payloads
   drop_copies_of_atomics(out);
   races_.passed(epoch());
@@ -140,6 +148,7 @@ void Engine::exit_barrier(Effects& out) {
   resume_shared(out);
   resume_semaphores(out);
   exiting_ = true;
+  for (const auto& [home, moved] : moves) begin_moves(home, ended, moved, out);
   exit_departures_ = departures_.next();
   retry_teams(out);
 }

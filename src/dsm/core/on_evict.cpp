@@ -111,7 +111,8 @@ void Engine::finish_eviction(Chunk& chunk, Effects& out) {
 }
 
 // Of all pages that are at home elsewhere, also of those that this node never had: where a device
-// reached the chunk, it filled them all.
+// reached the chunk, it filled them all. Not of pages under way to another home: that may be this
+// node.
 void Engine::give_frames_back(Chunk& chunk, Effects& out) {
   const PageId end = cache_.first_page(chunk) + config_.chunk_pages;
   PageRun going{cache_.first_page(chunk), 0};
@@ -122,8 +123,11 @@ void Engine::give_frames_back(Chunk& chunk, Effects& out) {
   };
   for (PageId id = going.first; id < end;) {
     const Region* region = layout_.region_of(id);
-    const PageRun run = region != nullptr ? region->same_home(id, end - id) : PageRun{id, 1};
-    if (region != nullptr && region->home(id) != config_.self && !being_punched(region->id())) {
+    const bool whole = region != nullptr && moves_.leaving.empty();
+    const PageRun run = whole ? region->same_home(id, end - id) : PageRun{id, 1};
+    const bool stays = is_leaving(id) && !planted(Bug::arriving_frame_punched);
+    if (region != nullptr && region->home(id) != config_.self && !being_punched(region->id()) &&
+        !stays) {
       going.count += run.count;
     } else {
       punch();
@@ -135,12 +139,14 @@ void Engine::give_frames_back(Chunk& chunk, Effects& out) {
 }
 
 void Engine::on(const Punched& e, Effects& out) {
+  if (punched_home(e.run, out)) return;
   const auto drop = std::find_if(drops_.begin(), drops_.end(), [&](const Drop& d) {
     const Region* region = layout_.region(d.region);
     return d.started && region != nullptr && region->run() == e.run;
   });
   if (drop != drops_.end()) {
     const Region region = *layout_.region(drop->region);
+    forget_moves(region);
     homes_.remove(region);
     sharings_.erase(sharings_.lower_bound(e.run.first), sharings_.lower_bound(e.run.end()));
     layout_.remove(drop->region);

@@ -13,7 +13,7 @@ void Engine::on(const Fault& e, Effects& out) {
   waiters_.push_back({e.who, e.page, e.wanted, e.behind < e.page ? e.behind : no_page});
   const bool missed = state_of(e.page) == PageState::absent;
   serve(e.page, out);
-  if (config_.read_ahead > 0) read_ahead(e.page, missed, out);
+  if (config_.read_ahead > 0 && !is_leaving(e.page)) read_ahead(e.page, missed, out);
 }
 
 Access Engine::wanted_at(PageId id) const {
@@ -39,6 +39,7 @@ void Engine::serve(PageId id, Effects& out) {
   const Access wanted = wanted_at(id);
   if (wanted == Access::none) return;
   if (is_sequential_at(id)) return serve_sequential(id, wanted, out);
+  if (is_leaving(id) && !planted(Bug::access_at_old_home)) return;
   if (is_home(id)) return serve_home(id, wanted, out);
   Page* page = find_page(id);
   if (page == nullptr || page->state == PageState::absent) return fetch(id, out);
@@ -147,6 +148,9 @@ void Engine::changed(PageId id, Effects& out) {
       break;
     case PageState::own_protecting:
       return protected_now(*page, id, out);
+    case PageState::own_closing:
+      departures_.end(page->departure_number);
+      return set_state(*page, id, PageState::own_closed);
     default:
       DSM_CHECK_WITH(false, "only a page under way changes", {"page", id.value},
                      {"state", static_cast<std::uint64_t>(page->state)});

@@ -19,7 +19,7 @@ void Engine::fetch(PageId id, Effects& out) {
   std::uint64_t count = 1;
   while (count < run.count) {
     const Page& next = cache_.page(*chunk, id + count);
-    if (next.state != PageState::absent || !next.had || next.ahead) break;
+    if (next.state != PageState::absent || !next.had || next.ahead || is_leaving(id + count)) break;
     ++count;
   }
   run.count = count;
@@ -146,7 +146,8 @@ PageId Engine::fetch_ahead(const Region& region, PageRun window, Doubts doubts, 
     const PageId stop =
         std::min({same.end(), cache_.first_page(*chunk) + config_.chunk_pages, id + fetch_run_max});
     PageRun run{id, 0};
-    while (run.end() < stop && is_wanted(cache_.page(*chunk, run.end()))) ++run.count;
+    while (run.end() < stop && is_wanted(cache_.page(*chunk, run.end())) && !is_leaving(run.end()))
+      ++run.count;
     if (run.count == 0) {
       if (cache_.page(*chunk, id).state == PageState::absent) break;
       ++id;

@@ -12,6 +12,7 @@ void Engine::on(const Diff& m, NodeId from, Effects& out) {
     DSM_CHECK_WITH(is_home(id), "a diff goes to the page's home", {"page", id.value},
                    {"from", from.value});
   look_for_races(m, from, out);
+  if (config_.migrate_after > 0) note_writer(m.run, from);
   out.push(ApplyDiff{m.run, m.body});
   out.push(Send{from, DiffAck{m.run}});
 }
@@ -132,7 +133,7 @@ void Engine::finish_drops(Effects& out) {
     DSM_CHECK_WITH(region != nullptr, "a region is dropped once", {"region", drop.region.value});
     if (drop.started) continue;
     const PageRun run = region->run();
-    bool gone = !is_offered(run);
+    bool gone = !is_offered(run) && !is_leaving(run);
     for (Chunk& chunk : cache_.chunks()) {
       if (chunk.number == Chunk::unused) continue;
       const PageId first = std::max(run.first, cache_.first_page(chunk));

@@ -218,8 +218,8 @@ void Engine::take_push(NodeId from, const std::vector<PageRun>& runs, ApplyPush&
   bool taken = false, held = false;
   for (const PageRun& run : runs) {
     for (PageId id = run.first; id < run.end(); ++id) {
-      DSM_CHECK_WITH(home_of(id) == from, "only its home pushes a page", {"page", id.value},
-                     {"from", from.value});
+      DSM_CHECK_WITH(home_of(id) == from || is_leaving(id), "only its home pushes a page",
+                     {"page", id.value}, {"from", from.value});
       apply.pages.push_back({id, what_to_take(id)});
       taken = taken || apply.pages.back().taken != Taken::nothing;
       const Page* const page = find_page(id);

@@ -38,6 +38,8 @@ enum class PageState : std::uint8_t {
   own_written,     // [write]  shared, and written or not watched: counts as written
   own_comparing,   // [write]  the same, of a pushed page that is being compared with its base
   own_protecting,  // [write -> read]
+  own_closing,     // [-> none] it leaves for another home (on_move.cpp)
+  own_closed,      // [none]   its content is going, or has come
   // At home here, in a sequential region.
   own_seq_none,     // [none]   another node may write
   own_seq_read,     // [read]

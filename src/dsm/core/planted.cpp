@@ -198,6 +198,22 @@ const char* name_of(Bug bug) {
       return "lost_mapping_protected";
     case Bug::watch_changed_under_scan:
       return "watch_changed_under_scan";
+    case Bug::moved_under_diff:
+      return "moved_under_diff";
+    case Bug::moved_under_fetch:
+      return "moved_under_fetch";
+    case Bug::moved_under_operation:
+      return "moved_under_operation";
+    case Bug::home_before_content:
+      return "home_before_content";
+    case Bug::old_home_keeps_mapping:
+      return "old_home_keeps_mapping";
+    case Bug::access_at_old_home:
+      return "access_at_old_home";
+    case Bug::arriving_frame_punched:
+      return "arriving_frame_punched";
+    case Bug::fetched_while_punched:
+      return "fetched_while_punched";
   }
   return "?";
 }

@@ -113,8 +113,17 @@ enum class Bug : std::uint8_t {
   fresh_watch_not_scanned,   // B8: a page is scanned only from the next barrier on
   lost_mapping_protected,    // A1: a page is mapped anew as if nobody had written it
   watch_changed_under_scan,  // A1: a scan under way finds nothing of what traps watch
+  // 22, homes that move
+  moved_under_diff,        // a node is ready though a diff is on its way to the old home
+  moved_under_fetch,       // ... or a READ, which arrives over the content
+  moved_under_operation,   // ... or an atomic operation
+  home_before_content,     // a new home serves before the content is there
+  old_home_keeps_mapping,  // the program at the old home goes on writing
+  access_at_old_home,      // an access that waits is sent to the old home
+  arriving_frame_punched,  // a new home evicts the chunk of the page that comes
+  fetched_while_punched,   // the old home fetches a page while its frame is still being given back
 };
-inline constexpr int bug_count = static_cast<int>(Bug::watch_changed_under_scan) + 1;
+inline constexpr int bug_count = static_cast<int>(Bug::fetched_while_punched) + 1;
 
 const char* name_of(Bug bug);
 

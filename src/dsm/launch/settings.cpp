@@ -119,6 +119,12 @@ std::string names_of(const Without& without) {
   return names;
 }
 
+bool apply_migrate(std::string_view value, Settings& out) {
+  const auto barriers = parse_unsigned(value, 0, migrate_after_max);
+  if (barriers) out.migrate_after = static_cast<std::uint32_t>(*barriers);
+  return barriers.has_value();
+}
+
 bool apply_space(std::string_view value, Settings& out) {
   const auto bytes = parse_byte_count(value, space_step, space_max);
   if (!bytes || *bytes % space_step != 0) return false;
@@ -233,6 +239,7 @@ bool apply_key_hex(std::string_view value, Settings& out) {
 
 static_assert(read_ahead_pages_max == 4096, "the text of DSM_READ_AHEAD names the limit");
 static_assert(push_after_max == 100, "the text of DSM_PUSH names the limit");
+static_assert(migrate_after_max == 100, "the text of DSM_MIGRATE names the limit");
 static_assert(nodes_max == 4096, "the texts of DSM_RANK and DSM_SIZE below name the limit");
 
 constexpr Setting table[] = {
@@ -257,6 +264,11 @@ constexpr Setting table[] = {
      "a page that is read again behind so many barriers on end is brought by the next ones; 0: "
      "never",
      apply_push},
+    {"DSM_MIGRATE", "barriers", "0", "0 to 100 barriers",
+     "a page that one other node than its home writes, at so many barriers on end, gets its home "
+     "there; 0: "
+     "never",
+     apply_migrate},
     {"DSM_WITHOUT", "names", "", "a list of private, lending, runs, marks and dissemination",
      "does without these, to see what they are worth (src/README.md); equal on all nodes",
      apply_without},

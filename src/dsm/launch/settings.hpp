@@ -39,6 +39,7 @@ inline constexpr std::uint64_t space_max = std::uint64_t{1}
                                            << 46;  // half of what an x86-64 process can address
 inline constexpr std::uint64_t read_ahead_pages_max = 4096;
 inline constexpr std::uint64_t push_after_max = 100;
+inline constexpr std::uint64_t migrate_after_max = 100;
 inline constexpr std::uint64_t base_step = 2 * mebibyte;  // the space starts at a multiple of this
 
 // How a process takes part in a job, as given; job.hpp judges whether it makes sense.
@@ -71,6 +72,7 @@ struct Settings {
   std::uint32_t read_ahead_pages = 0;
   std::uint32_t push_after = 0;
   Without without;
+  std::uint32_t migrate_after = 0;
   std::uint64_t space_bytes = 0;
   std::optional<std::uint64_t> base;  // absent: chosen by node 0
   bool log_debug = false;
