@@ -235,5 +235,5 @@ def rows_of_wire(m, wire):
                  "scope policy") for policy in ("release", "bound", "sequential")]
     rows += [Row(f"64 pages rewritten, at home elsewhere at first{how}, {where}", "µs",
                  m.micro_pair(2, wire, "policy", "homes/next", "homes/own", environment), "at home here")
-             for how, environment in (("", None), (", DSM_MIGRATE=0", {"DSM_MIGRATE": "0"}))]
+             for how, environment in (("", None), (", DSM_MIGRATE=4", {"DSM_MIGRATE": "4"}))]
     return rows

@@ -15,7 +15,7 @@ namespace dsm {
 
 // Which node is *home* of each page of a region, that is, keeps its master copy. Accesses by the
 // home are the cheapest. This is where homes are at first: a page of a region of the scope or
-// release policy that another node alone goes on writing gets its home there (DSM_MIGRATE).
+// release policy that another node alone goes on writing may get its home there (DSM_MIGRATE).
 class DSM_API Placement {
  public:
   // size() contiguous shares, as equal as whole pages allow

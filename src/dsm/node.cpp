@@ -139,7 +139,9 @@ Status Node::map_space() {
   const Status scans = probe.scans_with(kind);
   if (settings_.watch == launch::WatchChoice::scan && !scans.ok())
     return Status(scans.code(), "DSM_WATCH=scan cannot be used here: " + scans.message());
-  if (settings_.watch != launch::WatchChoice::trap && scans.ok())
+  // Homes move by what traps tell (core/on_move.cpp).
+  const bool by_traps = settings_.watch == launch::WatchChoice::trap || settings_.migrate_after > 0;
+  if (!by_traps && scans.ok())
     watching_ = settings_.watch == launch::WatchChoice::scan ? core::Watching::by_scans
                                                              : core::Watching::by_either;
   auto space = memory::AddressSpace::create(
