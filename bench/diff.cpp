@@ -1,6 +1,7 @@
-// What sending written pages home costs, by how much of them was written: node 0 writes words of pages
-// that are at home at the last node, evenly spread, and then meets the others at a barrier, which
-// its diffs must precede. An operation is one page; the barrier itself is shared by all of a round.
+// What sending written pages home costs, by how much of them was written: node 0 writes words of
+// pages that are at home at the last node, evenly spread, and then meets the others at a barrier,
+// which its diffs must precede. An operation is one page; the barrier itself is shared by all of a
+// round.
 #include <string>
 
 #include "nodes.hpp"

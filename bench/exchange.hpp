@@ -1,5 +1,6 @@
-// One page each at home; everybody writes his, and after a barrier reads the next node's. What barriers
-// bring is not asked for: in bench/barrier there is no trap in it after a while, in bench/fault there is.
+// One page each at home; everybody writes his, and after a barrier reads the next node's. What
+// barriers bring is not asked for: in bench/barrier there is no trap in it after a while, in
+// bench/fault there is.
 #pragma once
 
 #include "nodes.hpp"

@@ -1,6 +1,6 @@
-// What an access to a page costs that is not here, or may not be written yet: the last node writes pages of its
-// own, and after a barrier node 0 reads them, or writes them. From the second round on, node 0's frames
-// for these pages are warm.
+// What an access to a page costs that is not here, or may not be written yet: the last node writes
+// pages of its own, and after a barrier node 0 reads them, or writes them. From the second round
+// on, node 0's frames for these pages are warm.
 //
 //   trap      the page is here, and the kernel only lost the mapping: a trap that needs nothing else
 //   upgrade   the page is here to be read, and is written: a trap and a twin
@@ -11,9 +11,9 @@
 // their time a page is not that of a miss. The counters tell: faults and pages fetched by
 // operation.
 //
-// While node 0 touches the pages their home waits at a barrier; under ".../computing" it computes, and calls
-// nothing, for longer than that takes. That makes rounds long, and caches cold: ".../waiting" has rounds as
-// long, in which the home waits, to compare with.
+// While node 0 touches the pages their home waits at a barrier; under ".../computing" it computes,
+// and calls nothing, for longer than that takes. That makes rounds long, and caches cold:
+// ".../waiting" has rounds as long, in which the home waits, to compare with.
 #include <sys/mman.h>
 #include <cstdlib>
 
@@ -106,8 +106,8 @@ Took touch_once(std::span<std::uint64_t> memory, const Case& of, double round_fo
   return took;
 }
 
-// A round lasts four times as long as the last one's touches took; should they take longer than that the
-// home was done before, so the round does not count, and is had again.
+// A round lasts four times as long as the last one's touches took; should they take longer than
+// that the home was done before, so the round does not count, and is had again.
 double touch_in_long_rounds(std::span<std::uint64_t> memory, const Case& of, double& round_for) {
   for (;;) {
     const double planned = round_for;

@@ -1,7 +1,7 @@
-// What it costs to go through 64 MiB of another node's memory, every word of them: in order and at random; into
-// frames that this node had before (warm) and into new ones (cold). Beside it, in the same process, what this
-// machine charges for moving as much: memcpy between touched buffers and into untouched memory, and
-// a plain TCP stream on loopback between the same two nodes.
+// What it costs to go through 64 MiB of another node's memory, every word of them: in order and at
+// random; into frames that this node had before (warm) and into new ones (cold). Beside it, in the
+// same process, what this machine charges for moving as much: memcpy between touched buffers and
+// into untouched memory, and a plain TCP stream on loopback between the same two nodes.
 //
 // An operation is a page. The last node is home to the memory, writes each page before every round,
 // and waits in a barrier while node 0 reads.

@@ -1,6 +1,6 @@
-// What memory costs until it has been written once: fourteen arrays of the size of Himeno S, of which every
-// node writes its share. Shared, each share at home with its writer; and private, in pages of 4 KiB,
-// where each process has just its share.
+// What memory costs until it has been written once: fourteen arrays of the size of Himeno S, of
+// which every node writes its share. Shared, each share at home with its writer; and private, in
+// pages of 4 KiB, where each process has just its share.
 #include <sys/mman.h>
 
 #include <algorithm>

@@ -1,5 +1,6 @@
-// What this machine charges whatever a DSM does: a trap with the system call that resolves it, taking a page
-// away, the copy of a page, a mutex. Bare system calls, no libdsm. wires.cpp has what talking costs.
+// What this machine charges whatever a DSM does: a trap with the system call that resolves it,
+// taking a page away, the copy of a page, a mutex. Bare system calls, no libdsm. wires.cpp has what
+// talking costs.
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>

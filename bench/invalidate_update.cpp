@@ -3,21 +3,22 @@
 // writer and the home, all others are readers, and they start together.
 //
 //   invalidate  Every reader holds the datum. sequential: from the writer's store to its being done,
-//               when all copies are gone. scope, release: from the writer's release to the moment at
-//               which it has the lock again, behind all readers, each of which has waited for it,
-//               has taken it and so has heard. bound: from the writer's asking for the lock to its
-//               having it, with the datum, from the reader that held it last.
-//               pushed: from the writer's arrival at a barrier to its end, the datum being under way to all
-//               readers.
+//               when all copies are gone. scope, release: from the writer's release to the moment
+//               at which it has the lock again, behind all readers, each of which has waited for
+//               it, has taken it and so has heard. bound: from the writer's asking for the lock to
+//               its having it, with the datum, from the reader that held it last.
+//               pushed: from the writer's arrival at a barrier to its end, the datum being under
+//               way to all readers.
 //   update      The writer has written. pull: from a reader's first load to the whole datum's being
-//               here. bound: from a reader's asking for the lock to the same; it comes with the lock,
-//               so readers wait for each other. bound-pull: the same, but the lock comes with a note
-//               of where the datum is, and the reader reads it from there when it is large. pushed: from a reader's
-//               arrival at the barrier, at which the writer arrives with news, to all of them being here.
+//               here. bound: from a reader's asking for the lock to the same; it comes with the
+//               lock, so readers wait for each other. bound-pull: the same, but the lock comes with
+//               a note of where the datum is, and the reader reads it from there when it is large.
+//               pushed: from a reader's arrival at the barrier, at which the writer arrives with
+//               news, to all of them being here.
 //
-// Every time is taken by one node's clock. Of the readers' times the least, the middle and the greatest of
-// a round are kept, and of the rounds the median. The counts are those of all nodes, less those of
-// the same round without a change and without looking:
+// Every time is taken by one node's clock. Of the readers' times the least, the middle and the
+// greatest of a round are kept, and of the rounds the median. The counts are those of all nodes,
+// less those of the same round without a change and without looking:
 //   messages    of the engines, for the invalidation and for all readers' updates
 //   served      for one reader's update: operations of its that another node's processor carried out.
 //               A wire with RDMA has none.
@@ -181,7 +182,8 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-// What happens in one part of the rounds: at this node, or at all. Unsigned differences may pass zero.
+// What happens in one part of the rounds: at this node, or at all. Unsigned differences may pass
+// zero.
 struct Counts {
   std::uint64_t messages = 0, served = 0, chains = 0, again = 0, missed = 0, to_all = 0;
 

@@ -1,5 +1,6 @@
-// What a lock costs: taken again by its last holder, taken from its manager or from its last holder at another
-// node, alone or with what is bound to it, and fought over by all; and what a node does that waits for one.
+// What a lock costs: taken again by its last holder, taken from its manager or from its last holder
+// at another node, alone or with what is bound to it, and fought over by all; and what a node does
+// that waits for one.
 #include <memory>
 #include <mutex>
 #include <string>
@@ -19,8 +20,8 @@ void take_all(std::uint64_t first, int count) {
   }
 }
 
-// Taken from the last node with 64 bytes bound to each, which change hands: many locks share a page, whose
-// home takes them.
+// Taken from the last node with 64 bytes bound to each, which change hands: many locks share a
+// page, whose home takes them.
 void add_bound(bench::Nodes& nodes, std::uint64_t first, const char* name, dsm::Refresh refresh) {
   constexpr std::size_t words = 8;
   const auto memory =

@@ -1,5 +1,6 @@
-// MPI for comparison: what meeting costs (barrier.cpp and collective.cpp have the same names), and the
-// patterns of two processes by messages (patterns.hpp). Start it by mpirun; the patterns want two ranks.
+// MPI for comparison: what meeting costs (barrier.cpp and collective.cpp have the same names), and
+// the patterns of two processes by messages (patterns.hpp). Start it by mpirun; the patterns want
+// two ranks.
 #include "mpi_ranks.hpp"
 #include "patterns.hpp"
 

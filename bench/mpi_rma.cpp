@@ -1,5 +1,5 @@
-// The patterns of two processes by MPI's one-sided operations (patterns.hpp): a window that the other one reads.
-// Start it by mpirun -n 2.
+// The patterns of two processes by MPI's one-sided operations (patterns.hpp): a window that the
+// other one reads. Start it by mpirun -n 2.
 #include <cstdio>
 
 #include "mpi_ranks.hpp"

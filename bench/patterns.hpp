@@ -1,5 +1,5 @@
-// What two processes do in every program that shares data, over any wire: the floors that a DSM is held
-// against. The same names everywhere:
+// What two processes do in every program that shares data, over any wire: the floors that a DSM is
+// held against. The same names everywhere:
 //
 //   word      8 bytes of the other process are here, which knows when: it is asked and answers, or,
 //             one-sided, they are read

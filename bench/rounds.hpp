@@ -1,6 +1,6 @@
-// Google Benchmark on several processes: every one takes part in what is measured, the first keeps the
-// time and reports. It tells the others by a broadcast what to run and how often, so that they need no
-// flags.
+// Google Benchmark on several processes: every one takes part in what is measured, the first keeps
+// the time and reports. It tells the others by a broadcast what to run and how often, so that they
+// need no flags.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -14,8 +14,8 @@
 
 namespace bench {
 
-// Runs on every process with the same argument, the number of operations; the first one's answer, in
-// seconds, counts.
+// Runs on every process with the same argument, the number of operations; the first one's answer,
+// in seconds, counts.
 using Round = std::function<double(int operations)>;
 
 template <typename Work>

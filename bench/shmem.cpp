@@ -1,4 +1,5 @@
-// The patterns of two processes by OpenSHMEM (patterns.hpp): memory that the other one reads. Start it by oshrun -n 2.
+// The patterns of two processes by OpenSHMEM (patterns.hpp): memory that the other one reads. Start
+// it by oshrun -n 2.
 #include <shmem.h>
 
 #include <cstdio>
@@ -59,6 +60,7 @@ int main(int argc, char** argv) {
   const int status = run(argc, argv);
   std::fflush(stdout);
   shmem_barrier_all();
-  // Not shmem_finalize(): that of Open MPI 4.1.4 in Debian 12 ends with a segmentation fault in every program.
+  // Not shmem_finalize(): that of Open MPI 4.1.4 in Debian 12 ends with a segmentation fault in
+  // every program.
   shmem_global_exit(status);
 }

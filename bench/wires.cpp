@@ -1,5 +1,6 @@
-// The floors of talking (patterns.hpp): two processes of this machine over bare shared memory, where they spin and
-// copy, and over a TCP socket of the loopback interface, which they poll. No libdsm.
+// The floors of talking (patterns.hpp): two processes of this machine over bare shared memory,
+// where they spin and copy, and over a TCP socket of the loopback interface, which they poll. No
+// libdsm.
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -34,8 +35,8 @@ void spin_until(const Done& done) {
   }
 }
 
-// Of messages one way, each of which is answered before the next one: so nothing need say that it was taken. A
-// short one shares its cache line with the count.
+// Of messages one way, each of which is answered before the next one: so nothing need say that it
+// was taken. A short one shares its cache line with the count.
 struct Slot {
   alignas(64) std::atomic<std::uint32_t> sent{0};
   std::array<std::byte, bench::piece_bytes> data{};

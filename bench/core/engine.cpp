@@ -1,5 +1,5 @@
-// What deciding costs: the engine of a node alone, without a wire, memory or a clock. The only benchmark that
-// sees dsm/core, and it sees nothing else.
+// What deciding costs: the engine of a node alone, without a wire, memory or a clock. The only
+// benchmark that sees dsm/core, and it sees nothing else.
 #include <benchmark/benchmark.h>
 #include <malloc.h>
 #include <time.h>
@@ -44,8 +44,8 @@ void miss(Engine& engine, Effects& effects, PageId page) {
   engine.step(Changed{run}, effects);
 }
 
-// All three steps, on every second page of a chunk, each for the first time, by copies of one engine: it is
-// a value.
+// All three steps, on every second page of a chunk, each for the first time, by copies of one
+// engine: it is a value.
 void engine_read_miss(benchmark::State& state) {
   Engine prepared = reader_of(1024);
   Effects effects;
@@ -75,8 +75,8 @@ void engine_untouched_page(benchmark::State& state) {
   }
 }
 
-// What node 0 of two decides at a barrier: its arrival, its marks read, the other's message; with what it
-// tells encoded and what it hears decoded, as they cross a wire.
+// What node 0 of two decides at a barrier: its arrival, its marks read, the other's message; with
+// what it tells encoded and what it hears decoded, as they cross a wire.
 void engine_barrier(benchmark::State& state) {
   constexpr std::uint64_t barriers = 256;
   Engine zero = reader_of(1024);

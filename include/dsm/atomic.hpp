@@ -26,19 +26,20 @@ DSM_API std::uint64_t atomic_compare_swap(void* word, std::uint64_t compare, std
 //   auto next = dsm::allocate<std::uint64_t>(1);
 //   const std::uint64_t mine = dsm::Atomic(next[0]).fetch_add(1);  // another number for everyone
 //
-// Operations on one word are in one order that all nodes agree on, and take effect at the home of its
-// page: on other nodes each is a round trip (on 8 bytes load, fetch_add, fetch_sub and
-// compare_exchange are one; the others, and those on 4 bytes, are loops over compare-and-swap). They
-// order nothing else: no other memory becomes visible by them; use a lock or a barrier for that.
+// Operations on one word are in one order that all nodes agree on, and take effect at the home of
+// its page: on other nodes each is a round trip (on 8 bytes load, fetch_add, fetch_sub and
+// compare_exchange are one; the others, and those on 4 bytes, are loops over compare-and-swap).
+// They order nothing else: no other memory becomes visible by them; use a lock or a barrier for
+// that.
 //
 // Between two barriers (of the job, not of a team) a word is used through Atomics only, or plainly
 // only, never both: a copy of its page does not show what Atomics do until the next barrier. Other
-// bytes of the page, the next word included, are used plainly as ever. DSM_DEBUG=1 finds plain writes
-// of other nodes than the home to words that are used atomically.
+// bytes of the page, the next word included, are used plainly as ever. DSM_DEBUG=1 finds plain
+// writes of other nodes than the home to words that are used atomically.
 //
-// Regions of every policy but bound have Atomics; in sequential ones they are the language's own, so that
-// there plain accesses may be mixed with them. A view is cheap to make and to copy. Errors: Error
-// when the word is misaligned, is no shared memory, or its region was freed or is bound.
+// Regions of every policy but bound have Atomics; in sequential ones they are the language's own,
+// so that there plain accesses may be mixed with them. A view is cheap to make and to copy. Errors:
+// Error when the word is misaligned, is no shared memory, or its region was freed or is bound.
 template <typename T>
 class Atomic {
   static_assert(std::is_integral_v<T> && !std::is_same_v<std::remove_cv_t<T>, bool> &&

@@ -10,9 +10,9 @@
 
 namespace dsm {
 
-// A condition of the whole job, in the shape of std::condition_variable_any: threads of any node wait
-// for it with any lock that has lock() and unlock(), a dsm::Lock or a std::unique_lock of one. Who
-// notifies with that lock held misses nobody who waits. First come, first woken. As with the
+// A condition of the whole job, in the shape of std::condition_variable_any: threads of any node
+// wait for it with any lock that has lock() and unlock(), a dsm::Lock or a std::unique_lock of one.
+// Who notifies with that lock held misses nobody who waits. First come, first woken. As with the
 // standard's, a wait may end for nothing: use a predicate. A condition is only its number.
 class DSM_API Condition {
  public:

@@ -19,9 +19,9 @@
 // another policy (Policy), and docs/memory-model.md has all of it.
 //
 // Errors: what the caller can mend (a wrong argument, too little memory, a machine without some
-// ability) throws dsm::Error, whose what() is one line that says what to do. One that nobody catches
-// ends the process with that line and exit code 1, not with std::terminate()'s. A node that is lost
-// ends every other node with one line that names it.
+// ability) throws dsm::Error, whose what() is one line that says what to do. One that nobody
+// catches ends the process with that line and exit code 1, not with std::terminate()'s. A node that
+// is lost ends every other node with one line that names it.
 //
 // Threads: every function may be called by any thread of a node unless it says *collective*: then
 // it is called once by each node, in the same order everywhere (by whichever thread).

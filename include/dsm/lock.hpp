@@ -40,8 +40,8 @@ enum class Refresh : std::uint8_t {
   // Its last owner sends it, in the message that hands the lock over: nothing is faster for what is
   // small.
   push,
-  // The next owner reads it from the last owner's memory, one-sided: one round trip more, and the last
-  // owner's processor copies nothing. For what is large.
+  // The next owner reads it from the last owner's memory, one-sided: one round trip more, and the
+  // last owner's processor copies nothing. For what is large.
   pull,
 };
 
@@ -70,10 +70,10 @@ class DSM_API Lock {
   std::uint64_t number() const noexcept { return number_; }
 
   // Collective, on the lock of this number: from now on what these bytes hold comes with the lock
-  // (Policy::bound, of whose regions they must be part). Nothing else is bound there, and nobody holds
-  // the lock meanwhile. Bindings end with their region. A lock carries at most 16 MiB; what is bound
-  // comes as a whole, so bind what is used together. One lock may have some of it pushed, and some
-  // pulled.
+  // (Policy::bound, of whose regions they must be part). Nothing else is bound there, and nobody
+  // holds the lock meanwhile. Bindings end with their region. A lock carries at most 16 MiB; what
+  // is bound comes as a whole, so bind what is used together. One lock may have some of it pushed,
+  // and some pulled.
   void bind_bytes(const void* memory, std::size_t bytes, Refresh refresh = Refresh::push,
                   CallSite at = CallSite::here());
   template <typename T, std::size_t Extent>
@@ -88,13 +88,13 @@ class DSM_API Lock {
 };
 
 // A lock of the whole job for readers and writers, in the shape of std::shared_timed_mutex
-// (std::shared_lock, std::unique_lock and std::scoped_lock work): many threads of many nodes hold it
-// to read, or one to write. It is handed over fairly: who asks to read after a writer waits behind
-// it, so do not take it to read twice in one thread. A writer's writes are seen by every holder
-// after it, and so are those of a reader (to memory that is its own) by the next writer. A node that
-// has held it takes it again without a message until another node wants it otherwise. A writer whose
-// time is up holds nobody up any more; one whose try failed counts as waiting until the readers that
-// it met have left. Numbered apart from Locks, and like them only its number.
+// (std::shared_lock, std::unique_lock and std::scoped_lock work): many threads of many nodes hold
+// it to read, or one to write. It is handed over fairly: who asks to read after a writer waits
+// behind it, so do not take it to read twice in one thread. A writer's writes are seen by every
+// holder after it, and so are those of a reader (to memory that is its own) by the next writer. A
+// node that has held it takes it again without a message until another node wants it otherwise. A
+// writer whose time is up holds nobody up any more; one whose try failed counts as waiting until
+// the readers that it met have left. Numbered apart from Locks, and like them only its number.
 class DSM_API SharedLock {
  public:
   // collective: the next number, the same lock on every node

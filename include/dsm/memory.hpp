@@ -48,19 +48,20 @@ enum class Policy {
   // Everything that happened before a release, by this node or by one that it had heard from, is
   // seen after the acquire that follows it: what programs for threads assume.
   release,
-  // Fagus' shared variables (entry consistency): what Lock::bind() binds to a lock is where the lock is,
-  // and comes with it, in the message that hands it over. A lock shows nothing else of such a region, so
-  // what is not bound there is for barriers; these show everything, as everywhere. For data that is
-  // small and always used under the same lock.
+  // Fagus' shared variables (entry consistency): what Lock::bind() binds to a lock is where the
+  // lock is, and comes with it, in the message that hands it over. A lock shows nothing else of
+  // such a region, so what is not bound there is for barriers; these show everything, as
+  // everywhere. For data that is small and always used under the same lock.
   bound,
   // Every access of every node, in one order that all agree on, without any lock or barrier: a page
   // has one node that may write it, or many that may read it. For code that does not name its
-  // synchronisation (flags, spinning, atomics of the language, which work across nodes here). Between
-  // the threads of one node the processor's own order holds, as for any memory: use std::atomic_ref
-  // for words that race. Each change of a page's writer costs several messages and moves the whole
-  // page, so words that different nodes write often belong on different pages. Locks and barriers do
-  // nothing for such a region, nor cost anything. System calls: a page that ensure() brought may be
-  // wanted by another node at any time; load() and store() begin again where it went.
+  // synchronisation (flags, spinning, atomics of the language, which work across nodes here).
+  // Between the threads of one node the processor's own order holds, as for any memory: use
+  // std::atomic_ref for words that race. Each change of a page's writer costs several messages and
+  // moves the whole page, so words that different nodes write often belong on different pages.
+  // Locks and barriers do nothing for such a region, nor cost anything. System calls: a page that
+  // ensure() brought may be wanted by another node at any time; load() and store() begin again
+  // where it went.
   sequential,
 };
 

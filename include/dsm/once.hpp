@@ -27,9 +27,9 @@ class DSM_API OnceFlag {
   std::atomic<bool> known_{false};  // that it is done, on this node
 };
 
-// One thread of one node makes the call; whoever comes meanwhile waits for its end, and everyone sees
-// afterwards what it wrote. When the call throws, so does call_once() there, and the next thread that
-// comes makes it. The call itself may not come to the same flag. Not collective.
+// One thread of one node makes the call; whoever comes meanwhile waits for its end, and everyone
+// sees afterwards what it wrote. When the call throws, so does call_once() there, and the next
+// thread that comes makes it. The call itself may not come to the same flag. Not collective.
 template <typename Call>
 void call_once(OnceFlag& flag, Call&& call) {
   if (flag.known_.load(std::memory_order_acquire)) return;

@@ -14,12 +14,13 @@ namespace dsm {
 // whether it took any or not. The count is kept by one node, its number modulo size().
 //
 // What a node wrote before its release() is seen by whoever gets one of the count after it: to
-// regions of the scope policy, what the releasing *node* wrote (by any of its threads, and since the
-// last barrier); to those of the release policy also what it had heard of. So a semaphore hands over
-// what lies between a producer and a consumer, and one of count 1 may guard what several write.
+// regions of the scope policy, what the releasing *node* wrote (by any of its threads, and since
+// the last barrier); to those of the release policy also what it had heard of. So a semaphore hands
+// over what lies between a producer and a consumer, and one of count 1 may guard what several
+// write.
 //
-// Numbered apart from locks; like them only its number, and the count that it starts with. All nodes
-// give the same: who disagrees with the first that used it gets an Error.
+// Numbered apart from locks; like them only its number, and the count that it starts with. All
+// nodes give the same: who disagrees with the first that used it gets an Error.
 class DSM_API Semaphore {
  public:
   static constexpr std::ptrdiff_t max() noexcept { return 0x7fffffff; }

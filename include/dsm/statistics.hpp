@@ -16,8 +16,8 @@ struct Statistics {
   // of these, ahead of who goes through memory in order; and of these, those that went unread
   std::uint64_t pages_fetched_ahead = 0;
   std::uint64_t pages_fetched_ahead_unread = 0;
-  // by barriers: pages of this node times readers that something was sent to, and copies that what others
-  // sent kept valid here
+  // by barriers: pages of this node times readers that something was sent to, and copies that what
+  // others sent kept valid here
   std::uint64_t pages_pushed = 0;
   std::uint64_t pages_kept_up = 0;
   std::uint64_t pages_invalidated = 0;
@@ -29,8 +29,9 @@ struct Statistics {
   std::uint64_t messages_sent = 0;
   std::uint64_t bytes_sent = 0;  // in messages
   std::uint64_t bytes_read = 0;  // one-sided
-  // Of the wire, where it has such a thing. Chains are batches of one-sided operations that a device
-  // took at once; served are one-sided operations of others that this node's processor carried out.
+  // Of the wire, where it has such a thing. Chains are batches of one-sided operations that a
+  // device took at once; served are one-sided operations of others that this node's processor
+  // carried out.
   std::uint64_t chains_posted = 0;
   std::uint64_t operations_served = 0;
   std::uint64_t datagrams_sent = 0;

@@ -16,18 +16,19 @@
 
 namespace dsm {
 
-// Some of the nodes, who meet by themselves. A Team is a handle: cheap to copy, equal on all members.
-// Its calls are made by every member and by nobody else, in the same order, by one thread of a node
-// at a time for each team; threads of a node may be in calls of different teams at once.
+// Some of the nodes, who meet by themselves. A Team is a handle: cheap to copy, equal on all
+// members. Its calls are made by every member and by nobody else, in the same order, by one thread
+// of a node at a time for each team; threads of a node may be in calls of different teams at once.
 //
 // Every call is a barrier of the members too: each sees afterwards what the *members* wrote before,
 // to memory that no lock's scope covers. What others wrote is seen behind a barrier of all, or of a
-// team that has them as members. Sizes and roots are the same on all members; who makes another call
-// is told so on every member, with the file and line of both. Values are combined in order of rank
-// in the team, combine(...combine(v0, v1)..., v(n-1)), on every node that has a result: the same bits
-// everywhere, also of floating-point numbers. A member that ends its Session while others are in a call
-// of the team, or come to one, is named to them by an Error. Members in calls of different teams may
-// wait for each other for ever: with DSM_DEBUG=1 a call that waits long says where, and for whom.
+// team that has them as members. Sizes and roots are the same on all members; who makes another
+// call is told so on every member, with the file and line of both. Values are combined in order of
+// rank in the team, combine(...combine(v0, v1)..., v(n-1)), on every node that has a result: the
+// same bits everywhere, also of floating-point numbers. A member that ends its Session while others
+// are in a call of the team, or come to one, is named to them by an Error. Members in calls of
+// different teams may wait for each other for ever: with DSM_DEBUG=1 a call that waits long says
+// where, and for whom.
 class DSM_API Team {
  public:
   Team() = default;   // of nobody
@@ -208,8 +209,8 @@ T exclusive_scan(const T& value, T initial, Combine combine = {}, CallSite at = 
 }
 
 // A barrier in the shape of std::barrier: `threads` threads of each node of the job, or of each
-// member of a team, take part. Construction is collective among them; they use one Barrier of a team
-// at a time.
+// member of a team, take part. Construction is collective among them; they use one Barrier of a
+// team at a time.
 class DSM_API Barrier {
  public:
   explicit Barrier(int threads = 1);

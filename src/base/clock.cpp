@@ -16,8 +16,8 @@ using std::chrono::nanoseconds;
 using std::chrono::steady_clock;
 
 constexpr nanoseconds measured_min = std::chrono::milliseconds(10);  // for the counter's speed
-// More ticks between two looks at the counter, with one at the kernel's clock between: the thread was
-// interrupted.
+// More ticks between two looks at the counter, with one at the kernel's clock between: the thread
+// was interrupted.
 constexpr std::uint64_t look_ticks_max = 60'000;
 constexpr int fraction_bits = 32;
 // So that nothing that is multiplied overflows.

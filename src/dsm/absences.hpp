@@ -1,9 +1,9 @@
-// How long the threads of the program stay away from the wire between two waits. Who comes back at once
-// needs nobody to stand in for him: waking the service thread and sending it to sleep again costs more
-// than the wait between.
+// How long the threads of the program stay away from the wire between two waits. Who comes back at
+// once needs nobody to stand in for him: waking the service thread and sending it to sleep again
+// costs more than the wait between.
 //
-// Threads: any; whoever leaves last calls begin(), whoever is back first calls end(). What two threads
-// mix up is a wrong guess, and that costs peers no more than nap_max.
+// Threads: any; whoever leaves last calls begin(), whoever is back first calls end(). What two
+// threads mix up is a wrong guess, and that costs peers no more than nap_max.
 #pragma once
 
 #include <algorithm>
@@ -17,8 +17,8 @@ namespace dsm {
 
 class Absences {
  public:
-  // For so long nobody need look at the wire while somebody is expected back; longer the longer that has gone well,
-  // but no longer than a scheduler may keep a thread waiting in any case.
+  // For so long nobody need look at the wire while somebody is expected back; longer the longer
+  // that has gone well, but no longer than a scheduler may keep a thread waiting in any case.
   static constexpr std::chrono::microseconds nap_min{100}, nap_max{1000};
 
   void begin(MonotonicTime now) {

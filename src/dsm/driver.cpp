@@ -20,7 +20,8 @@ namespace {
 constinit thread_local PageId last_sequential __attribute__((tls_model("initial-exec"))) =
     core::no_page;
 
-// Pages on their way come while others are mapped. They are never the same ones: none is fetched that is here.
+// Pages on their way come while others are mapped. They are never the same ones: none is fetched
+// that is here.
 void fetch_before_mapping(core::Effects& effects) {
   const auto maps = [](const core::Effect& effect) {
     const auto* const change = std::get_if<core::Change>(&effect);
@@ -101,8 +102,8 @@ void Driver::tell(const core::Event& event) {
   give_work(work);
 }
 
-// The thread goes back to its access. A tenure begins under the engine's lock, so that no later step
-// wants its end too early to be heard.
+// The thread goes back to its access. A tenure begins under the engine's lock, so that no later
+// step wants its end too early to be heard.
 void Driver::retry(PageId page, PageId behind) {
   Work* work = nullptr;
   {
@@ -117,8 +118,8 @@ void Driver::retry(PageId page, PageId behind) {
   give_work(work);
 }
 
-// Effects of a step in their order, but for fetch_before_mapping(); then their completions are steps, and so on until nothing is
-// left to do at once.
+// Effects of a step in their order, but for fetch_before_mapping(); then their completions are
+// steps, and so on until nothing is left to do at once.
 void Driver::act(Work& work) {
   for (;;) {
     fetch_before_mapping(work.effects);

@@ -112,8 +112,8 @@ class Driver {
   // What the word was before. REQUIRES: it lies in a region of the scope or release policy.
   std::uint64_t atomic(const core::WordOperation& operation);
 
-  // Passes a barrier; what every node gave, by rank. One thread of the node at a time. `site` is for
-  // the line that a race leaves.
+  // Passes a barrier; what every node gave, by rank. One thread of the node at a time. `site` is
+  // for the line that a race leaves.
   std::vector<Bytes> barrier(Bytes payload, const char* what, std::string site = {});
 
   // A team that this node is a member of; and its barrier: what every member gave, by rank in it.
@@ -176,7 +176,8 @@ class Driver {
             std::vector<Bytes>& passed);
   void report_waiting(const Meeting& meeting) const;  // driver_report.cpp
   // The same; but at the deadline the engine is told `give_up`, and wakes `who` soon if it has not
-  // yet. Only the engine knows which of the two came first, so its word counts, and not the clock's.
+  // yet. Only the engine knows which of the two came first, so its word counts, and not the
+  // clock's.
   bool ask_until(const core::Event& event, Ticket who, Deadline deadline,
                  const core::Event& give_up);
   Work* take_work() DSM_REQUIRES(engine_mutex_);
@@ -283,7 +284,8 @@ class Driver {
   // what the wire was armed for last
   std::atomic<transport::Urgency> armed_for_{transport::Urgency::patient};
   std::atomic<bool> armed_{false};  // since then nobody has polled
-  // The service thread lets the program's threads poll, and looks at the wire again when it is woken, or by itself.
+  // The service thread lets the program's threads poll, and looks at the wire again when it is
+  // woken, or by itself.
   enum class Parked : std::uint8_t { no, until_woken, briefly };
   std::atomic<Parked> service_parked_{Parked::no};
   Yielding yielding_;

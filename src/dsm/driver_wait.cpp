@@ -169,8 +169,9 @@ void Driver::stop_polling() {
   if (service_parked_.load(std::memory_order_seq_cst) != Parked::no) futex_wake_all(polling_);
 }
 
-// Where what arrives wakes the service thread also while another polls, each wait would wake it once in vain, and
-// once behind its end. So it is left alone as long as waits follow one another closely.
+// Where what arrives wakes the service thread also while another polls, each wait would wake it
+// once in vain, and once behind its end. So it is left alone as long as waits follow one another
+// closely.
 bool Driver::is_expected_back() const {
   return service_parked_.load(std::memory_order_seq_cst) == Parked::briefly &&
          waiting_.load(std::memory_order_seq_cst) == 0 && absences_.are_short();
@@ -231,8 +232,8 @@ void Driver::poll_for_sleepers() {
   }
 }
 
-// While a thread of the program polls, it serves the others too, and the service thread would only take its
-// processor; also while it is soon back. False: the wire is the service thread's.
+// While a thread of the program polls, it serves the others too, and the service thread would only
+// take its processor; also while it is soon back. False: the wire is the service thread's.
 bool Driver::park(Parking& parking) {
   constexpr std::chrono::milliseconds until_woken_max{100};
   const std::uint32_t others = polling_.load(std::memory_order_seq_cst);
@@ -261,7 +262,8 @@ bool Driver::park(Parking& parking) {
   return true;
 }
 
-// Sees to what there is. True: there is nothing, and whatever comes makes the wire's descriptor readable.
+// Sees to what there is. True: there is nothing, and whatever comes makes the wire's descriptor
+// readable.
 bool Driver::arm_to_sleep() {
   poll_mutex_.lock();
   bool worked = false;

@@ -19,8 +19,9 @@ Status make_frames(memory::AddressSpace& space, transport::Transport& wire,
                    std::span<const PageRun> runs);
 
 // Gives frames back to the kernel, as AddressSpace::punch does; those that a device keeps are
-// cleared. True: it is done. False: peers must forget their keys first, and the completion says when;
-// a zero cookie waits for nobody. REQUIRES: the run is closed, and not used before it is done.
+// cleared. True: it is done. False: peers must forget their keys first, and the completion says
+// when; a zero cookie waits for nobody. REQUIRES: the run is closed, and not used before it is
+// done.
 bool give_back_frames(memory::AddressSpace& space, transport::Transport& wire, PageRun run,
                       transport::Cookie done);
 

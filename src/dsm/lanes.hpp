@@ -72,8 +72,8 @@ class Lanes {
   void atomic(const core::PerformAtomic& perform);
   std::uint64_t found(Ticket who) const { return found_[who.value]; }
 
-  // Bytes of a peer's frames into a buffer. The completions' cookies are BoundCookies; bound_read() is
-  // told of each, and gives what was read with the last.
+  // Bytes of a peer's frames into a buffer. The completions' cookies are BoundCookies; bound_read()
+  // is told of each, and gives what was read with the last.
   void read_bound(core::BoundSource source);
   std::optional<core::BoundRead> bound_read(std::uint64_t number);
 

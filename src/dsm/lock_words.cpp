@@ -20,7 +20,8 @@ LockWords::Word* LockWords::find(LockId lock) const {
   return word;
 }
 
-// Two threads may make the word of one lock at once: the second finds the first one's in its bucket.
+// Two threads may make the word of one lock at once: the second finds the first one's in its
+// bucket.
 LockWords::Word& LockWords::word(LockId lock) {
   if (Word* found = find(lock); found != nullptr) return *found;
   auto* made = new Word(lock);

@@ -321,7 +321,8 @@ void Node::describe_stray(std::uintptr_t address, PageId page) const {
 
 // Far away, and the end of the job. A node that vanishes is noticed on its wire and at the
 // rendezvous, in any order: the wire knows the node, the rendezvous knows its reason if it had time
-// to give one (any Code but peer_lost). What only this node's wire knows, the others hear from here.
+// to give one (any Code but peer_lost). What only this node's wire knows, the others hear from
+// here.
 void Node::on_lost(NodeId lost, const std::string& why, const Doing& doing,
                    const std::string& data) {
   if (lost == self()) {

@@ -1,6 +1,6 @@
-// Sends messages, and keeps those that a full wire refuses until it takes them: receiving must never
-// wait for sending (PROTOCOL.md E25). Bounded by what the engines may have outstanding. Messages may
-// overtake one another.
+// Sends messages, and keeps those that a full wire refuses until it takes them: receiving must
+// never wait for sending (PROTOCOL.md E25). Bounded by what the engines may have outstanding.
+// Messages may overtake one another.
 #pragma once
 
 #include <atomic>

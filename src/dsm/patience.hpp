@@ -15,12 +15,13 @@
 
 namespace dsm {
 
-// After how many polls in vain the threads of a node yield: learnt from what waiting was good for. Who is
-// waited for may share the waiter's core, with more nodes than cores or where a scheduler will have it so: then
-// nothing comes before the waiter yields, and soon after. Not so with a stranger on that core, who keeps it for long.
+// After how many polls in vain the threads of a node yield: learnt from what waiting was good for.
+// Who is waited for may share the waiter's core, with more nodes than cores or where a scheduler
+// will have it so: then nothing comes before the waiter yields, and soon after. Not so with a
+// stranger on that core, who keeps it for long.
 //
-// Where a system call takes as long as a switch to another process, nothing can be learnt from the time that a yield took, and it
-// is too dear to be frequent.
+// Where a system call takes as long as a switch to another process, nothing can be learnt from the
+// time that a yield took, and it is too dear to be frequent.
 //
 // Threads: any.
 class Yielding {
@@ -33,7 +34,8 @@ class Yielding {
     if (learns_) set(std::max(spins() / 2, 1u));
   }
 
-  // A yield that took less gave the processor to nobody; one that took more, to somebody who computes.
+  // A yield that took less gave the processor to nobody; one that took more, to somebody who
+  // computes.
   static constexpr std::chrono::microseconds hand_over_min{1}, hand_over_max{300};
 
  private:

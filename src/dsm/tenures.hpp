@@ -1,5 +1,6 @@
 // When tenures end: a page of a sequential region that came for a trapped thread is not given back
-// before that thread has been at its access for a little while (PROTOCOL.md D21; on_sequential.cpp).
+// before that thread has been at its access for a little while (PROTOCOL.md D21;
+// on_sequential.cpp).
 //
 // Ends are told late, or never, while nobody wants a page: most are found to be long over when
 // somebody does. Then (hasten) they are due, for whoever polls, and for the service thread, which

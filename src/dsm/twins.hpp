@@ -1,5 +1,5 @@
-// Which page has which twin, or base. The directory is one sparse array over the space, so that neither
-// looking up nor taking allocates.
+// Which page has which twin, or base. The directory is one sparse array over the space, so that
+// neither looking up nor taking allocates.
 #pragma once
 
 #include <cstdint>

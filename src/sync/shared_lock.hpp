@@ -1,12 +1,12 @@
 // Who may read and who may write: a readers-writer lock among nodes. Pure; sees neither pages nor
 // notices.
 //
-// A node that wants to read or to write asks the lock's *manager* for a *permission*, which it keeps
-// after its last thread has let go, so that taking the lock again costs no message. The manager
-// serves requests in the order in which they come, readers that follow one another together; what
-// stands in the way it revokes. A node gives a permission back only when it is revoked, and once
-// for each, so that the two never cross. A reader that asks after a writer waits behind it, on its
-// node as at the manager: writers do not starve.
+// A node that wants to read or to write asks the lock's *manager* for a *permission*, which it
+// keeps after its last thread has let go, so that taking the lock again costs no message. The
+// manager serves requests in the order in which they come, readers that follow one another
+// together; what stands in the way it revokes. A node gives a permission back only when it is
+// revoked, and once for each, so that the two never cross. A reader that asks after a writer waits
+// behind it, on its node as at the manager: writers do not starve.
 //
 // Messages may overtake one another: a permission has a number, and whoever revokes it says which
 // one is meant. So has a request: a thread that has waited long enough withdraws it, if no other of

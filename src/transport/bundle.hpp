@@ -1,14 +1,14 @@
-// Bundle: packets for several nodes in one datagram, which reaches every node of the job (multicast),
-// or one that passes the others' on (tree.hpp). Pure; decoding is total.
+// Bundle: packets for several nodes in one datagram, which reaches every node of the job
+// (multicast), or one that passes the others' on (tree.hpp). Pure; decoding is total.
 //
 //   head      whose it is, how many entries follow
 //   entries   for whom, where its piece lies, and the header of its packet
 //   pieces    one that several packets carry is there once
 //
-// Each packet is what would have gone to its node alone: with its own number, and sealed with the key
-// of its own two nodes. So a bundle needs no key that all nodes know, and no seal: an entry that was
-// altered makes a packet whose seal is wrong, and one that comes again an old packet. Of a bundle that
-// is passed on the first packet is its sender's for its receiver.
+// Each packet is what would have gone to its node alone: with its own number, and sealed with the
+// key of its own two nodes. So a bundle needs no key that all nodes know, and no seal: an entry
+// that was altered makes a packet whose seal is wrong, and one that comes again an old packet. Of a
+// bundle that is passed on the first packet is its sender's for its receiver.
 #pragma once
 
 #include <cstddef>
@@ -45,7 +45,8 @@ class Bundle {
   static NodeId sender(ByteView datagram);
   static bool is_passed_on(ByteView datagram);
   static std::uint32_t entries(ByteView datagram);
-  // Of one of its entries: for whom, and the packet, written to `out`; its bytes, 0: none that fits.
+  // Of one of its entries: for whom, and the packet, written to `out`; its bytes, 0: none that
+  // fits.
   static NodeId receiver(ByteView datagram, std::uint32_t entry);
   static std::size_t take_at(ByteView datagram, std::uint32_t entry, std::span<std::byte> out);
   // The packet for `to`, behind so many others for it, as take_at().

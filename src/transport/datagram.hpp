@@ -56,8 +56,8 @@ class DatagramPort {
   virtual Status send(NodeId peer, ByteView header, ByteView body,
                       Urgency urgency = Urgency::prompt) = 0;
 
-  // Bytes of a datagram that reaches all nodes at once; 0: this wire has no multicast, or has none any
-  // more. Any thread. REQUIRES: connected.
+  // Bytes of a datagram that reaches all nodes at once; 0: this wire has no multicast, or has none
+  // any more. Any thread. REQUIRES: connected.
   virtual std::size_t multicast_max() const { return 0; }
   // Sends a datagram to every node of the job, perhaps this one included. As send().
   virtual Status send_to_all(ByteView datagram) {

@@ -13,12 +13,13 @@
 // whatever the others do, nobody's ring is overrun. Most slots are for data, some are kept for
 // acknowledgements and probes. Retransmissions need credits as first transmissions do.
 //
-// A datagram may carry packets for several peers (bundle.hpp). It then fills a slot of everybody's ring,
-// also of who is not meant: for that peer it carries an aside, which needs a credit as data do.
+// A datagram may carry packets for several peers (bundle.hpp). It then fills a slot of everybody's
+// ring, also of who is not meant: for that peer it carries an aside, which needs a credit as data
+// do.
 //
-// A packet may be brought by other nodes (tree.hpp), behind packets that were sent later. It is lost when
-// it is late for its own kind, whose round trips are measured apart, or so many came since that the peer
-// could not tell of it.
+// A packet may be brought by other nodes (tree.hpp), behind packets that were sent later. It is
+// lost when it is late for its own kind, whose round trips are measured apart, or so many came
+// since that the peer could not tell of it.
 //
 // Memory for half-received messages is bounded: a sender opens no more than reassembly_max bytes of
 // messages in one lane, or a single one, and a receiver takes no more.
@@ -151,8 +152,8 @@ class Reliable {
   // `drained`: everything that lay at this node to be read at that moment has been read.
   // REQUIRES: room for a datagram.
   std::size_t next(Time now, bool drained, std::span<std::byte> out);
-  // As next(), of a datagram that the peer gets in any case: an aside when there is nothing to say. 0:
-  // the peer may have no slot for it.
+  // As next(), of a datagram that the peer gets in any case: an aside when there is nothing to say.
+  // 0: the peer may have no slot for it.
   std::size_t next_in_bundle(Time now, std::span<std::byte> out);
   // As next(), of a piece of a message that other nodes bring; 0: there is none, or no credit.
   std::size_t next_relayed(Time now, std::span<std::byte> out);

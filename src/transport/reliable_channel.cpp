@@ -184,7 +184,8 @@ Status ReliableChannel::connect(std::span<const Bytes> addresses) {
   }
   Time end = start + std::chrono::milliseconds(timeout_ms_);
   for (bool complete = false;;) {
-    // However many messages wait: behind those of a peer that is connected come the hellos of others.
+    // However many messages wait: behind those of a peer that is connected come the hellos of
+    // others.
     drain(std::numeric_limits<std::size_t>::max(), true);
     const Status found = missing();
     if (found.ok() && !complete) {
@@ -427,8 +428,8 @@ bool ReliableChannel::drain(std::size_t enough, bool reads_clock) {
     read_at_ = at = now();
     clear_timer(at);
   }
-  // This thread may stand still anywhere. So what came did so at the latest when the clock is read behind
-  // this look, and that nothing else lay here is said of a moment ahead of it.
+  // This thread may stand still anywhere. So what came did so at the latest when the clock is read
+  // behind this look, and that nothing else lay here is said of a moment ahead of it.
   Time before = read_at_;
   while (!dry && ready_.size() < enough) {
     const std::size_t count = port_->poll(datagrams);

@@ -10,19 +10,20 @@
 // Several messages for different nodes (send_each()) leave as one datagram where the port has
 // multicast and all living nodes, or all but one, get one (reliable_multicast.cpp). Such a datagram
 // fills a slot everywhere, so it is sent only when every peer has one free; otherwise, and when it
-// would be too long, each message goes alone. What one node misses is sent again to that node alone.
-// Where the port has none and asks for it (DatagramPort::fan_out()) messages for many nodes go by way of
-// each other (tree.hpp); every node passes on what is brought to it, when it polls.
+// would be too long, each message goes alone. What one node misses is sent again to that node
+// alone. Where the port has none and asks for it (DatagramPort::fan_out()) messages for many nodes
+// go by way of each other (tree.hpp); every node passes on what is brought to it, when it polls.
 //
 // A peer is down when it says that it ends, or when it has been silent for dead_after although it
-// was asked; peer_down comes once, behind the messages that arrived whole. When this node's own port
-// has failed, or all are silent while it is in trouble, one peer_down names this node and says why.
+// was asked; peer_down comes once, behind the messages that arrived whole. When this node's own
+// port has failed, or all are silent while it is in trouble, one peer_down names this node and says
+// why.
 //
-// Threads: connect() belongs to set-up, one thread. send() and send_each() may be called by any thread at any time,
-// also from inside a trap handler: it takes only locks of its own, never waits for a peer, and
-// allocates nothing in the steady state. poll(), recycle() and arm() belong to one thread at a
-// time. The destructor waits up to Setup::linger for what was sent to be acknowledged, then says
-// good-bye.
+// Threads: connect() belongs to set-up, one thread. send() and send_each() may be called by any
+// thread at any time, also from inside a trap handler: it takes only locks of its own, never waits
+// for a peer, and allocates nothing in the steady state. poll(), recycle() and arm() belong to one
+// thread at a time. The destructor waits up to Setup::linger for what was sent to be acknowledged,
+// then says good-bye.
 #pragma once
 
 #include <array>
@@ -107,8 +108,8 @@ class ReliableChannel {
   std::size_t poll(std::span<Arrival> out);
   void recycle(const Arrival& message);
 
-  // The peer lives, as its device's answer on another queue pair shows, though its processor may not
-  // have answered here. Any thread.
+  // The peer lives, as its device's answer on another queue pair shows, though its processor may
+  // not have answered here. Any thread.
   void vouch(NodeId peer);
   // Declares a peer down, as when another queue pair to it has failed. Any thread.
   void give_up(NodeId peer);

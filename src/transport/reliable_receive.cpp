@@ -25,7 +25,8 @@ bool Reliable::receive(const Packet& packet, Time now) {
   release_lost(now);
   trim();
   const std::uint64_t whole_before = counters_.messages_received;
-  // Nothing that came before the hello is acknowledged: its sender must know that the hello was lost.
+  // Nothing that came before the hello is acknowledged: its sender must know that the hello was
+  // lost.
   const bool early = !greeted_ && packet.kind != Packet::Kind::bye;
   if (early || (packet.kind == Packet::Kind::data && take_piece(packet) == Taken::no)) {
     ++counters_.refused_pieces;  // as if it had been lost
@@ -154,9 +155,10 @@ void Reliable::find_losses(Time now) {
   }
 }
 
-// When this packet left, its sender had read all that lay at it. That was `delay_us` after the largest
-// number reached it; so what left here well before that moment is neither on the wire nor there. Well
-// before: a whole time-out, since a busy host may hold up all that comes for longer than a round trip.
+// When this packet left, its sender had read all that lay at it. That was `delay_us` after the
+// largest number reached it; so what left here well before that moment is neither on the wire nor
+// there. Well before: a whole time-out, since a busy host may hold up all that comes for longer
+// than a round trip.
 void Reliable::lose_what_was_passed(const Packet& packet) {
   if (packet.largest == 0 || packet.largest != largest_acknowledged_) return;
   const Time moment = largest_acknowledged_at_ + std::chrono::microseconds(packet.delay_us);

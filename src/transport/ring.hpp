@@ -1,4 +1,5 @@
-// Ring: a queue in one block that grows and never shrinks; indexed from its front. Thread-compatible.
+// Ring: a queue in one block that grows and never shrinks; indexed from its front.
+// Thread-compatible.
 #pragma once
 
 #include <cstddef>

@@ -1,11 +1,11 @@
-// SendRing: which slots of a ring of send buffers are free, when several threads fill slots at once,
-// sends leave in another order than that of their slots, and not every send is reported when done.
-// Pure; knows no wire.
+// SendRing: which slots of a ring of send buffers are free, when several threads fill slots at
+// once, sends leave in another order than that of their slots, and not every send is reported when
+// done. Pure; knows no wire.
 //
 // A sender reserves a slot and fills it outside the lock. Then it posts: sends are numbered in the
-// order in which the wire takes them, and every so many one is `signalled`: its report says that all
-// up to it are done. Slots are given out and taken back in the ring's order, so a slot that is done
-// before an older one waits for it.
+// order in which the wire takes them, and every so many one is `signalled`: its report says that
+// all up to it are done. Slots are given out and taken back in the ring's order, so a slot that is
+// done before an older one waits for it.
 //
 // A post into a full ring is always signalled: the last one is, at the latest, so whoever waits for
 // room is told of some.

@@ -14,7 +14,8 @@ constexpr std::size_t batch_max = 16;     // requests handed to the socket at on
 constexpr std::size_t receives_max = 16;  // recv() calls in one poll of one peer: the others wait
 constexpr std::size_t write_pieces_min = 64;  // a shorter WRITE is stored whole
 constexpr std::size_t space_min = 8u << 10;   // a chunk with less room left is changed for another
-// Ahead of a larger reply the socket is read in small parts, so that its data need not pass through a chunk.
+// Ahead of a larger reply the socket is read in small parts, so that its data need not pass through
+// a chunk.
 constexpr std::size_t large_reply_min = 32u << 10;
 constexpr std::size_t small_part = 512;
 static_assert(small_part > frame_header_bytes + sizeof(RmaReply));

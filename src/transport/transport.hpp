@@ -140,10 +140,10 @@ class Transport {
   }
 
   // Exposed memory whose contents are wanted no more. Calls give_back for the parts whose frames no
-  // device holds, and clears those that a device keeps. True: it is done. False: peers must say first
-  // that they have forgotten its keys; then poll() calls give_back for the rest, and a completion
-  // comes, of this node itself, with the cookie `done`. A zero cookie: nothing is waited for, what
-  // a device holds is cleared. Any thread.
+  // device holds, and clears those that a device keeps. True: it is done. False: peers must say
+  // first that they have forgotten its keys; then poll() calls give_back for the rest, and a
+  // completion comes, of this node itself, with the cookie `done`. A zero cookie: nothing is waited
+  // for, what a device holds is cleared. Any thread.
   // REQUIRES: no peer operates on it any more; nobody uses it until this is done, but for cover(),
   // behind which it may be used.
   virtual bool discard(std::span<std::byte> memory, const GiveBack& give_back, Cookie done) {
@@ -165,8 +165,9 @@ class Transport {
   virtual Status send(NodeId peer, ByteView header, ByteView body = {},
                       Urgency urgency = Urgency::prompt) = 0;
 
-  // Sends each letter as send() would, prompt, and says of each how that went. Where the wire has multicast,
-  // letters to all or nearly all nodes leave as one datagram, or many by way of each other.
+  // Sends each letter as send() would, prompt, and says of each how that went. Where the wire has
+  // multicast, letters to all or nearly all nodes leave as one datagram, or many by way of each
+  // other.
   virtual void send_each(std::span<Letter> letters) {
     for (Letter& letter : letters) letter.code = send(letter.to, letter.message).code();
   }

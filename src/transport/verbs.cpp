@@ -25,8 +25,8 @@ constexpr std::uint32_t address_magic = 0x32627276;  // "vrb2"
 // How many polls between two looks for pairs that stand still, and at what lies in the completion
 // channel.
 constexpr std::uint32_t polls_per_watch = 4096;
-// What may make the descriptor readable is looked for at least every so many times that the wire was
-// armed: each look is a system call, and most find nothing.
+// What may make the descriptor readable is looked for at least every so many times that the wire
+// was armed: each look is a system call, and most find nothing.
 constexpr std::uint32_t arms_per_look = 16;
 constexpr std::uint32_t polls_per_armed_poll = polls_per_watch / arms_per_look;
 constexpr std::size_t completions_a_look = 16;
@@ -447,8 +447,9 @@ bool Verbs::arm(Urgency least) {
   return quiet && early_.empty() && local_.empty() && !local_.take_room_again();
 }
 
-// Only where something is under way: what a thread posts and takes itself, while it polls, is then no
-// event of the device, which would wake the thread that sleeps. A request stands until it is met.
+// Only where something is under way: what a thread posts and takes itself, while it polls, is then
+// no event of the device, which would wake the thread that sleeps. A request stands until it is
+// met.
 void Verbs::request_reports() {
   if (told_ || ++arms_ % arms_per_look == 0) drain_channel();
   told_ = false;

@@ -89,8 +89,8 @@ OnDemandPaging paging_of(ibv_context* context) {
           .atomics = (has & IBV_ODP_SUPPORT_ATOMIC) != 0};
 }
 
-// Of those that are as good as the chosen one, that which has most in common with the address before:
-// it will be of the same network.
+// Of those that are as good as the chosen one, that which has most in common with the address
+// before: it will be of the same network.
 std::uint32_t nearest(std::span<const GidDescription> gids, std::uint32_t chosen,
                       const std::array<std::uint8_t, 16>& before) {
   const auto common = [&before](const GidDescription& gid) {

@@ -1,5 +1,5 @@
-// VerbsDevice: one opened port of a verbs device, its protection domain, and its limits; what the UD
-// and RC queue pairs of a node share.
+// VerbsDevice: one opened port of a verbs device, its protection domain, and its limits; what the
+// UD and RC queue pairs of a node share.
 //
 // Limits are asked for once, and may be lowered (DSM_VERBS) so that small devices can be tried on
 // large ones. Errors are one line: what failed, why, and what would help; a refused registration

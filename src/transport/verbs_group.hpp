@@ -1,8 +1,9 @@
-// VerbsGroup: a UD queue pair's part in its job's multicast group, on RoCE v2 over IPv4. The group's
-// address is made from the job's key; the queue key keeps out other jobs that have the same one.
+// VerbsGroup: a UD queue pair's part in its job's multicast group, on RoCE v2 over IPv4. The
+// group's address is made from the job's key; the queue key keeps out other jobs that have the same
+// one.
 //
-// Two memberships: of the pair in the device's group, so that the device gives it the datagrams; and
-// of this host in the IP group on the device's interface, so that they get here at all.
+// Two memberships: of the pair in the device's group, so that the device gives it the datagrams;
+// and of this host in the IP group on the device's interface, so that they get here at all.
 //
 // Owns both. Thread-compatible.
 #pragma once

@@ -299,8 +299,8 @@ void VerbsLane::revoke(const VerbsChunk& chunk) {
   say_released();
 }
 
-// Where a pair broke: behind the note that a new one is to be, which ends the peer's old one and with
-// it whatever is still on the way.
+// Where a pair broke: behind the note that a new one is to be, which ends the peer's old one and
+// with it whatever is still on the way.
 void VerbsLane::say_released() {
   for (; !leaving_.empty() && leaving_.front().end <= slot_first_; leaving_.pop_front())
     parts_.notes.note(peer_, {.kind = VerbsNote::Kind::released, .chunk = leaving_.front().chunk});

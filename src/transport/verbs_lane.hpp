@@ -2,9 +2,9 @@
 //
 // Operations wait in a ring in posted order. They leave it, cut into requests of at most one slot's
 // bytes, as soon as the queue has room, the key of the peer's chunk is known and the pair is
-// connected; several leave as one chain with one doorbell. Data passes through the slots' registered
-// bytes: `local` need not be registered, and may change its frame. Completions are told in posted
-// order.
+// connected; several leave as one chain with one doorbell. Data passes through the slots'
+// registered bytes: `local` need not be registered, and may change its frame. Completions are told
+// in posted order.
 //
 // Order (caps().ordered). The requests of one RC pair begin in posted order at the peer's device,
 // and the rules of the specification make the rest:
@@ -86,10 +86,10 @@ class VerbsLane {
   void completed(const ibv_wc& completion);
   // The device has given up the pair of this number.
   void failed(std::uint32_t pair);
-  // Now and then, by whoever polls, when all completions have been taken. A pair under which nothing
-  // has been done for stall_max, though something is under way, is broken, and so made anew: some
-  // devices (soft-RoCE) stand still for ever when a frame is lost ahead of a request that waits for
-  // a READ.
+  // Now and then, by whoever polls, when all completions have been taken. A pair under which
+  // nothing has been done for stall_max, though something is under way, is broken, and so made
+  // anew: some devices (soft-RoCE) stand still for ever when a frame is lost ahead of a request
+  // that waits for a READ.
   void watch(std::chrono::steady_clock::time_point now);
   // The peer is gone: everything completes with peer_lost, also what is posted later.
   void end();

@@ -1,5 +1,5 @@
-// VerbsLink: the life of the RC queue pair between this node and one peer: made on first use, joined
-// with the peer's, made anew in a new generation when it broke.
+// VerbsLink: the life of the RC queue pair between this node and one peer: made on first use,
+// joined with the peer's, made anew in a new generation when it broke.
 //
 // Three notes (verbs_note.hpp), which travel by datagram, so that nothing but them is needed:
 //   call     "my pair of generation g waits at this port: join it"
@@ -8,8 +8,8 @@
 // A pair thus sends only what the other one can receive; a request that came too early would be
 // dropped, asked again for a second, and then break the pair.
 //
-// Both may call at once. When both mean one generation, the lower rank's call counts: the lower rank
-// waits for its answer, and the higher one answers. Otherwise the later generation counts.
+// Both may call at once. When both mean one generation, the lower rank's call counts: the lower
+// rank waits for its answer, and the higher one answers. Otherwise the later generation counts.
 //
 // Owns the pair. Thread-compatible: the lane's lock guards it. `queue` outlives it.
 #pragma once

@@ -3,19 +3,19 @@
 // The shared space is sparse, and registering memory fills and pins it. So exposed memory is
 // registered in chunks of 2 MiB. Some stay registered, with their frames, for the life of the
 // transport: small memory, and what its owner says that it is in use (cover()). All others are
-// *lent*: registered when a peer first asks for a chunk's key, and given up when the frames are to go
-// (discard()), or when more than `lent_max` bytes would be lent: then the one that was not asked for
-// for longest.
+// *lent*: registered when a peer first asks for a chunk's key, and given up when the frames are to
+// go (discard()), or when more than `lent_max` bytes would be lent: then the one that was not asked
+// for for longest.
 //
 // A device that kept frames that the kernel has given away would read and write memory that nobody
 // else sees. So a lent chunk goes in this order (PROTOCOL.md 20): everybody who was told its key
-// hears that it is revoked; says that he uses it no more, with nothing of his under way; the chunk is
-// deregistered; its frames are given back. A peer that is lost need not answer. A key is told with
-// its *generation*, one for each registration, since the message that tells a key may be overtaken by
-// the one that revokes it. Who asks meanwhile is answered when the chunk has gone.
+// hears that it is revoked; says that he uses it no more, with nothing of his under way; the chunk
+// is deregistered; its frames are given back. A peer that is lost need not answer. A key is told
+// with its *generation*, one for each registration, since the message that tells a key may be
+// overtaken by the one that revokes it. Who asks meanwhile is answered when the chunk has gone.
 //
-// With on-demand paging (VerbsLimits::on_demand) nothing is pinned, the device follows the kernel, and
-// chunks are never revoked.
+// With on-demand paging (VerbsLimits::on_demand) nothing is pinned, the device follows the kernel,
+// and chunks are never revoked.
 //
 // Nothing is sent from here: calls append to an Out what is to be said and reported.
 //

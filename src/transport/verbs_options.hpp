@@ -16,15 +16,16 @@
 namespace dsm::transport {
 
 // Jobs of up to so many nodes make all RC queue pairs when they connect, so that from then on any
-// node may be stopped while its pages are read; in larger ones a pair is made when it is first used.
+// node may be stopped while its pages are read; in larger ones a pair is made when it is first
+// used.
 inline constexpr std::uint32_t pairs_at_start_default = 16;
 
-// How messages to all nodes leave: to each alone; as one datagram to a group, or where there is none by
-// a tree (tree.hpp); by a tree in any case.
+// How messages to all nodes leave: to each alone; as one datagram to a group, or where there is
+// none by a tree (tree.hpp); by a tree in any case.
 enum class Multicast : std::uint8_t { off, on, tree };
 
-// DSM_VERBS: a list such as "device=mlx5_0,port=1,gid=3". Some are for tests: they lower a limit of the
-// device, or break an RC pair after so many of its completions.
+// DSM_VERBS: a list such as "device=mlx5_0,port=1,gid=3". Some are for tests: they lower a limit of
+// the device, or break an RC pair after so many of its completions.
 struct VerbsOptions {
   std::string device;                 // empty: any
   std::optional<std::uint32_t> port;  // counted from 1

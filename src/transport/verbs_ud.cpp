@@ -398,10 +398,10 @@ void VerbsUd::note_arrival() {
   told_ = true;
 }
 
-// A request to be told of the next arrival stands until there is one; then the channel has an event,
-// or soon will. Each look at it is a system call, so it is looked at when there should be one: also
-// when a thread woke and found nothing, and now and then in case that one came late. A request for
-// prompt arrivals is met by those that were sent so, which they do not show.
+// A request to be told of the next arrival stands until there is one; then the channel has an
+// event, or soon will. Each look at it is a system call, so it is looked at when there should be
+// one: also when a thread woke and found nothing, and now and then in case that one came late. A
+// request for prompt arrivals is met by those that were sent so, which they do not show.
 bool VerbsUd::arm(Urgency least) {
   const bool woke_for_nothing = perhaps_told_ && !came_;
   if (told_ || woke_for_nothing || told_of_room_.exchange(false) || ++arms_ % arms_per_look == 0)

@@ -4,10 +4,11 @@
 // queue pairs do not know the queue key, which is made from the job's key, so the device drops what
 // they send; and whoever uses this port authenticates what comes (datagram.hpp).
 //
-// Send side: a registered ring of slots (send_ring.hpp), filled outside its lock. Small datagrams are taken inline by the device. Receive side: a registered ring of slots, each a global
-// route header and the longest datagram that there is, posted before address() can be known to anybody, and posted again in
-// batches as they are recycled. Work queues of a device that are too short for the job are an error
-// that names the limit.
+// Send side: a registered ring of slots (send_ring.hpp), filled outside its lock. Small datagrams
+// are taken inline by the device. Receive side: a registered ring of slots, each a global route
+// header and the longest datagram that there is, posted before address() can be known to anybody,
+// and posted again in batches as they are recycled. Work queues of a device that are too short for
+// the job are an error that names the limit.
 //
 // Events (verbs_ud_events.cpp). The device's events are read here, also those of other pairs
 // (on_pair_failed()). A pair that failed, as when the port goes down under a datagram, is mended:
@@ -15,10 +16,10 @@
 // When the port's address changes, paths are made again, and the peers hear the new address
 // (take_news()), over the paths to theirs. A device that is gone is a failure() for good.
 //
-// Multicast (DSM_VERBS=multicast=on; verbs_group.hpp): a datagram for all nodes is sent to the job's
-// group, which is used if every node has joined it. If it cannot be, or fails later, a line says why,
-// there is no multicast, and what is for many goes by a tree (fan_out()); with multicast=tree from the
-// start.
+// Multicast (DSM_VERBS=multicast=on; verbs_group.hpp): a datagram for all nodes is sent to the
+// job's group, which is used if every node has joined it. If it cannot be, or fails later, a line
+// says why, there is no multicast, and what is for many goes by a tree (fan_out()); with
+// multicast=tree from the start.
 //
 // Owns its queues, and its part of the device. Threads as in datagram.hpp.
 #pragma once

@@ -1,5 +1,5 @@
-// What happens to a port under a job: its pair fails, it goes down and comes up, its address changes,
-// the device goes.
+// What happens to a port under a job: its pair fails, it goes down and comes up, its address
+// changes, the device goes.
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -10,7 +10,8 @@
 namespace dsm::transport {
 namespace {
 
-// Between two attempts to mend: each datagram that leaves a port without a route breaks the pair again.
+// Between two attempts to mend: each datagram that leaves a port without a route breaks the pair
+// again.
 constexpr std::chrono::milliseconds mend_step{10};
 
 // A fault that is older has been mended.

@@ -2,8 +2,8 @@
 // one host or on several: dsmrun starts them, or the variables DSM_RANK, DSM_SIZE, DSM_RENDEZVOUS
 // and DSM_JOB_KEY name each. The transport is DSM_TRANSPORT's.
 //
-// A member whose test fails ends at once, and the rendezvous tells the others, which end too: nobody
-// waits for somebody who has left the test. Threads: one, apart from what a test starts.
+// A member whose test fails ends at once, and the rendezvous tells the others, which end too:
+// nobody waits for somebody who has left the test. Threads: one, apart from what a test starts.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -43,8 +43,8 @@ TEST_F(AcrossMessages, OfEverySizeToEverybodyAndOneself) {
   }
 }
 
-// Memory is slow to come by in a virtual machine, and a node that does not poll is taken for dead: so
-// it is there before the others wait for it.
+// Memory is slow to come by in a virtual machine, and a node that does not poll is taken for dead:
+// so it is there before the others wait for it.
 TEST_F(AcrossMessages, OfManyMebibytes) {
   const Stamp stamp{self().value, after().value, 0, 5u << 20};
   const std::string body = body_of(stamp);

@@ -71,8 +71,8 @@ TEST_P(OneSided, TheWholeMemoryIsOneOperation) {
   ASSERT_EQ(std::memcmp(memory.data(), out.data(), out.size()), 0);
 }
 
-// Also where a device held the frames, because a peer had reached them: it must not go on with those
-// that went.
+// Also where a device held the frames, because a peer had reached them: it must not go on with
+// those that went.
 TEST_P(OneSided, DiscardedMemoryStartsAgainAsZeros) {
   constexpr std::size_t size = std::size_t{32} << 20;
   constexpr std::size_t from = (std::size_t{3} << 20) + 4096;

@@ -1,5 +1,5 @@
-// Messages for several nodes as one datagram for all: who gets it, what is done for who does not, and
-// what is dropped. Over UDP behind a port that plays multicast.
+// Messages for several nodes as one datagram for all: who gets it, what is done for who does not,
+// and what is dropped. Over UDP behind a port that plays multicast.
 #include <cstring>
 #include <thread>
 

@@ -7,8 +7,8 @@
 namespace dsm::sim {
 namespace {
 
-// Entries of one root. More tell the states apart that need another order from those that do not, and
-// take longer to look through: with 64 there are a fifth fewer states in three times the time.
+// Entries of one root. More tell the states apart that need another order from those that do not,
+// and take longer to look through: with 64 there are a fifth fewer states in three times the time.
 constexpr std::ptrdiff_t per_root_max = 4;
 
 }  // namespace

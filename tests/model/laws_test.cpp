@@ -1,5 +1,5 @@
-// What the model takes for granted, tried in every state of small programs: that two states with one
-// hash have the same future, and that two actions whose footprints do not conflict commute.
+// What the model takes for granted, tried in every state of small programs: that two states with
+// one hash have the same future, and that two actions whose footprints do not conflict commute.
 #include <gtest/gtest.h>
 
 #include <string>

@@ -7,8 +7,8 @@ namespace {
 
 using core::Policy;
 
-// Each page has another home. Readers have copies of what they are going to read, so that an outcome
-// is the policy's doing and not a fetch's.
+// Each page has another home. Readers have copies of what they are going to read, so that an
+// outcome is the policy's doing and not a fetch's.
 
 // Data and flag in one scope.
 Script message_in_a_scope(Policy policy) {

@@ -1,6 +1,6 @@
 // Prints what each policy says of each litmus test, and what was seen: in every order that
-// matters (reduced.hpp), unless there are too many, and in many simulated runs. Ends with 1 when something was
-// seen that a policy forbids.
+// matters (reduced.hpp), unless there are too many, and in many simulated runs. Ends with 1 when
+// something was seen that a policy forbids.
 #include <cstdio>
 #include <string>
 

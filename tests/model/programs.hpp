@@ -20,8 +20,8 @@ const Named& small_program(const std::string& name);
 // Two threads of a node and two locks: too many states for that.
 Script two_threads_and_two_locks();
 
-// Three nodes, two pages, two locks: what every node does, round after round. Nobody races, so every
-// read is held against the one value that it may see.
+// Three nodes, two pages, two locks: what every node does, round after round. Nobody races, so
+// every read is held against the one value that it may see.
 struct Rounds {
   const char* name;
   const char* what;  // of one round

@@ -182,8 +182,8 @@ class Reduced {
     stack_.pop_back();
   }
 
-  // What comes after a state's step comes after the state too, unless the step hides it: who wrote a
-  // part before the step met the step first.
+  // What comes after a state's step comes after the state too, unless the step hides it: who wrote
+  // a part before the step met the step first.
   void pass_down(std::size_t n, Later later) {
     const Step& step = path_[n];
     const bool made = later.root >= step.made_before;
@@ -224,7 +224,8 @@ class Reduced {
     before.add(step);
   }
 
-  // Steps i and n could have come in the other order: some step that leads to n begins instead of i.
+  // Steps i and n could have come in the other order: some step that leads to n begins instead of
+  // i.
   void reverse(std::size_t i, std::size_t n) {
     Frame& frame = stack_[i];
     std::uint64_t first = 0;

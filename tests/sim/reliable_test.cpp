@@ -421,7 +421,8 @@ TEST(Tree, OnACleanWireNothingIsSentTwice) {
   }
 }
 
-// A node's datagrams for many are as many as the tree has branches, and each of the others gets one.
+// A node's datagrams for many are as many as the tree has branches, and each of the others gets
+// one.
 TEST(Tree, WhoSendsSendsFew) {
   for (const std::uint32_t fan_out : {1u, 3u, 5u}) {
     SCOPED_TRACE(fan_out);
@@ -464,8 +465,9 @@ TEST(Tree, WhatIsPassedOnOverrunsNoRing) {
   }
 }
 
-// What all others sent by way of node 1 stays there while it is stopped; meanwhile they send it again
-// themselves, and then as much as they may to node 0, which is stopped now. Then node 1 goes on.
+// What all others sent by way of node 1 stays there while it is stopped; meanwhile they send it
+// again themselves, and then as much as they may to node 0, which is stopped now. Then node 1 goes
+// on.
 WireSimulator late_flood(ReliableBug bug) {
   constexpr std::uint32_t nodes = 6, many = 40;
   WireSimulator net({.nodes = nodes, .slots = 20, .fan_out = 1, .bug = bug});
@@ -495,7 +497,8 @@ TEST(Tree, WhatIsPassedOnLateOverrunsNoRing) {
   EXPECT_GT(net.dropped(), 0u) << "it was no flood";
 }
 
-// What a child does not pass on its sender sends straight; once it is silent others are the children.
+// What a child does not pass on its sender sends straight; once it is silent others are the
+// children.
 TEST(Tree, ANodeThatIsSilentHoldsNobodyUpForLong) {
   for (const bool dies : {false, true}) {
     SCOPED_TRACE(dies);

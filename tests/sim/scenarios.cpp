@@ -279,8 +279,8 @@ Program a_release_tells_of_a_diff_under_way() {
   return s.finish();
 }
 
-// Node 1 is out of a barrier before node 0, and lets its thread in with a token that no longer tells
-// what the barrier does.
+// Node 1 is out of a barrier before node 0, and lets its thread in with a token that no longer
+// tells what the barrier does.
 Program a_count_overtakes_a_barrier() {
   Script s(3, {1});
   const std::uint32_t semaphore = s.semaphore(1, 0);
@@ -440,8 +440,8 @@ Program a_small_cache_gives_back_what_it_wrote() {
   return s.finish();
 }
 
-// Node 1 goes through the pages, and takes the lock when the one that node 0 writes has been fetched
-// ahead, or is on its way. With few trips or many in between.
+// Node 1 goes through the pages, and takes the lock when the one that node 0 writes has been
+// fetched ahead, or is on its way. With few trips or many in between.
 Program what_was_fetched_ahead_is_written(bool by_message) {
   Script s(2, {0, 0, 0, 0, 0, 0, 0, 0}, 1);
   s.config().fetch_window = 0;

@@ -52,8 +52,8 @@ Program a_new_owner_has_an_old_copy() {
   return s.finish();
 }
 
-// Node 1 has given up waiting when the lock comes, while the region that is bound to it goes; and it
-// comes back, with the same binding.
+// Node 1 has given up waiting when the lock comes, while the region that is bound to it goes; and
+// it comes back, with the same binding.
 Program a_lock_comes_while_its_region_goes(Refresh refresh) {
   Script s(3, {0}, 1);
   const std::uint32_t page = 1, other = s.region({2, 2}, Policy::bound);
@@ -91,8 +91,8 @@ Program a_lock_comes_while_it_is_bound(Refresh refresh) {
   return s.finish();
 }
 
-// Before the lock was ever here, and under another lock. What is lost is written again before anyone
-// looks.
+// Before the lock was ever here, and under another lock. What is lost is written again before
+// anyone looks.
 Program bound_memory_is_written_without_its_lock(Refresh refresh) {
   Script s(2, {0}, 2, Policy::bound);
   s.find_forbidden(2).bind(0, 0, 0, 8, refresh);

@@ -39,8 +39,8 @@ Program a_word_is_written_by_turns() {
   return s.finish();
 }
 
-// Each has a word of the page, and writes it in every round; what the home's was before must not come back
-// with the other's.
+// Each has a word of the page, and writes it in every round; what the home's was before must not
+// come back with the other's.
 Program two_share_a_page() {
   Script s = pushing(2);
   for (int i = 0; i < rounds; ++i) {
@@ -82,7 +82,8 @@ Program a_page_is_forgotten_for_a_while() {
   return s.finish();
 }
 
-// A copy is taken away to see whether it is read still, and is on its way back when the next push comes.
+// A copy is taken away to see whether it is read still, and is on its way back when the next push
+// comes.
 Program a_push_meets_a_fetch() {
   Script s = pushing(2);
   s.config().push_samples = 1;

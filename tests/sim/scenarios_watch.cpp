@@ -32,7 +32,8 @@ Program a_home_writes_what_others_hold() {
   return s.finish();
 }
 
-// Two threads of the home tell of what they wrote at the same time; what one scan takes is the other's.
+// Two threads of the home tell of what they wrote at the same time; what one scan takes is the
+// other's.
 Program two_threads_scan() {
   Script s = watching(3, 4, Watching::by_scans);
   s.node(0, 0);

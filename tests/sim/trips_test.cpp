@@ -259,8 +259,8 @@ TEST_P(BarrierTrips, WithEveryReaderInvalidated) {
   for (std::uint32_t node = 1; node < n; ++node) EXPECT_EQ(film.of(node, 5), 2) << "node " << node;
 }
 
-// What a barrier brings to n - 1 readers takes no trip more; and behind a few of them nobody traps, as many
-// more as there may be.
+// What a barrier brings to n - 1 readers takes no trip more; and behind a few of them nobody traps,
+// as many more as there may be.
 TEST_P(BarrierTrips, WithPushes) {
   const std::uint32_t n = GetParam();
   const auto film = [n](std::uint32_t barriers) {

@@ -1,7 +1,7 @@
 // What an action of the simulator used: which parts of the cluster it read, and which it wrote. Two
-// actions of which neither writes what the other uses commute: in either order they lead to the same
-// state, and neither makes or unmakes the other. That is all that the model's reduction rests on
-// (model/reduced.hpp), and model_test tries it on every pair of actions of small programs.
+// actions of which neither writes what the other uses commute: in either order they lead to the
+// same state, and neither makes or unmakes the other. That is all that the model's reduction rests
+// on (model/reduced.hpp), and model_test tries it on every pair of actions of small programs.
 //
 // Left out, since these commute whatever their order: messages under way and the actions that are
 // pending (a set); one-sided operations behind others on their channel (the queue has the order of
@@ -84,7 +84,8 @@ class Footprint {
   Bits reads_ = 0, writes_ = 0;
 };
 
-// Which bit a part is. `which` counts below what it was made with, except for a holder: those share their bits.
+// Which bit a part is. `which` counts below what it was made with, except for a holder: those share
+// their bits.
 class Parts {
  public:
   // Messages of this barrier and of the next, of two rounds (more share): which of `early`.

@@ -1,5 +1,5 @@
-// Generator: writes one random program (random_program.cpp), after it has chosen what the program works
-// on (random_layout.cpp).
+// Generator: writes one random program (random_program.cpp), after it has chosen what the program
+// works on (random_layout.cpp).
 #pragma once
 
 #include <utility>

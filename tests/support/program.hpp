@@ -5,9 +5,9 @@
 // whole program, or is a *phase field*: between two barriers one thread may use it, or everyone may
 // read it. In regions of the release policy a field may also belong to a *baton*: it lies at some
 // lock, whose holder may take it, use its fields with or without a lock, and later lay it down at
-// any lock that it holds. Sequential regions have no fields: anyone reads and writes anything there,
-// also across the border of two pages. Fields of different owners share words and pages. Pure
-// values; the same seed gives the same program.
+// any lock that it holds. Sequential regions have no fields: anyone reads and writes anything
+// there, also across the border of two pages. Fields of different owners share words and pages.
+// Pure values; the same seed gives the same program.
 #pragma once
 
 #include <cstdint>
@@ -43,8 +43,8 @@ enum class Do : std::uint8_t {
   arrive,  // this thread alone arrives for its node
   join,    // all threads of the node meet, then one of them arrives
   wait,    // at a condition: lets the lock go, and has it again behind the wait
-  // the same until the field, which the lock guards, has counted to `lock`: again and again, or, when
-  // it has a time-out and a `skip`, until its time is up
+  // the same until the field, which the lock guards, has counted to `lock`: again and again, or,
+  // when it has a time-out and a `skip`, until its time is up
   await_count,
   count_up,  // of a field
   notify_one,
@@ -75,8 +75,8 @@ struct Op {
   // try_acquire, timed_acquire, if_has; wait: when not notified, or when it has no time-out
   std::uint32_t skip = 0;
   std::uint32_t lock = 0;  // take, give; await_count: what it waits for
-  // wait, await_count: its condition; await_waits: of waits; a semaphore's release: how many; its acquires: how
-  // many operations are left out when it is granted
+  // wait, await_count: its condition; await_waits: of waits; a semaphore's release: how many; its
+  // acquires: how many operations are left out when it is granted
   std::uint32_t count = 0;
   std::uint32_t time = 0;              // wait, await_count: ticks after which it gives up; 0: never
   sync::Mode mode = sync::Mode::none;  // of a shared lock

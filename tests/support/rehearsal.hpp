@@ -1,7 +1,7 @@
-// One order of a random program that never blocks, for weavers of what a thread may wait for without
-// end: a wait is put only where that order has got to what it waits for. Then no order of the program
-// deadlocks: of all threads that are stuck, the one whose operation comes first in this order has
-// nothing left to wait for.
+// One order of a random program that never blocks, for weavers of what a thread may wait for
+// without end: a wait is put only where that order has got to what it waits for. Then no order of
+// the program deadlocks: of all threads that are stuck, the one whose operation comes first in this
+// order has nothing left to wait for.
 //
 // A weaver derives from it, says in insert() what comes before a thread's next operation, and calls
 // run(). Threads take turns only where they hold no lock and may not leave out what is inserted.

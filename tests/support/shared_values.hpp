@@ -1,6 +1,7 @@
 // A vector of values whose copies share what has not changed since. A copy costs a count for each
-// value, and a hash is computed once for each change: an explorer copies whole clusters, of which one
-// action changes one node. Thread-compatible, but copies of one another must stay in one thread.
+// value, and a hash is computed once for each change: an explorer copies whole clusters, of which
+// one action changes one node. Thread-compatible, but copies of one another must stay in one
+// thread.
 #pragma once
 
 #include <cstddef>
@@ -41,8 +42,8 @@ class SharedValues {
   Iterator begin() const { return Iterator(cells_.data()); }
   Iterator end() const { return Iterator(cells_.data() + cells_.size()); }
 
-  // The value, to be changed: its own copy from now on. The reference is good until this container is
-  // copied.
+  // The value, to be changed: its own copy from now on. The reference is good until this container
+  // is copied.
   T& change(std::size_t i) {
     std::shared_ptr<Cell>& cell = cells_[i];
     if (cell.use_count() > 1) cell = std::make_shared<Cell>(Cell{cell->value, {}});

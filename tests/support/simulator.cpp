@@ -1,5 +1,5 @@
-// Time and threads. What threads load and store is in simulator_stores.cpp, the edge and the network
-// in simulator_effects.cpp, the checks in simulator_checks.cpp.
+// Time and threads. What threads load and store is in simulator_stores.cpp, the edge and the
+// network in simulator_effects.cpp, the checks in simulator_checks.cpp.
 #include "support/simulator.hpp"
 
 #include <algorithm>

@@ -1,6 +1,7 @@
-// Atomic operations on shared words, in the simulator. They take effect at one moment, in the home's
-// frame; the oracle has one memory, so it knows what each must find there, and what its thread must
-// be told.// An explorer's reduction takes them to use everything: the thread's state is used at the home too.
+// Atomic operations on shared words, in the simulator. They take effect at one moment, in the
+// home's frame; the oracle has one memory, so it knows what each must find there, and what its
+// thread must be told.// An explorer's reduction takes them to use everything: the thread's state
+// is used at the home too.
 #include <cstring>
 #include <string>
 #include <utility>

@@ -1,6 +1,6 @@
-// Threads that wait at a condition, in the simulator: register, let the lock go, wait to be notified or
-// for a time-out, take the lock again. A program that is right once the engine loses no notification
-// gets stuck when it does.
+// Threads that wait at a condition, in the simulator: register, let the lock go, wait to be
+// notified or for a time-out, take the lock again. A program that is right once the engine loses no
+// notification gets stuck when it does.
 #include <algorithm>
 #include <utility>
 #include <variant>

@@ -315,7 +315,8 @@ void Simulator::recall(std::uint32_t node, LockId lock) {
 
 // ---- marks ----
 
-// Page by page, the program goes on meanwhile; no other scan of the node does. False: once more, later.
+// Page by page, the program goes on meanwhile; no other scan of the node does. False: once more,
+// later.
 bool Simulator::scan(Executor& executor, const core::DrainMarks& effect) {
   const std::uint32_t node = executor.node;
   Node& here = nodes_[node];

@@ -9,9 +9,9 @@
 namespace dsm::sim {
 namespace {
 
-// Scopes of shared locks, between the operations that are there. Whoever waits in such a scope waits
-// for a higher one only, never for a lock: so nobody waits in a circle. Their fields lie in a half
-// of each page that the program had no use for.
+// Scopes of shared locks, between the operations that are there. Whoever waits in such a scope
+// waits for a higher one only, never for a lock: so nobody waits in a circle. Their fields lie in a
+// half of each page that the program had no use for.
 class Weaver {
  public:
   Weaver(Program& program, Random& random) : program_(program), random_(random) {}

@@ -1,5 +1,5 @@
-// Conditions in random programs: counters that only grow, under locks of their own, and threads that
-// wait until a counter has got somewhere.
+// Conditions in random programs: counters that only grow, under locks of their own, and threads
+// that wait until a counter has got somewhere.
 //
 // A wait is put where an order that never blocks has got that far (rehearsal.hpp), and no count is
 // ever left out, so every wait ends, and a notification that is lost leaves a thread stuck. All who

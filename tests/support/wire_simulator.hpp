@@ -1,6 +1,7 @@
 // WireSimulator: n nodes of Reliable on a simulated wire of datagrams, in simulated time, by seed.
 // Every node has one ring that all others send to; what finds it full is an overrun. Datagrams are
-// sealed as on a real wire. One for all comes back to its sender, and is lost or not for each alone.
+// sealed as on a real wire. One for all comes back to its sender, and is lost or not for each
+// alone.
 //
 // An oracle holds every message against what was sent: exactly once, whole, and the in_order lane
 // in order. Its first complaint stays in broken().
@@ -53,8 +54,9 @@ class WireSimulator {
 
   // False: the sender's queue is full.
   bool send(std::uint32_t from, std::uint32_t to, Lane lane, std::size_t size);
-  // A message to each, as one datagram where all peers of the sender have a slot for it. Returns how
-  // many its queues took. By a tree, if that is what there is. REQUIRES: Setup::multicast or fan_out.
+  // A message to each, as one datagram where all peers of the sender have a slot for it. Returns
+  // how many its queues took. By a tree, if that is what there is. REQUIRES: Setup::multicast or
+  // fan_out.
   std::size_t send_each(std::uint32_t from, std::span<const std::uint32_t> to, Lane lane,
                         std::size_t size);
   // A node that is stopped reads nothing and sends nothing; its ring fills.

@@ -26,8 +26,8 @@ TEST(Engine, AMarkOfARegionThatHasGoneIsNobodys) {
   EXPECT_EQ(engine.broken_invariant(), "");
 }
 
-// Those who wait for room, and for a mark, take empty chunks from one another: each time in one step,
-// or they would keep one another, and the wire, from what they wait for.
+// Those who wait for room, and for a mark, take empty chunks from one another: each time in one
+// step, or they would keep one another, and the wire, from what they wait for.
 TEST(Engine, AChunkThatNothingCameIntoGoesAtOnce) {
   Config config;
   config.nodes = 2;

@@ -54,7 +54,8 @@ TEST(Verdict, ABystanderWaitsForTheCulpritButNotForEver) {
   EXPECT_EQ(verdict.blame(Time(20))->exit_code, 5);
 }
 
-// A node whose machine was switched off is silent; the one that noticed is what the rendezvous sees.
+// A node whose machine was switched off is silent; the one that noticed is what the rendezvous
+// sees.
 TEST(Verdict, ABystanderThatVanishedFirstIsNone) {
   Verdict verdict(2, "p");
   verdict.rendezvous_ended(0, "lost node 0 (h, process 9)");

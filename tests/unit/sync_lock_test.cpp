@@ -70,8 +70,8 @@ TEST(Lock, OnLoanItComesBackBeforeAnyoneElseHasIt) {
   EXPECT_TRUE(free.returned(false).leave);
 }
 
-// The thread that has it on loan finds it recalled, and says that it is done before anyone says that
-// it holds it.
+// The thread that has it on loan finds it recalled, and says that it is done before anyone says
+// that it holds it.
 TEST(Lock, AReleaseMayComeBeforeTheLoanIsBack) {
   Lock lock(true);
   lock.lend();

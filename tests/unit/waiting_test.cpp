@@ -1,4 +1,5 @@
-// What waiting learns: whether a thread is soon back, and whether who is waited for shares its core.
+// What waiting learns: whether a thread is soon back, and whether who is waited for shares its
+// core.
 #include <gtest/gtest.h>
 
 #include "dsm/absences.hpp"

@@ -206,7 +206,8 @@ bool wakes(const VerbsUd& port, int time_ms) {
   return ::poll(&fd, 1, time_ms) == 1;
 }
 
-// Arms until the events of what was taken before are gone, as a sleeper does that wakes for nothing.
+// Arms until the events of what was taken before are gone, as a sleeper does that wakes for
+// nothing.
 void fall_asleep(VerbsUd& port, Urgency least) {
   constexpr int tries_max = 100;
   for (int tries = 0; tries < tries_max; ++tries) {

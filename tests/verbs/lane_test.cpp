@@ -1,5 +1,5 @@
-// One-sided operations over one RC pair: exact, in order, over chunks that are registered on demand,
-// and after the pair broke.
+// One-sided operations over one RC pair: exact, in order, over chunks that are registered on
+// demand, and after the pair broke.
 #include <algorithm>
 #include <cstring>
 #include <string>

@@ -1,5 +1,5 @@
-// How RC pairs come to be and end: on first use, by calls that cross, anew when they broke; and what
-// may not be repeated.
+// How RC pairs come to be and end: on first use, by calls that cross, anew when they broke; and
+// what may not be repeated.
 #include <algorithm>
 #include <cstring>
 #include <string>

@@ -37,8 +37,8 @@ bool is_clear(std::span<const std::byte> bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
 }
 
-// End 0 writes numbers to end 1 without a pause, a page each, in the first half of `chunks` chunks by
-// turns; between two looks `disturb` may do something to end 1.
+// End 0 writes numbers to end 1 without a pause, a page each, in the first half of `chunks` chunks
+// by turns; between two looks `disturb` may do something to end 1.
 struct Traffic {
   static constexpr std::size_t pages = chunk / page / 2;
 

@@ -1,5 +1,5 @@
-// A member whose channel lies open: over a UD queue pair of its own, behind a port that records what
-// leaves, with all counters at hand.
+// A member whose channel lies open: over a UD queue pair of its own, behind a port that records
+// what leaves, with all counters at hand.
 #pragma once
 
 #include <thread>

@@ -1,5 +1,5 @@
-// Two nodes within one process that know each other through one verbs device, for tests of the parts
-// of the verbs backend. Notes between lanes travel when pump() is called.
+// Two nodes within one process that know each other through one verbs device, for tests of the
+// parts of the verbs backend. Notes between lanes travel when pump() is called.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
-// The last member is a stranger on the wire of the others, who are a job: it has their addresses and
-// hears what they say, and has not the job's key. What it sends is dropped and counted, and the job
-// goes on beside it.
+// The last member is a stranger on the wire of the others, who are a job: it has their addresses
+// and hears what they say, and has not the job's key. What it sends is dropped and counted, and the
+// job goes on beside it.
 //
 // The queue key is no secret from who hears the wire, so the stranger's ports have it, except where
 // a test is about just that.

@@ -1,7 +1,8 @@
 // remote: starts commands on other virtual nodes, as ssh would.
 //
 //   remote serve PORT               on every node: runs what it is asked to, until it is killed
-//   remote run PORT HOST COMMAND... on the node that asks: COMMAND runs on HOST in this directory and
+//   remote run PORT HOST COMMAND... on the node that asks: COMMAND runs on HOST in this directory
+//   and
 //                                   environment; input, output, errors and signals travel; the exit
 //                                   code is the command's (128 + number for a signal), or 255 with
 //                                   one line when HOST does not answer or is lost

@@ -75,8 +75,8 @@ void Lock::bind_bytes(const void* memory, std::size_t bytes, Refresh refresh, Ca
   const std::string wrong = node.driver().look(
       [&](const core::Engine& engine) { return complaint(engine, lock, spans); });
   if (!wrong.empty()) refuse(wrong);
-  // Everyone binds the same, everything written before is home, and nobody takes the lock before all
-  // know.
+  // Everyone binds the same, everything written before is home, and nobody takes the lock before
+  // all know.
   std::uint64_t what = number_;
   for (const std::uint64_t part :
        {std::uint64_t{spans[0].page.value}, std::uint64_t{spans[0].offset}, std::uint64_t{bytes},

@@ -126,8 +126,8 @@ class Meeting {
   const char* waiting_;
 };
 
-// Call sites travel only when calls differ. Then every node has seen that they do, and takes part in
-// one barrier more.
+// Call sites travel only when calls differ. Then every node has seen that they do, and takes part
+// in one barrier more.
 std::vector<std::string> exchange_sites(const Meeting& meeting, const Call& call) {
   const std::string mine = site_of(call.at);
   const ByteView view = std::as_bytes(std::span(mine.data(), mine.size()));

@@ -1,6 +1,6 @@
 // What DSM_DEBUG=1 looks for in a program's calls: locks taken twice by one thread, or released by
-// one that does not hold them; accesses to regions that were freed (told by Node::on_trap). Without it
-// the functions return at once.
+// one that does not hold them; accesses to regions that were freed (told by Node::on_trap). Without
+// it the functions return at once.
 //
 // Threads: any.
 #pragma once

@@ -1,13 +1,13 @@
 // Memory that is bound to a lock: its newest content is with the lock's owner, and travels with the
 // token (entry consistency; Bershad and Zekauskas, 1991). Pure values.
 //
-// The newest content comes *pushed*, aboard the grant, or is *pulled*: the grant says that it is in its
-// sender's frames, the new owner READs it there, and the sender keeps those frames until it is told
-// that it was read.
+// The newest content comes *pushed*, aboard the grant, or is *pulled*: the grant says that it is in
+// its sender's frames, the new owner READs it there, and the sender keeps those frames until it is
+// told that it was read.
 //
 // Each part of a binding lies in one page of a region of the bound policy. `version` is the turn of
-// the lock that the bytes in this node's frame are of, at least: a home keeps the newest that it was
-// given, and what a node sends home carries the version that it has.
+// the lock that the bytes in this node's frame are of, at least: a home keeps the newest that it
+// was given, and what a node sends home carries the version that it has.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +30,8 @@ struct Span {
 // How what is bound gets to a new owner.
 enum class Refresh : std::uint8_t { push, pull };
 
-// Where the bytes of one part are, says a grant: in the message, at the home of their page, or in the
-// frames of the sender.
+// Where the bytes of one part are, says a grant: in the message, at the home of their page, or in
+// the frames of the sender.
 enum class Where : std::uint8_t { aboard, at_home, at_sender };
 struct Aboard {
   Span span;
@@ -39,8 +39,8 @@ struct Aboard {
   bool operator==(const Aboard&) const = default;
 };
 
-// What a new owner READs from the one before: these spans, which that node keeps until it hears that
-// they were read in this turn.
+// What a new owner READs from the one before: these spans, which that node keeps until it hears
+// that they were read in this turn.
 struct BoundSource {
   NodeId owner{};
   LockId lock{};

@@ -1,6 +1,6 @@
 // What a node has heard of: how many scopes of each node have been published to it, directly or by
-// others (a vector clock; Fidge 1988, Mattern 1989). Kept, and sent, only where races are looked for
-// (Config::find_races); everywhere else it is empty. Pure values.
+// others (a vector clock; Fidge 1988, Mattern 1989). Kept, and sent, only where races are looked
+// for (Config::find_races); everywhere else it is empty. Pure values.
 #pragma once
 
 #include <cstdint>

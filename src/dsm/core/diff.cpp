@@ -23,8 +23,8 @@ std::uint64_t mask_of_rest(std::span<const std::byte> page, std::span<const std:
   return mask_of(line.data(), other.data());
 }
 
-// The masks of a page's lines, and what they come to. Of runs that go on over the end of a line each part
-// counts.
+// The masks of a page's lines, and what they come to. Of runs that go on over the end of a line
+// each part counts.
 struct Changes {
   std::array<std::uint64_t, lines_max> masks;
   std::size_t lines = 0, runs = 0, bytes = 0;

@@ -3,8 +3,9 @@
 // A diff body is, for each changed page: u16 index in the run, u8 form, u16 count, then either
 //   runs:   count x (u16 offset, u16 length), the bytes of all runs;
 //   lines:  count line records (lines.hpp).
-// Runs are short where little has changed, and slow to take apart where much has: they are taken up to half
-// of the bytes of lines. Offsets and lengths are in bytes; pages have at most 32 KiB. A page that ends within a line goes by runs.
+// Runs are short where little has changed, and slow to take apart where much has: they are taken up
+// to half of the bytes of lines. Offsets and lengths are in bytes; pages have at most 32 KiB. A
+// page that ends within a line goes by runs.
 #pragma once
 
 #include <cstddef>
@@ -28,8 +29,8 @@ std::size_t append_diff(std::span<const std::byte> page, std::span<const std::by
 template <typename Frame>
 bool apply_diff(ByteView body, std::size_t page_bytes, std::uint64_t pages, Frame frame);
 
-// Calls found(index, offset, length) for each run of changed bytes in a body, in order. False when it
-// is malformed; what came before the fault has then been found.
+// Calls found(index, offset, length) for each run of changed bytes in a body, in order. False when
+// it is malformed; what came before the fault has then been found.
 template <typename Found>
 bool for_each_changed(ByteView body, std::size_t page_bytes, Found found);
 

@@ -22,8 +22,8 @@ struct Send {  // to may be this node: deliver it back as Received
 // On the one-sided channel to `home`, after the Fetch or Unmark of every lower slot there has been
 // posted (a home reads its rings up to the first slot not yet written), in this order: WRITE one
 // mark entry (mark.hpp) into slot `slot` of this node's ring there, READ the run's bytes from the
-// home's frames into this node's. Then Fetched{run}. Without a slot the mark is at the home already.
-// `cold`: these pages have no frames here yet.
+// home's frames into this node's. Then Fetched{run}. Without a slot the mark is at the home
+// already. `cold`: these pages have no frames here yet.
 struct Fetch {
   NodeId home{};
   PageRun run;
@@ -39,15 +39,16 @@ struct Unmark {
   std::uint64_t slot = 0;
   Epoch epoch{};
 };
-// Full fence; then take which pages of `scan` were written (the program may go on writing), and tell
-// them, if there are any, as Written{id}; then read every ring up to the first slot not yet written, as
-// Marked events; then MarksDrained{id}. Not two of a node at a time: what one finds the other does not.
+// Full fence; then take which pages of `scan` were written (the program may go on writing), and
+// tell them, if there are any, as Written{id}; then read every ring up to the first slot not yet
+// written, as Marked events; then MarksDrained{id}. Not two of a node at a time: what one finds the
+// other does not.
 struct DrainMarks {
   std::uint64_t id = 0;
   std::vector<PageRun> scan;
 };
-// Pages that are open for reading are watched by scans from now on, or by traps again; these pages are
-// open for writing afterwards. Then WatchChanged if it reports.
+// Pages that are open for reading are watched by scans from now on, or by traps again; these pages
+// are open for writing afterwards. Then WatchChanged if it reports.
 struct Watch {
   PageRun run;
   bool scanned = false;
@@ -68,32 +69,33 @@ struct Twin {  // copy each page to a twin. Done before the next effect
 // Diff messages of at most diff_run_max pages, give the twins back. Pages without a change:
 // DiffHome{run} instead. (One page is in one SendDiff at a time. A Diff message whose body would be
 // empty is not sent.)
-// Of pages that `stay` the program view allows writing, and the twins are kept: what was compared, read
-// once, becomes the twin. Only a barrier waits for these, so their home need not be disturbed before it waits
-// itself; if that changes, a Hurry follows.
+// Of pages that `stay` the program view allows writing, and the twins are kept: what was compared,
+// read once, becomes the twin. Only a barrier waits for these, so their home need not be disturbed
+// before it waits itself; if that changes, a Hurry follows.
 struct SendDiff {
   NodeId home{};
   PageRun run;
   Stamp stamp;
   bool stay = false;
 };
-// store exactly the changed bytes into this node's frames, and into bases where there are. Done before
-// the next effect
+// store exactly the changed bytes into this node's frames, and into bases where there are. Done
+// before the next effect
 struct ApplyDiff {
   PageRun run;
   ByteView body;  // of the message being handled
 };
-// ---- pushed pages. The program may write to them meanwhile. While one of these effects or a diff's
-// reads or changes a base or a twin together with its frame, no other does ----
-// the base of each page becomes what its frame is; and no page has one any more. Before any later step
+// ---- pushed pages. The program may write to them meanwhile. While one of these effects or a
+// diff's reads or changes a base or a twin together with its frame, no other does ----
+// the base of each page becomes what its frame is; and no page has one any more. Before any later
+// step
 struct TakeBase {
   PageRun run;
 };
 struct DropBase {
   PageRun run;
 };
-// Compare each page of the parts with its base, and make the base equal; send what differs to each node of its
-// part, in as many pushes as it takes. Then Pushed.
+// Compare each page of the parts with its base, and make the base equal; send what differs to each
+// node of its part, in as many pushes as it takes. Then Pushed.
 struct PushPart {
   PageRun run;
   std::vector<NodeId> to;
@@ -103,7 +105,8 @@ struct PushPages {
   Epoch epoch{};
   std::vector<PushPart> parts;
 };
-// What came for these pages, into their frames, and their twins if they have one. Before any later step.
+// What came for these pages, into their frames, and their twins if they have one. Before any later
+// step.
 struct ApplyPush {
   struct Page {
     PageId page{};
@@ -155,8 +158,8 @@ struct Hold {
 // Somebody waits for the ends of this node's Holds, so do not be late with those that have begun.
 struct Hasten {};
 // ---- memory bound to locks ----
-// The grant, with the bytes of what is aboard from this node's frames; and the twins of `leaves` become
-// what the frames are. Copied before any later step.
+// The grant, with the bytes of what is aboard from this node's frames; and the twins of `leaves`
+// become what the frames are. Copied before any later step.
 struct SendBound {
   NodeId to{};
   LockGrant grant;
@@ -172,8 +175,8 @@ struct FillBound {
   Span span;
   Bytes bytes;
 };
-// As SendDiff of one page, but `bound` is no part of the diff, and the bytes of `parts` go ahead of it
-// in the body of one BoundDiff. Tell the user of what is `forbidden` and differs from the twin.
+// As SendDiff of one page, but `bound` is no part of the diff, and the bytes of `parts` go ahead of
+// it in the body of one BoundDiff. Tell the user of what is `forbidden` and differs from the twin.
 struct SendBoundDiff {
   NodeId home{};
   PageId page{};
@@ -186,8 +189,8 @@ struct Wake {
   Ticket who{};
   bool granted = true;
 };
-// From now on threads may take and release the lock without asking, until the Recall. The two may be
-// carried out in the other order; LockBack follows when both are.
+// From now on threads may take and release the lock without asking, until the Recall. The two may
+// be carried out in the other order; LockBack follows when both are.
 struct Lend {
   LockId lock{};
 };

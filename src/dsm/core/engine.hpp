@@ -78,8 +78,9 @@ struct Config {
   std::uint32_t fetch_window = 16;
   // at most so many pages are fetched ahead of who goes through memory page after page; 0: none
   std::uint32_t read_ahead = 0;
-  // A page is pushed to its readers, and sent home without being protected first, when that would have been
-  // worth its while at so many barriers on end; 0: never. So many pages at most have a base here.
+  // A page is pushed to its readers, and sent home without being protected first, when that would
+  // have been worth its while at so many barriers on end; 0: never. So many pages at most have a
+  // base here.
   std::uint32_t push_after = 0;
   std::uint32_t pushed_pages = 4096;
   // Barriers at which a copy is kept up before it is looked whether anybody still reads it (C15).
@@ -93,11 +94,11 @@ struct Config {
   std::uint32_t migrate_after = 0;
   // more nodes than that meet by a tree (sync/barrier.hpp)
   std::uint32_t disseminate = sync::dissemination_nodes_max;
-  // Atomic operations are messages to the home's engine: where the wire has none of its own, or they
-  // are not atomic with the home's processor.
+  // Atomic operations are messages to the home's engine: where the wire has none of its own, or
+  // they are not atomic with the home's processor.
   bool atomics_by_message = false;
-  // How own pages are watched that others have copies of: in stretches of so many pages at most, of so
-  // many at least; shorter ones by traps alone.
+  // How own pages are watched that others have copies of: in stretches of so many pages at most, of
+  // so many at least; shorter ones by traps alone.
   Watching watching = Watching::by_traps;
   std::uint32_t stretch_pages = 512, stretch_pages_least = 64;
   WatchCosts watch_costs;
@@ -136,7 +137,8 @@ class Engine {
   const Bindings& bindings() const { return bindings_; }
   bool holds(LockId lock) const;  // some thread of this node does
   bool holds(SharedLockId lock, sync::Mode mode) const;
-  // The count with which the first node made it, when this node was told that it made it with another.
+  // The count with which the first node made it, when this node was told that it made it with
+  // another.
   std::optional<std::uint64_t> semaphore_made_with(SemaphoreId semaphore) const;
   NodeId team_left_by(TeamId team) const;  // a member that comes no more
   // Whom this node has not heard of at the barrier of the job, or of a team.
@@ -150,8 +152,8 @@ class Engine {
   std::string describe_pages() const;     // one line a page run with something to tell
   std::string describe_locks() const;
 
-  // Behind a Lost: whether all others have told what they have; and the locks whose data nobody has, of
-  // those who have.
+  // Behind a Lost: whether all others have told what they have; and the locks whose data nobody
+  // has, of those who have.
   bool has_heard_of_all_but(NodeId lost) const;
   std::vector<LockId> bound_locks_of(NodeId lost) const;
 

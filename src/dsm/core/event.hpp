@@ -122,8 +122,8 @@ struct AddTeam {
   TeamId team{};
   std::vector<NodeId> members;
 };
-// this node arrives at its team's barrier. Effects at the exit: Passed, Wake; or a Wake that is refused,
-// when a member has left that will not come (Engine::team_left_by)
+// this node arrives at its team's barrier. Effects at the exit: Passed, Wake; or a Wake that is
+// refused, when a member has left that will not come (Engine::team_left_by)
 struct ArriveTeam {
   Ticket who{};
   TeamId team{};
@@ -139,16 +139,17 @@ struct Atomic {
   WordOperation operation;
 };
 
-// What these spans hold travels with the lock from now on: they lie in bound regions, and nothing else
-// is bound there. The same on every node, with a barrier behind it before anyone takes the lock
+// What these spans hold travels with the lock from now on: they lie in bound regions, and nothing
+// else is bound there. The same on every node, with a barrier behind it before anyone takes the
+// lock
 struct Bind {
   LockId lock{};
   std::vector<Span> spans;
   Refresh refresh = Refresh::push;
 };
 
-// `who` registers as a waiter at a condition. Wake{who} when its manager knows; Wake{waiter} when it
-// is notified, or with granted = false when it was taken back before
+// `who` registers as a waiter at a condition. Wake{who} when its manager knows; Wake{waiter} when
+// it is notified, or with granted = false when it was taken back before
 struct Register {
   Ticket who{};
   Ticket waiter{};
@@ -246,8 +247,8 @@ using Event =
                  Received, Retry, PageSent, Filled, Held, AddTeam, ArriveTeam, Atomic, AtomicDone,
                  Register, Unregister, Notify, AcquireShared, TryAcquireShared, CancelShared,
                  ReleaseShared, AcquireSemaphore, TryAcquireSemaphore, CancelSemaphore,
-                 ReleaseSemaphore, LeaveTeams, Bind, BoundRead, Lost, Pushed, PagesFilled,
-                 Written, WatchChanged>;
+                 ReleaseSemaphore, LeaveTeams, Bind, BoundRead, Lost, Pushed, PagesFilled, Written,
+                 WatchChanged>;
 
 const char* name_of(const Event& event);
 

@@ -1,5 +1,5 @@
-// Pages by lines of 64 bytes: which bytes of a line differ, and storing just these. What diffs and pushes
-// are made of. Pure functions on bytes.
+// Pages by lines of 64 bytes: which bytes of a line differ, and storing just these. What diffs and
+// pushes are made of. Pure functions on bytes.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,8 @@ inline constexpr std::size_t line_record_bytes = 2 + 8 + line_bytes;
 // Bit b: byte b of the two differs.
 std::uint64_t mask_of(const std::byte* line, const std::byte* other);
 
-// Stores exactly the bytes of the mask: others of the line may be stored to by a thread at the same time.
+// Stores exactly the bytes of the mask: others of the line may be stored to by a thread at the same
+// time.
 void store_line(std::byte* to, const std::byte* line, std::uint64_t mask);
 
 // Writes a record, and returns its end.

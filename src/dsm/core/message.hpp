@@ -54,8 +54,8 @@ struct Diff {
   ByteView body;
   Stamp stamp;  // where races are looked for
 };
-// A page of a bound region: the bytes of its parts, all of them, then the diff of the rest as a run of
-// one page.
+// A page of a bound region: the bytes of its parts, all of them, then the diff of the rest as a run
+// of one page.
 struct BoundDiff {
   PageId page{};
   std::vector<Versioned> parts;
@@ -129,8 +129,8 @@ struct ConditionAnswer {
 struct Hurry {
   bool operator==(const Hurry&) const = default;
 };
-// What has changed in these pages at their home, the sender, since it was last pushed (push.hpp): for the
-// barrier behind so many, perhaps one push of several.
+// What has changed in these pages at their home, the sender, since it was last pushed (push.hpp):
+// for the barrier behind so many, perhaps one push of several.
 struct Push {
   Epoch epoch{};
   std::vector<PageRun> runs;
@@ -244,8 +244,8 @@ struct SharedReturn {
   bool operator==(const SharedReturn&) const = default;
 };
 
-// ---- semaphores (sync/semaphore.hpp): a thread's call to the manager; `number` is the call's. Each
-// carries the count with which its node made the semaphore ----
+// ---- semaphores (sync/semaphore.hpp): a thread's call to the manager; `number` is the call's.
+// Each carries the count with which its node made the semaphore ----
 struct SemaphoreCall {
   enum class Kind : std::uint8_t { acquire, try_acquire, withdraw };
   SemaphoreId semaphore{};
@@ -289,8 +289,8 @@ void encode(const Message& message, Bytes& out);
 // The message in `bytes`; nothing when malformed. A body views `bytes`.
 std::optional<Message> decode(ByteView bytes);
 
-// Whether a receiver can do nothing with it before a thread of its own waits: a barrier's part, which
-// goes on only from those who have arrived, and what is pushed for it.
+// Whether a receiver can do nothing with it before a thread of its own waits: a barrier's part,
+// which goes on only from those who have arrived, and what is pushed for it.
 bool is_for_waiters(const Message& message);
 
 const char* name_of(const Message& message);

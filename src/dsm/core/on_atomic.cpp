@@ -1,10 +1,10 @@
 // Atomic operations of this node's threads, and of others on its words.
 //
 // An operation takes effect at the page's home and nowhere else, so copies of the page do not show
-// it: not those of other nodes, and not this node's own. Who changed a word therefore names its page
-// at the next barrier as if it had written it, and drops its own copy at the exit. An operation that
-// is under way when this node's part of the barrier leaves may take effect behind it, and counts for
-// the next interval too.
+// it: not those of other nodes, and not this node's own. Who changed a word therefore names its
+// page at the next barrier as if it had written it, and drops its own copy at the exit. An
+// operation that is under way when this node's part of the barrier leaves may take effect behind
+// it, and counts for the next interval too.
 #include <utility>
 
 #include "base/check.hpp"

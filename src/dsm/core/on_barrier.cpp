@@ -154,8 +154,8 @@ void Engine::exit_barrier(Effects& out) {
 }
 
 // Marks of copies that this barrier's notices take away. A page's only writer keeps its copy, and
-// so its mark, and so do those that its home pushed to; a reader that has left this barrier already and
-// come back has a newer mark, which stays (B7).
+// so its mark, and so do those that its home pushed to; a reader that has left this barrier already
+// and come back has a newer mark, which stays (B7).
 void Engine::clear_marks(const PageSet& named, NodeId writer, Epoch last) {
   if (planted(Bug::mark_cleared_by_next_epoch)) last = last + 1;
   const auto clear = [&](PageRun run) {

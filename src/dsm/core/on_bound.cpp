@@ -1,11 +1,12 @@
 // Memory bound to locks (bound.hpp): it is granted with its lock, and goes home when a barrier, an
 // eviction or an invalidation sends its page there.
 //
-// No page of a bound region is in a lock's notices, and none is sent home for a grant. Two nodes may
-// both have had the lock, and changed the same bytes, before either sends them home; so bound bytes
-// are no part of a page's diff, but go beside it with their version, and the home drops what is
-// older than what it has. The version of a part says no more than what is in the frame: it advances
-// when the bytes of a grant get there, page by page. A copy that is clean is no newer than its home.
+// No page of a bound region is in a lock's notices, and none is sent home for a grant. Two nodes
+// may both have had the lock, and changed the same bytes, before either sends them home; so bound
+// bytes are no part of a page's diff, but go beside it with their version, and the home drops what
+// is older than what it has. The version of a part says no more than what is in the frame: it
+// advances when the bytes of a grant get there, page by page. A copy that is clean is no newer than
+// its home.
 #include <algorithm>
 
 #include "base/check.hpp"
@@ -62,7 +63,8 @@ void Engine::watch_bound(PageId id) {
       if (part.span.page == id) part.forbidden = !has_token(lock);
 }
 
-// The lock leaves. Where a twin is in no other hands it can be told from now on what is written later.
+// The lock leaves. Where a twin is in no other hands it can be told from now on what is written
+// later.
 std::vector<Span> Engine::forbid(LockId lock) {
   std::vector<Span> leaves;
   if (!config_.find_races) return leaves;
@@ -76,9 +78,9 @@ std::vector<Span> Engine::forbid(LockId lock) {
 }
 
 // What a successor reads here stays as it is until it says that it has it: nobody here writes it
-// without the lock; a page that is invalidated has gone home before, and what is fetched into its frame
-// again is the same; its chunk is pinned, and its region waits. A chunk that is on its way out already is
-// not read.
+// without the lock; a page that is invalidated has gone home before, and what is fetched into its
+// frame again is the same; its chunk is pinned, and its region waits. A chunk that is on its way
+// out already is not read.
 Where Engine::where_is(const BoundPart& part) const {
   const PageId page = part.span.page;
   const PageState state = state_of(page);
@@ -161,8 +163,9 @@ void Engine::forget_what_is_at_home(LockId id, Effects& out) {
   if (!pages.empty()) invalidate(PageSet::of(std::move(pages)), out);
 }
 
-// Whether everything that is bound to the lock is in the frames; asks for the pages that are missing.
-// A frame gets its bytes when its page may be written, so that the page goes home before it goes.
+// Whether everything that is bound to the lock is in the frames; asks for the pages that are
+// missing. A frame gets its bytes when its page may be written, so that the page goes home before
+// it goes.
 bool Engine::bound_is_here(LockId id, Effects& out) {
   Bindings::Parts* parts = bindings_.of(id);
   if (parts == nullptr) return true;
@@ -217,7 +220,8 @@ void Engine::send_bound_diff(PageId id, Effects& out) {
   out.push(std::move(diff));
 }
 
-// A token that comes for nobody may bring data to a region that is about to go, or has gone at home.
+// A token that comes for nobody may bring data to a region that is about to go, or has gone at
+// home.
 void Engine::on(const BoundDiff& m, NodeId from, Effects& out) {
   if (!may_be_marked(m.page)) return out.push(Send{from, DiffAck{{m.page, 1}}});
   std::size_t at = 0;

@@ -101,8 +101,8 @@ void Engine::finish_eviction(Chunk& chunk, Effects& out) {
     had = true;
     id = run.end();
   }
-  // A chunk that nothing came into goes at once: its Punched would let those who wait for room take it
-  // from one another without end, while what they really wait for is not looked at.
+  // A chunk that nothing came into goes at once: its Punched would let those who wait for room take
+  // it from one another without end, while what they really wait for is not looked at.
   if (had) give_frames_back(chunk, out);
   if (chunk.punches == 0) {
     cache_.give(chunk);

@@ -74,7 +74,8 @@ void Engine::serve_home(PageId id, Access wanted, Effects& out) {
     out.change(id, Access::none, Access::write);
   } else if (page.state == PageState::own_watched && is_scanned(id) &&
              !planted(Bug::lost_mapping_protected)) {
-    // The kernel has lost its mapping. Made anew as one to read, it would seem not to have been written.
+    // The kernel has lost its mapping. Made anew as one to read, it would seem not to have been
+    // written.
     page.private_next = may_be_private(home);
     if (!page.private_next) dirty_.push_back(id);
     set_state(page, id, PageState::own_opening);

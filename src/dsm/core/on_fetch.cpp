@@ -26,8 +26,8 @@ void Engine::fetch(PageId id, Effects& out) {
   if (start_fetch(*chunk, run, region->home(id), Why::asked, out)) cache_.touch(*chunk);
 }
 
-// False: the home's ring of marks is full. It has been asked to empty it, and its answer brings whoever
-// waits for a page back here (retry_absent()).
+// False: the home's ring of marks is full. It has been asked to empty it, and its answer brings
+// whoever waits for a page back here (retry_absent()).
 bool Engine::start_fetch(Chunk& chunk, PageRun run, NodeId home, Why why, Effects& out) {
   std::uint64_t slot = 0;
   if (!config_.marks_by_message && !reserve_mark(home, slot, out)) return false;
@@ -125,9 +125,9 @@ PageId Engine::next_miss(const Region& region, PageId page) const {
   return next;
 }
 
-// Returns where it ended: at the region's end, at a page that went unread when it was fetched ahead last
-// (if doubts are heeded), or where it would have had to wait. It takes nobody's room: no chunk is evicted for
-// it, the last free one and the last marks are for those who ask.
+// Returns where it ended: at the region's end, at a page that went unread when it was fetched ahead
+// last (if doubts are heeded), or where it would have had to wait. It takes nobody's room: no chunk
+// is evicted for it, the last free one and the last marks are for those who ask.
 PageId Engine::fetch_ahead(const Region& region, PageRun window, Doubts doubts, Effects& out) {
   const PageId end = std::min(window.end(), region.run().end());
   const auto is_wanted = [&](const Page& page) {

@@ -17,8 +17,8 @@ void Engine::on(const Diff& m, NodeId from, Effects& out) {
   out.push(Send{from, DiffAck{m.run}});
 }
 
-// An entry of a ring may have been left before its region's end, and be read behind it, when the page
-// is another region's, with another home.
+// An entry of a ring may have been left before its region's end, and be read behind it, when the
+// page is another region's, with another home.
 bool Engine::may_be_marked(PageId id) const {
   const Region* region = layout_.region_of(id);
   return region != nullptr && region->home(id) == config_.self && !being_punched(region->id());

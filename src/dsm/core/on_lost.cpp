@@ -1,5 +1,5 @@
-// A node is lost, and the job ends. Before it does, the others tell one another which locks they have:
-// what is bound to one that nobody has is lost with the node.
+// A node is lost, and the job ends. Before it does, the others tell one another which locks they
+// have: what is bound to one that nobody has is lost with the node.
 #include <algorithm>
 
 #include "dsm/core/engine.hpp"

@@ -1,9 +1,10 @@
-// Pages that a barrier brings to their readers, so that nobody traps: a home compares them with their
-// bases and sends what changed; a copy that is written barrier after barrier goes home without being
-// protected. All of it falls back to notices and fetches, page by page (PROTOCOL.md C).
+// Pages that a barrier brings to their readers, so that nobody traps: a home compares them with
+// their bases and sends what changed; a copy that is written barrier after barrier goes home
+// without being protected. All of it falls back to notices and fetches, page by page (PROTOCOL.md
+// C).
 //
-// A push takes the place of its home's notice, for who has taken it, and of nothing else: whoever else
-// tells of the page takes the copy away as ever. Who has no copy when a push comes needs none.
+// A push takes the place of its home's notice, for who has taken it, and of nothing else: whoever
+// else tells of the page takes the copy away as ever. Who has no copy when a push comes needs none.
 #include "dsm/core/pushes.hpp"
 
 #include <algorithm>
@@ -30,8 +31,8 @@ void add(std::vector<PageId>& sorted, PageId id) {
   sorted.insert(std::lower_bound(sorted.begin(), sorted.end(), id), id);
 }
 
-// Whether its frame holds a valid copy, which the next barrier may find here still. Not while its twin is
-// being taken: what came then would have to keep out of the way.
+// Whether its frame holds a valid copy, which the next barrier may find here still. Not while its
+// twin is being taken: what came then would have to keep out of the way.
 bool is_copy(const Page& page) {
   switch (page.state) {
     case PageState::fetched:
@@ -135,8 +136,8 @@ void Engine::start_pushes(Publication& barrier, Effects& out) {
   out.push(PushPages{epoch(), pushes_.parts});
 }
 
-// From the next barrier on. At this one it is told of as ever, whatever was written up to here; so a copy
-// that somebody has behind this barrier has everything that the base has.
+// From the next barrier on. At this one it is told of as ever, whatever was written up to here; so
+// a copy that somebody has behind this barrier has everything that the base has.
 void Engine::start_pushing(PageId id, Effects& out) {
   HomePage& home = home_page(id);
   if (home.page.state != PageState::own_written || home.page.flush || home.pushed) return;
@@ -157,8 +158,8 @@ void Engine::stop_pushing(PageId id, Effects& out) {
   out.drop_base(id);
 }
 
-// Words that were changed by atomic operations, perhaps after this node compared them: they are in the
-// frame, and in no base, and would be pushed over what is written to them behind the barrier.
+// Words that were changed by atomic operations, perhaps after this node compared them: they are in
+// the frame, and in no base, and would be pushed over what is written to them behind the barrier.
 void Engine::forget_bases(const PageSet& operated_on, Effects& out) {
   if (operated_on.empty() || planted(Bug::atomics_not_in_base)) return;
   for (const PageId id : std::vector<PageId>(pushes_.based))
@@ -195,8 +196,8 @@ void Engine::on(const Pushed& e, Effects& out) {
 
 // ---- at a reader ----
 
-// One of a barrier that this node has yet to arrive at is taken as it comes: its bytes belong to nobody
-// who reads them before. A home may be one barrier further.
+// One of a barrier that this node has yet to arrive at is taken as it comes: its bytes belong to
+// nobody who reads them before. A home may be one barrier further.
 void Engine::on(const Push& m, NodeId from, Effects& out) {
   const bool early = m.epoch == epoch() + 1;
   DSM_CHECK_WITH(early || m.epoch == epoch() || planted(Bug::barrier_left_before_push),
@@ -262,8 +263,8 @@ Taken Engine::what_to_take(PageId id) {
                                                                : Taken::changed_bytes;
 }
 
-// What this node's atomic operations left in a page may be in a push, and what it stored there behind them
-// is not; such a copy goes at the barrier.
+// What this node's atomic operations left in a page may be in a push, and what it stored there
+// behind them is not; such a copy goes at the barrier.
 bool Engine::operated_on(PageId id) const {
   return atomics_.names(id) && !planted(Bug::push_over_atomic);
 }
@@ -280,7 +281,8 @@ void Engine::cover_fetch(Page& page, PageId id) {
   if (missed && !operated_on(id)) cover(page, id);
 }
 
-// Of a READ that was under way nobody knows on which side of a push it took effect: it is stored once more.
+// Of a READ that was under way nobody knows on which side of a push it took effect: it is stored
+// once more.
 void Engine::take_held(Page& page, PageId id, Effects& out) {
   for (const Pushes::Kept& held : pushes_.held) {
     const auto contains = [id](const PageRun& run) { return run.contains(id); };
@@ -295,7 +297,8 @@ void Engine::take_held(Page& page, PageId id, Effects& out) {
   }
 }
 
-// Nobody here reads these pages any more. Without room in the ring their marks stay: a push too many.
+// Nobody here reads these pages any more. Without room in the ring their marks stay: a push too
+// many.
 void Engine::decline(PageRun run, NodeId home, Effects& out) {
   for (PageId id = run.first; id < run.end(); ++id)
     if (Page* const page = find_page(id); page != nullptr) page->samples = 0;
@@ -327,8 +330,8 @@ void Engine::not_kept_up(Page& page) {
   page.rewritten = 0;
 }
 
-// Behind the barrier's notices. Now and then a copy is taken away to see whether anybody comes for it
-// (C15).
+// Behind the barrier's notices. Now and then a copy is taken away to see whether anybody comes for
+// it (C15).
 void Engine::finish_pushes(Effects& out) {
   for (const PageId id : std::exchange(pushes_.covered, {})) {
     Page* const page = find_page(id);
@@ -358,8 +361,8 @@ void Engine::finish_pushes(Effects& out) {
 
 // ---- a copy that is written ----
 
-// Its changes go home while the program may go on writing: who writes it barrier after barrier need not
-// trap each time. What is sent is a snapshot, which becomes the twin (D18).
+// Its changes go home while the program may go on writing: who writes it barrier after barrier need
+// not trap each time. What is sent is a snapshot, which becomes the twin (D18).
 bool Engine::goes_in_place(Page& page, PageId id) {
   if (page.state != PageState::dirty || !may_be_pushed(id)) return false;
   const auto now = static_cast<std::uint16_t>(epoch().value);
@@ -369,7 +372,8 @@ bool Engine::goes_in_place(Page& page, PageId id) {
   return page.rewritten > config_.push_after << page.in_vain;
 }
 
-// Home, so it may be told of. Whoever wanted it home in the meantime wanted what was written since, too.
+// Home, so it may be told of. Whoever wanted it home in the meantime wanted what was written since,
+// too.
 void Engine::settled(Page& page, PageId id, bool changed, Effects& out) {
   if (changed) log_.append(id);
   if (page.flush) return protect(page, id, out);

@@ -1,9 +1,9 @@
 // What this node tells of its writes, and what it makes of those of others, where races are looked
 // for (Config::find_races).
 //
-// A node's clock counts its scopes. What it tells others (tell(), the parts of barriers) carries the
-// clock, and then a new scope begins. Everything written before is home by then, with a diff whose
-// stamp says so much or less; whoever was told knows of it.
+// A node's clock counts its scopes. What it tells others (tell(), the parts of barriers) carries
+// the clock, and then a new scope begins. Everything written before is home by then, with a diff
+// whose stamp says so much or less; whoever was told knows of it.
 #include <utility>
 
 #include "dsm/core/engine.hpp"

@@ -91,7 +91,8 @@ void Engine::flush_everything(Publication::Kind why, Effects& out) {
 void Engine::start_flush(Page& page, PageId id, Effects& out) {
   page.flush = true;
   if (page.state == PageState::settling) out.push(Send{home_of(id), Hurry{}});
-  // Changes that are on their way home in place arrive first; whoever waits for them waits for the rest too.
+  // Changes that are on their way home in place arrive first; whoever waits for them waits for the
+  // rest too.
   if (page.state != PageState::settling) page.flush_number = flushes_.begin();
   if (config_.find_races && !is_home(id)) origins_.insert_or_assign(id, origin_);
   if (planted(Bug::log_at_flush_start)) log_.append(id);

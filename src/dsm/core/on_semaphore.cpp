@@ -2,11 +2,11 @@
 // before its releases.
 //
 // A release tells what its node wrote since it was last known to have told the manager: a release
-// may overtake an earlier one of another thread, and who is let in by it must hear of everything that
-// its own thread wrote. So the stamp moves when the manager has answered, and a release waits for
-// that. A thread whose time is up takes its request back; only the manager knows whether a grant came
-// before. If one did, it is on its way here and counts. The manager says when a request is in its
-// queue, since one that is taken back must not overtake it.
+// may overtake an earlier one of another thread, and who is let in by it must hear of everything
+// that its own thread wrote. So the stamp moves when the manager has answered, and a release waits
+// for that. A thread whose time is up takes its request back; only the manager knows whether a
+// grant came before. If one did, it is on its way here and counts. The manager says when a request
+// is in its queue, since one that is taken back must not overtake it.
 #include <algorithm>
 #include <utility>
 

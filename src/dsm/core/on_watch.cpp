@@ -1,14 +1,15 @@
-// Own pages that others have copies of, without traps: which of them were written is asked for by each
-// publication, before it is told (A1, B6, B8).
+// Own pages that others have copies of, without traps: which of them were written is asked for by
+// each publication, before it is told (A1, B6, B8).
 //
-// A scanned page that is watched may be written at any time. Whatever a scan finds is logged, in whatever
-// state the page is by then: the kernel has forgotten it. What is written behind the scan is found by the
-// next one, or belongs to a page that counts as written anyway.
+// A scanned page that is watched may be written at any time. Whatever a scan finds is logged, in
+// whatever state the page is by then: the kernel has forgotten it. What is written behind the scan
+// is found by the next one, or belongs to a page that counts as written anyway.
 //
-// A scan costs little by page, and something by call, whether anything was written or not; a trap costs
-// much, but only when there is a write; and a page is worth no trap that is read anew behind every
-// barrier, so it is told of whether it was written or not. So each stretch keeps an account, in the way
-// in which it is watched, of what the other way would have saved, and changes when that pays for the change.
+// A scan costs little by page, and something by call, whether anything was written or not; a trap
+// costs much, but only when there is a write; and a page is worth no trap that is read anew behind
+// every barrier, so it is told of whether it was written or not. So each stretch keeps an account,
+// in the way in which it is watched, of what the other way would have saved, and changes when that
+// pays for the change.
 #include <algorithm>
 
 #include "base/check.hpp"
@@ -18,12 +19,12 @@ namespace dsm::core {
 namespace {
 
 constexpr std::int64_t balance_max = 4'000'000;  // what is longer ago counts for no more than that
-// A page that is written again so soon, twice on end, is left alone: in all iterations, of which one may
-// have several barriers.
+// A page that is written again so soon, twice on end, is left alone: in all iterations, of which
+// one may have several barriers.
 constexpr std::uint32_t soon_barriers = 8;
 constexpr std::uint8_t heat_unwatched = 2, heat_max = 6;
-// So many pages of a stretch that are not watched are scanned along with their neighbours rather than cost
-// one more call; it does no harm, but the next write to each is noted once too often.
+// So many pages of a stretch that are not watched are scanned along with their neighbours rather
+// than cost one more call; it does no harm, but the next write to each is noted once too often.
 constexpr std::uint64_t gap_max = 2;
 
 void add(Stretch& stretch, std::int64_t ns) {
@@ -85,8 +86,8 @@ void Engine::note_trap(PageId id) {
     count_for_scans(*stretch, config_.watch_costs.saved);
 }
 
-// A page that nobody had a copy of has a reader. Where it was private it is told of though nobody may
-// have written it, and is fetched again.
+// A page that nobody had a copy of has a reader. Where it was private it is told of though nobody
+// may have written it, and is fetched again.
 void Engine::note_reader(PageId id, bool was_private) {
   if (config_.watching == Watching::by_traps) return;
   Stretch* stretch = watches_.find(id);
@@ -120,8 +121,8 @@ void Engine::change_watches(Effects& out) {
   }
 }
 
-// The edge lets the program write all of it meanwhile. So what was watched counts as written from here
-// on, also for a publication that is about to scan it and will find nothing.
+// The edge lets the program write all of it meanwhile. So what was watched counts as written from
+// here on, also for a publication that is about to scan it and will find nothing.
 bool Engine::change_watch(Stretch& stretch, Effects& out) {
   const PageRun run = stretch.run;
   const Region& region = *layout_.region_of(run.first);
@@ -225,8 +226,8 @@ void Engine::on(const Written& e, Effects&) {
   }
 }
 
-// It is protected anew already, which costs its next writer a fault in the kernel. As with traps, readers
-// keep no copies of what is written again and again, so it had better not be.
+// It is protected anew already, which costs its next writer a fault in the kernel. As with traps,
+// readers keep no copies of what is written again and again, so it had better not be.
 void Engine::found_written(HomePage& home, PageId id) {
   const bool soon = epoch() - home.watched_since <= soon_barriers;
   home.watched_since = epoch();

@@ -18,7 +18,8 @@ enum class PageState : std::uint8_t {
   // it
   opening,
   dirty,  // [write]  has a twin
-  settling,  // [write]  has a twin, which its changes up to now went home by; dirty when they are there
+  // [write]  has a twin, which its changes up to now went home by; dirty when they are there
+  settling,
   protecting,  // [write -> read] on its way home
   diffing,     // [read]   its diff is on its way home
   unmapping,   // [read -> none]
@@ -81,8 +82,8 @@ struct Page {
   Access keep : 2 = Access::none;
   Access next : 2 = Access::none;  // opening, closing: what will be allowed
   std::uint8_t tenure = 0;         // numbers the tenures, so that a late end is not mistaken
-  // A copy that is written: on how many barriers on end; and how often one took it away although its
-  // changes had gone home in place.
+  // A copy that is written: on how many barriers on end; and how often one took it away although
+  // its changes had gone home in place.
   std::uint8_t rewritten = 0, in_vain = 0;
   std::uint8_t samples = 0;  // a covered copy: how often it turned out to be still in use
   // of flushes_, while on its way home; of a sequential page, the turn of its grant

@@ -1,4 +1,5 @@
-// What a node knows of pushes between two barriers: its own, and those that come to it. A pure value.
+// What a node knows of pushes between two barriers: its own, and those that come to it. A pure
+// value.
 #pragma once
 
 #include <cstdint>

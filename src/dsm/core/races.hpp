@@ -2,11 +2,11 @@
 // home, from what diffs carry (DSM_DEBUG=1). And words that are used through atomic operations and
 // written plainly between two barriers.
 //
-// It knows, for every byte of its pages that another node sent home since the last barrier, who wrote
-// it last and when. A writer that has not heard of that scope of the other races with it. What it
-// does not see: the home's own stores, which make no diff; a byte that got the value that it had; and
-// writes that something did order by the time when the later one was sent home. So it is silent
-// about programs without races, and not always about those with one. A value.
+// It knows, for every byte of its pages that another node sent home since the last barrier, who
+// wrote it last and when. A writer that has not heard of that scope of the other races with it.
+// What it does not see: the home's own stores, which make no diff; a byte that got the value that
+// it had; and writes that something did order by the time when the later one was sent home. So it
+// is silent about programs without races, and not always about those with one. A value.
 #pragma once
 
 #include <cstdint>

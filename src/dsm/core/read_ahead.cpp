@@ -33,8 +33,8 @@ PageId Streams::next_window(PageRun run) const {
   return next;
 }
 
-// Half as far as it went, after the doubling that comes next. The pages behind this one are gone from
-// the stream, so that a notice of many counts once.
+// Half as far as it went, after the doubling that comes next. The pages behind this one are gone
+// from the stream, so that a notice of many counts once.
 void Streams::was_wrong(PageId page) {
   for (std::size_t i = 0; i < count_; ++i) {
     Stream& stream = streams_[i];

@@ -1,9 +1,9 @@
 // Who goes through memory page after page, and how far ahead of it to fetch. Pure value.
 //
 // A *stream* begins with a miss, and goes on when somebody comes to the page behind what that miss
-// brought. From then on there is always one *window* of pages under way or fetched ahead of the one that is
-// being used: whoever comes to a page of the newest window makes the next one begin, twice as large. What
-// was fetched ahead for nothing ends a window and makes the next one smaller.
+// brought. From then on there is always one *window* of pages under way or fetched ahead of the one
+// that is being used: whoever comes to a page of the newest window makes the next one begin, twice
+// as large. What was fetched ahead for nothing ends a window and makes the next one smaller.
 #pragma once
 
 #include <array>

@@ -20,8 +20,8 @@ struct Semaphores {
     std::optional<std::uint64_t> made_with;
     bool operator==(const Here&) const = default;
   };
-  // As its manager keeps it. The token stays here: a release adds a turn to it, a grant takes a copy
-  // of it along.
+  // As its manager keeps it. The token stays here: a release adds a turn to it, a grant takes a
+  // copy of it along.
   struct Kept {
     sync::SemaphoreQueue queue;
     Token token;

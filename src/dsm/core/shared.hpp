@@ -1,5 +1,5 @@
-// What an engine keeps of a shared lock: who may use it (sync/shared_lock.hpp), and the notices that
-// go with that. Pure values.
+// What an engine keeps of a shared lock: who may use it (sync/shared_lock.hpp), and the notices
+// that go with that. Pure values.
 #pragma once
 
 #include <map>

@@ -1,6 +1,6 @@
-// How a node notices that it writes its own pages that others have copies of: by a trap at each first
-// write, or by asking the kernel which were written (a scan). By stretches of pages, each in the way
-// that is cheaper for it (on_watch.cpp). Pure values.
+// How a node notices that it writes its own pages that others have copies of: by a trap at each
+// first write, or by asking the kernel which were written (a scan). By stretches of pages, each in
+// the way that is cheaper for it (on_watch.cpp). Pure values.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,9 @@ enum class Watching : std::uint8_t {
   by_scans,   // wherever a stretch is long enough
 };
 
-// In nanoseconds (bench/README.md): what scanning asks of a publication, by call and by page, and what it
-// saves for each page that was written; what it costs to change the way, at the edge and for each page
-// that is told of although nobody wrote it.
+// In nanoseconds (bench/README.md): what scanning asks of a publication, by call and by page, and
+// what it saves for each page that was written; what it costs to change the way, at the edge and
+// for each page that is told of although nobody wrote it.
 struct WatchCosts {
   std::int64_t call = 1000, page = 1, saved = 4000, change = 100'000, told = 3000;
   bool operator==(const WatchCosts&) const = default;

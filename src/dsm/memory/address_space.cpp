@@ -161,7 +161,8 @@ Status AddressSpace::populate(std::span<const PageRun> runs) {
   return {};
 }
 
-// By the file: half of what it costs to have a view filled. A signal undoes a call, hence the pieces.
+// By the file: half of what it costs to have a view filled. A signal undoes a call, hence the
+// pieces.
 bool AddressSpace::allocate(PageRun run) {
   constexpr std::size_t piece_max = std::size_t{4} << 20;
   const std::size_t end = length(run);

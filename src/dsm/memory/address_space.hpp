@@ -59,17 +59,17 @@ class AddressSpace {
   // The same as open(run, to), cheaper, for pages that were last opened as `from`.
   void change(PageRun run, Access from, Access to);
 
-  // From now on writes to pages of the run never trap where they are open for reading; they are noted.
-  // Afterwards the whole run, which was open, is open for writing; what was written meanwhile nobody
-  // noted. False: it traps as before (but is open for writing): this space does not scan, or the kernel
-  // has no mapping left for it.
+  // From now on writes to pages of the run never trap where they are open for reading; they are
+  // noted. Afterwards the whole run, which was open, is open for writing; what was written
+  // meanwhile nobody noted. False: it traps as before (but is open for writing): this space does
+  // not scan, or the kernel has no mapping left for it.
   bool watch_by_scans(PageRun run);
   // Ends that, for as much of the run as is scanned; the pages may be any of it. Those are open for
   // writing afterwards, as far as they were open.
   void watch_by_traps(PageRun run);
-  // Appends the pages of a scanned run that were written since they were opened for reading, or taken
-  // here, last; at the same time they are so again. What is written meanwhile is found here or by the next
-  // call. Earlier stores to what is found are visible to everyone when this returns.
+  // Appends the pages of a scanned run that were written since they were opened for reading, or
+  // taken here, last; at the same time they are so again. What is written meanwhile is found here
+  // or by the next call. Earlier stores to what is found are visible to everyone when this returns.
   void take_written(PageRun run, std::vector<PageRun>& into);
 
   // Makes zeroed frames where there are none. `exhausted`, with what limits it, when memory is

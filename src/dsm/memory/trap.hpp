@@ -23,8 +23,8 @@ enum class TrapKind : std::uint8_t { uffd, mprotect };
 inline constexpr int trap_kinds = 2;
 const char* name(TrapKind);
 
-// How a page that may be read is watched: its first write traps; or the kernel notes it and is asked
-// (AddressSpace::take_written), which is for traps by uffd only, on Linux 6.7 or later.
+// How a page that may be read is watched: its first write traps; or the kernel notes it and is
+// asked (AddressSpace::take_written), which is for traps by uffd only, on Linux 6.7 or later.
 enum class Watching : std::uint8_t { traps, scans };
 
 // What this machine can do, tried on a scratch mapping. A Status that is not ok says why, in words

@@ -16,8 +16,8 @@ inline uffdio_range uffd_range(const std::byte* begin, std::size_t bytes) {
   return {.start = reinterpret_cast<std::uintptr_t>(begin), .len = bytes};
 }
 
-// With all modes that a view needs (trap_uffd.cpp). What was write-protected there before is not any
-// more. Ok, or why not.
+// With all modes that a view needs (trap_uffd.cpp). What was write-protected there before is not
+// any more. Ok, or why not.
 Status uffd_register(int fd, const std::byte* begin, std::size_t bytes);
 // From here on nothing of it traps. False: the kernel has no more mappings to give.
 bool uffd_unregister(int fd, const std::byte* begin, std::size_t bytes);

@@ -1,5 +1,5 @@
-// <linux/userfaultfd.h> with what kernel headers older than 6.4 lack, and what asks for written pages
-// (Linux 6.7). The running kernel decides what works. Internal.
+// <linux/userfaultfd.h> with what kernel headers older than 6.4 lack, and what asks for written
+// pages (Linux 6.7). The running kernel decides what works. Internal.
 #pragma once
 
 #include <linux/fs.h>

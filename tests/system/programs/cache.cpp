@@ -163,8 +163,8 @@ void crowd() {
     same_at(memory[word * word_step], sums[word], "word", word);
 }
 
-// Each node writes its pages, and then all go through all pages in order, two threads of each at once:
-// more than the cache holds, and what was fetched ahead in one round is old in the next.
+// Each node writes its pages, and then all go through all pages in order, two threads of each at
+// once: more than the cache holds, and what was fetched ahead in one round is old in the next.
 void in_order() {
   constexpr std::size_t page_words = 4096 / sizeof(std::uint64_t);
   constexpr std::size_t pages = (std::size_t{48} << 20) / 4096;

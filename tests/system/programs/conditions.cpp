@@ -11,7 +11,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// A bounded queue in shared memory: every node fills it with one thread and empties it with another.
+// A bounded queue in shared memory: every node fills it with one thread and empties it with
+// another.
 void queue() {
   constexpr std::uint64_t each = 150, room = 4;
   struct Queue {

@@ -30,8 +30,8 @@ class Word {
   std::span<std::uint64_t> memory_;
 };
 
-// Runs `race(round, registers)` on every node, again and again, with barriers between; a register is
-// what any node left in it. Yields how many rounds were weak.
+// Runs `race(round, registers)` on every node, again and again, with barriers between; a register
+// is what any node left in it. Yields how many rounds were weak.
 template <typename Race, typename Weak>
 int count(Race race, Weak weak) {
   int seen = 0;

@@ -38,8 +38,8 @@ std::string_view set(const char* variable) {
   return value == nullptr ? "" : value;
 }
 
-// The pages at the borders of rows have two writers; with more nodes than two the rows meet in pages that
-// a third node is home of, and these are fetched as ever.
+// The pages at the borders of rows have two writers; with more nodes than two the rows meet in
+// pages that a third node is home of, and these are fetched as ever.
 void exchange() {
   Rows rows;
   std::uint64_t faults = 0;

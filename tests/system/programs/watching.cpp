@@ -1,5 +1,5 @@
-// Pages that their home writes while others have copies of them. Watched by scans, such writes do not
-// trap; and however they are watched, nobody misses one.
+// Pages that their home writes while others have copies of them. Watched by scans, such writes do
+// not trap; and however they are watched, nobody misses one.
 #include <cstdlib>
 #include <mutex>
 
@@ -53,8 +53,8 @@ class Pages {
   std::vector<std::uint64_t> last_ = std::vector<std::uint64_t>(pages);
 };
 
-// Between reading and the next barrier node 0 tells, twice, of nothing: the first time it learns who has
-// copies, and the second time it begins to watch them.
+// Between reading and the next barrier node 0 tells, twice, of nothing: the first time it learns
+// who has copies, and the second time it begins to watch them.
 void barriers() {
   Pages shared;
   dsm::Semaphore have_read(0, 1), told(0, 2);

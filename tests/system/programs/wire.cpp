@@ -1,7 +1,7 @@
-// What shared memory asks of its wire, by the counters: a read miss is one chain and no work for the
-// home's processor where the wire has RDMA, invalidations are the same messages on every wire, and a
-// crowd overruns nobody. A node that computes answers the others, also just after it answered them while it
-// waited.
+// What shared memory asks of its wire, by the counters: a read miss is one chain and no work for
+// the home's processor where the wire has RDMA, invalidations are the same messages on every wire,
+// and a crowd overruns nobody. A node that computes answers the others, also just after it answered
+// them while it waited.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -79,9 +79,9 @@ bool was_asked_for(std::string_view part) {
   return std::string_view(text != nullptr ? text : "").find(part) != std::string_view::npos;
 }
 
-// A sequential page that all others read is written by its home: everyone else is told, and answers.
-// Where there is multicast all are told by one datagram; where there is a tree of one branch, by one that
-// each passes on to the next.
+// A sequential page that all others read is written by its home: everyone else is told, and
+// answers. Where there is multicast all are told by one datagram; where there is a tree of one
+// branch, by one that each passes on to the next.
 void invalidations() {
   const auto memory =
       dsm::allocate<std::uint64_t>(page_words, dsm::Placement::on(0), dsm::Policy::sequential);
@@ -167,8 +167,8 @@ class Signs {
   int fd_ = -1;
 };
 
-// Node 0 waits often and shortly, so that nobody need stand in for it; then it computes until all others have
-// read what is at home there.
+// Node 0 waits often and shortly, so that nobody need stand in for it; then it computes until all
+// others have read what is at home there.
 void computing() {
   constexpr std::uint64_t pages = 64;
   constexpr auto limit = std::chrono::seconds(40);
