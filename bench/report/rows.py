@@ -181,6 +181,7 @@ def worth_rows(m):
         row("windows for who reads in order", no_windows, 2, "tcp", "fetch", "fetch/sequential_warm"),
         row("pages that are next to one another in one operation", {"DSM_WITHOUT": "runs"}, 2, "tcp", "fetch", "fetch/sequential_warm",
             shared=no_windows),
+        row("own pages watched by scans", {"DSM_WATCH": "trap"}, 2, "shm", "watch", "write/10"),
         row("lent locks", {"DSM_WITHOUT": "lending"}, 2, "shm", "lock", "lock/last_here"),
         row("dissemination", {"DSM_WITHOUT": "dissemination"}, 4, "shm", "barrier", "barrier"),
         row("spinning before sleeping", {"DSM_SPIN": "0"}, 2, "shm", "barrier", "barrier"),

@@ -164,6 +164,7 @@ TEST(Settings, TheFingerprintChangesWithWhatNodesMustAgreeOnAndWithNothingElse) 
   EXPECT_NE(plain, settings_fingerprint(read({{"DSM_SPACE", "32G"}})));
   EXPECT_NE(plain, settings_fingerprint(read({{"DSM_DEBUG", "1"}})));
   EXPECT_NE(plain, settings_fingerprint(read({{"DSM_WITHOUT", "private"}})));
+  EXPECT_NE(plain, settings_fingerprint(read({{"DSM_MIGRATE", "2"}})));
   EXPECT_NE(plain, settings_fingerprint(read({{"DSM_BASE", "0x550000000000"}})));
 }
 

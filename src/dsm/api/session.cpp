@@ -59,10 +59,9 @@ void answer_for_errors() {
 
 void log_statistics(const Statistics& s) {
   log_line(
-      "faults: %lu read, %lu write; pages: %lu fetched (%lu ahead, %lu of them unread), %lu "
-      "pushed, %lu "
-      "kept up, %lu invalidated, %lu sent home; homes: %lu moved here, %lu away; %lu chunks "
-      "evicted",
+      "faults: %lu read, %lu write; pages: %lu fetched (%lu ahead, %lu of them unread), %lu pushed, "
+      "%lu kept up, %lu invalidated, %lu sent home; homes: %lu moved here, %lu away; "
+      "%lu chunks evicted",
       s.read_faults, s.write_faults, s.pages_fetched, s.pages_fetched_ahead,
       s.pages_fetched_ahead_unread, s.pages_pushed, s.pages_kept_up, s.pages_invalidated,
       s.pages_sent_home, s.pages_moved_here, s.pages_moved_away, s.chunks_evicted);

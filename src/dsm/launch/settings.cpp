@@ -266,8 +266,7 @@ constexpr Setting table[] = {
      apply_push},
     {"DSM_MIGRATE", "barriers", "0", "0 to 100 barriers",
      "a page that one other node than its home writes, at so many barriers on end, gets its home "
-     "there; 0: "
-     "never",
+     "there; 0: never; equal on all nodes",
      apply_migrate},
     {"DSM_WITHOUT", "names", "", "a list of private, lending, runs, marks and dissemination",
      "does without these, to see what they are worth (src/README.md); equal on all nodes",
@@ -400,6 +399,7 @@ Agreement settings_agreement(const Settings& settings) {
            std::string(consistency_names[static_cast<std::size_t>(settings.consistency)])},
           {"DSM_DEBUG", settings.debug ? "1" : "0"},
           {"DSM_WITHOUT", names_of(settings.without)},
+          {"DSM_MIGRATE", std::to_string(settings.migrate_after)},
           {"page size", std::to_string(::sysconf(_SC_PAGESIZE))}};
 }
 
